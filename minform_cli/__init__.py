@@ -1,0 +1,22 @@
+"""minform: how many parameters can this Transformer do without, and what does that cost?
+
+The functions below take the same settings as the command line and return the same records.
+They are imported when first used, so that ``import minform_cli`` does not load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "compare", "count", "evaluate", "train"]
+
+if TYPE_CHECKING:
+    from minform_cli.api import compare, count, evaluate, train
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"compare", "count", "evaluate", "train"}:
+        return getattr(importlib.import_module("minform_cli.api"), name)
+    raise AttributeError(f"module 'minform_cli' has no attribute {name!r}")

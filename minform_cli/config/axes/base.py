@@ -1,0 +1,95 @@
+"""What every axis and every part's options share: lookup by name, validation, what a part demands of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, model_serializer
+
+from minform_cli.errors import did_you_mean
+from minform_cli.registry import Registry
+
+if TYPE_CHECKING:
+    from minform_cli.config.schema import ModelConfig
+
+
+Requires = Mapping[str, tuple[str, ...]]
+"""Axis -> the kinds a part can live with there."""
+
+
+class PartOptions(BaseModel, frozen=True, extra="forbid"):
+    """Options of one part. A subclass is the single place that says what the part is and what it asks for.
+
+    Class attributes:
+        meaning: one line, shown by ``minform variants`` and in errors.
+        source: paper and section.
+        requires: axis -> the kinds this part can live with; checked by `legality`.
+        why: reason for `requires`, in the words of an error message.
+    """
+
+    kind: str
+    meaning: ClassVar[str]
+    source: ClassVar[str]
+    requires: ClassVar[Requires] = {}
+    why: ClassVar[str] = ""
+
+    def dead_numbers(self, model: ModelConfig) -> dict[str, int]:  # noqa: ARG002  (parts with dead numbers use it)
+        """Numbers per block that no loss can depend on: parameter path inside the block's attention -> how many."""
+        return {}
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002
+        """What is wrong with this part in `model` beyond `requires` (a sentence), or None."""
+        return None
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, default: Callable[[Any], dict[str, Any]]) -> Any:
+        """A part without options is written as its bare name, so that a dumped config reads like a written one."""
+        fields = default(self)
+        return fields["kind"] if len(fields) == 1 else fields
+
+
+P = TypeVar("P", bound=PartOptions)
+
+
+class Axis(Registry[type[PartOptions]]):
+    """One axis: its parts by name, and the parser from what a user writes to a part's options."""
+
+    def __init__(self, name: str, meaning: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.meaning = meaning
+
+    def part(self, cls: type[P]) -> type[P]:
+        """Class decorator: registers an options class under the default of its `kind` field."""
+        self.register(cls.model_fields["kind"].default)(cls)
+        return cls
+
+    def parse(self, value: object) -> PartOptions:
+        """Options from a name, from a mapping ``{kind: name, ...}``, or from options themselves.
+
+        Raises:
+            ValueError: the name is unknown or the value has another form (pydantic adds the place).
+            pydantic.ValidationError: an option of the part is unknown or has a wrong value.
+        """
+        if isinstance(value, PartOptions):
+            return value
+        if isinstance(value, str):
+            value = {"kind": value}
+        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+            raise ValueError(f"expected a name or a mapping with 'kind'; accepted: {', '.join(self.names())}")
+        kind = value["kind"]
+        if kind not in self:
+            raise ValueError(
+                f"unknown {self.name} {kind!r}{did_you_mean(kind, self.names())}; accepted: {', '.join(self.names())}"
+            )
+        return self.get(kind).model_validate(value)
+
+
+AXES: dict[str, Axis] = {}
+
+
+def new_axis(name: str, meaning: str) -> Axis:
+    """Creates an axis and files it in `AXES`."""
+    AXES[name] = axis = Axis(name, meaning)
+    return axis

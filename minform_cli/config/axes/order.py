@@ -1,0 +1,80 @@
+"""Axis `order`: which block runs when. Sharing depth is an execution order over a shorter list of blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from minform_cli.config.axes.base import PartOptions, new_axis
+
+if TYPE_CHECKING:
+    from minform_cli.config.schema import ModelConfig
+
+ORDER = new_axis("order", "which block runs when")
+
+
+class Order(PartOptions, frozen=True):
+    """Base of the orders: turns a depth into the list of block numbers that run, first to last."""
+
+    def blocks(self, depth: int) -> tuple[int, ...]:
+        """Block numbers in the order they run; its length is the depth."""
+        raise NotImplementedError
+
+
+@ORDER.part
+class Sequential(Order, frozen=True):
+    """Every block once, each with its own weights."""
+
+    kind: Literal["sequential"] = "sequential"
+    meaning = "every block once, each with its own weights"
+    source = "Attention Is All You Need, arXiv 1706.03762, section 3.1"
+
+    def blocks(self, depth: int) -> tuple[int, ...]:  # noqa: D102
+        return tuple(range(depth))
+
+
+@ORDER.part
+class Shared(Order, frozen=True):
+    """One block applied `model.depth` times."""
+
+    kind: Literal["shared"] = "shared"
+    meaning = "one block applied model.depth times"
+    source = "ALBERT, arXiv 1909.11942, section 3.1; SReT, arXiv 2111.05297 (without its residual scales)"
+
+    def blocks(self, depth: int) -> tuple[int, ...]:  # noqa: D102
+        return (0,) * depth
+
+
+@ORDER.part
+class Listed(Order, frozen=True):
+    """Any order, written as a list: ``model.order=[0,0,1,1]``.
+
+    Attributes:
+        list: block numbers, as many as `model.depth`, every number from 0 to the largest used.
+    """
+
+    kind: Literal["listed"] = "listed"
+    list: tuple[int, ...] = Field(min_length=1)
+    meaning = "any order of blocks, written as a list: [0,0,1,1]"
+    source = "sharing depth as an execution order over a shorter list of blocks"
+
+    def blocks(self, depth: int) -> tuple[int, ...]:  # noqa: ARG002, D102
+        return self.list
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        if len(self.list) != model.depth:
+            return f"model.order lists {len(self.list)} blocks, but model.depth is {model.depth}; they must be equal"
+        if set(self.list) != set(range(max(self.list) + 1)):
+            return f"model.order {list_text(self.list)} must use every block number from 0 to its largest"
+        return None
+
+
+def list_text(blocks: tuple[int, ...]) -> str:
+    """``[0,0,1]``: an order as a user writes it."""
+    return "[" + ",".join(map(str, blocks)) + "]"
+
+
+def parse_order(value: Any) -> PartOptions:
+    """As `ORDER.parse`, and a bare list of block numbers too."""
+    return ORDER.parse({"kind": "listed", "list": value} if isinstance(value, (list, tuple)) else value)

@@ -1,0 +1,47 @@
+"""The one place that decides whether a combination of parts and sizes makes a model. Imports no torch."""
+
+from __future__ import annotations
+
+from minform_cli.config.schema import ModelConfig
+from minform_cli.errors import InputError
+
+
+def problems(model: ModelConfig) -> list[str]:
+    """Everything that forbids `model`, a sentence each, in the order of the axes; empty if it is legal."""
+    found: list[str] = []
+    if model.dim % model.heads:
+        divisors = [h for h in range(1, min(model.dim, 64) + 1) if model.dim % h == 0]
+        found.append(
+            f"model.heads {model.heads} does not divide model.dim {model.dim}; "
+            f"accepted: {', '.join(map(str, divisors))}"
+        )
+    for axis, part in model.parts().items():
+        for other, accepted in part.requires.items():
+            kind = model.parts()[other].kind
+            if kind not in accepted:
+                found.append(
+                    f"model.{axis} {part.kind!r} does not go with model.{other} {kind!r}: {part.why}; "
+                    f"accepted for model.{other}: {', '.join(accepted)}"
+                )
+        problem = part.illegal(model)
+        if problem:
+            found.append(problem)
+    return found
+
+
+def check(model: ModelConfig) -> None:
+    """Raises `InputError` with the first problem of `model`, if it has any."""
+    found = problems(model)
+    if found:
+        raise InputError(found[0])
+
+
+def check_image(model: ModelConfig, height: int, width: int, title: str) -> None:
+    """Raises `InputError` if the patch does not divide the images of the data set called `title`."""
+    patch = model.patch_size
+    if height % patch or width % patch:
+        accepted = [p for p in range(1, min(height, width) + 1) if height % p == 0 and width % p == 0]
+        raise InputError(
+            f"model.patch_size {patch} does not divide the {height}x{width} images of {title}; "
+            f"accepted: {', '.join(map(str, accepted))}"
+        )

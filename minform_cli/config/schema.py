@@ -1,0 +1,169 @@
+"""The settings of a run: frozen, typed, unknown keys forbidden.
+
+A key on the command line or in YAML is ``section.field``: ``data.name``, ``model.dim``, ``train.epochs``.
+What a field means and its unit stand here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+
+from minform_cli.config.axes import AXES, PartOptions
+from minform_cli.config.axes.order import Order, parse_order
+
+
+class Settings(BaseModel):
+    """Base of every section: cannot be changed once made, refuses keys it does not know and NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+def _axis(name: str) -> object:
+    return BeforeValidator(AXES[name].parse)
+
+
+class DataConfig(Settings):
+    """Which examples.
+
+    Attributes:
+        name: a registered data set (``minform datasets``).
+        path: folder or archive for data sets that are read from the user's own files.
+        limit: size of a stratified subset of the training examples; None takes all.
+        validation: `holdout` keeps part of the training set for validation and reads the test set once, at the end;
+            `test` validates on the test set, as the papers did (every table then says so).
+        normalize: `mean-std` by the training set's own channels, or `unit-range` to [-1, 1].
+        image_size: height and width in pixels that images of a folder are resized and centre-cropped to; None keeps
+            their own.
+        crop_padding: pixels of zero padding for random crops of training images; 0 switches them off.
+        horizontal_flip: whether training images are mirrored at random.
+    """
+
+    name: str
+    path: str | None = None
+    limit: int | None = Field(default=None, ge=1)
+    validation: Literal["holdout", "test"] = "holdout"
+    normalize: Literal["mean-std", "unit-range"] = "mean-std"
+    image_size: int | None = Field(default=None, ge=1, le=4096)
+    crop_padding: int = Field(default=0, ge=0, le=64)
+    horizontal_flip: bool = False
+
+
+class ModelConfig(Settings):
+    """Sizes of the model, and the part on each axis.
+
+    Attributes:
+        dim: width N of a token vector.
+        depth: how many blocks run, one after another.
+        heads: attention heads H; divides `dim`.
+        patch_size: side of a square patch in pixels; divides the image's height and width.
+        mlp_multiple: hidden width of the MLP over `dim`.
+        dropout: probability of a zero on attention weights, sublayer outputs and the MLP's hidden layer.
+        similarity, value, mlp, norm, residual, bias, position, readout, order: the part on that axis.
+    """
+
+    dim: int = Field(default=64, ge=1, le=65536)
+    depth: int = Field(default=6, ge=1, le=4096)
+    heads: int = Field(default=4, ge=1, le=4096)
+    patch_size: int = Field(default=4, ge=1, le=4096)
+    mlp_multiple: float = Field(default=4, gt=0, le=1024)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    similarity: Annotated[SerializeAsAny[PartOptions], _axis("similarity")] = AXES["similarity"].parse("separate")
+    value: Annotated[SerializeAsAny[PartOptions], _axis("value")] = AXES["value"].parse("separate")
+    mlp: Annotated[SerializeAsAny[PartOptions], _axis("mlp")] = AXES["mlp"].parse("gelu")
+    norm: Annotated[SerializeAsAny[PartOptions], _axis("norm")] = AXES["norm"].parse("pre")
+    residual: Annotated[SerializeAsAny[PartOptions], _axis("residual")] = AXES["residual"].parse("on")
+    bias: Annotated[SerializeAsAny[PartOptions], _axis("bias")] = AXES["bias"].parse("live")
+    position: Annotated[SerializeAsAny[PartOptions], _axis("position")] = AXES["position"].parse("learned")
+    readout: Annotated[SerializeAsAny[PartOptions], _axis("readout")] = AXES["readout"].parse("class-token")
+    order: Annotated[SerializeAsAny[Order], BeforeValidator(parse_order)] = AXES["order"].parse("sequential")  # type: ignore[assignment]
+
+    @property
+    def head_dim(self) -> int:
+        """Width d = N / H of one head."""
+        return self.dim // self.heads
+
+    @property
+    def mlp_dim(self) -> int:
+        """Hidden width of the MLP, `mlp_multiple` times `dim`, rounded to a whole number."""
+        return round(self.mlp_multiple * self.dim)
+
+    @property
+    def block_order(self) -> tuple[int, ...]:
+        """Block numbers in the order they run; as long as `depth`."""
+        return self.order.blocks(self.depth)
+
+    @property
+    def num_blocks(self) -> int:
+        """How many blocks have weights of their own."""
+        return len(set(self.block_order))
+
+    def parts(self) -> dict[str, PartOptions]:
+        """The part on each axis."""
+        return {axis: getattr(self, axis) for axis in AXES}
+
+
+class TrainConfig(Settings):
+    """How the model is trained.
+
+    Attributes:
+        epochs: passes over the training examples.
+        batch_size: examples per optimiser step; the last, smaller batch of an epoch is kept.
+        optimizer: `adamw` (decay apart from the gradient; not on vectors, positions or the class token) or `adam`.
+        learning_rate: peak step size.
+        weight_decay: decay per step over the learning rate.
+        beta2: decay of the second moment; the first is 0.9.
+        schedule: `cosine` to zero, or `constant`; both after the warm-up.
+        warmup_epochs: epochs of linear warm-up; fractions are allowed.
+        clip_norm: the gradient's total norm is cut to this; None leaves it alone.
+        label_smoothing: probability spread over all classes in the training loss.
+        eval_batch_size: examples per batch where no gradient is needed.
+        checkpoint_every_s: least time in seconds between two checkpoints; results do not depend on it.
+    """
+
+    epochs: int = Field(default=10, ge=1, le=1_000_000)
+    batch_size: int = Field(default=64, ge=1)
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    beta2: float = Field(default=0.999, gt=0, lt=1)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    clip_norm: float | None = Field(default=None, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    eval_batch_size: int = Field(default=1000, ge=1)
+    checkpoint_every_s: float = Field(default=20.0, ge=0)
+
+
+class RunConfig(Settings):
+    """One run: preset, variant and seed as the user named them, and every setting resolved.
+
+    Attributes:
+        preset: the preset's name or path as typed.
+        variant: the variant as typed, `baseline` for none.
+        task: what is predicted; a registered task.
+        seed: of weights, data order, augmentation and dropout.
+    """
+
+    preset: str
+    variant: str = "baseline"
+    task: str = "classify-images"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    def identity(self) -> dict[str, object]:
+        """What decides the result: every setting but the names and the checkpoint interval. Plain JSON values."""
+        fields = self.model_dump(mode="json", exclude={"preset", "variant"})
+        del fields["train"]["checkpoint_every_s"]
+        return fields
+
+
+SECTIONS: dict[str, type[Settings]] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
+
+
+def known_keys() -> tuple[str, ...]:
+    """Every ``section.field`` that presets and ``--set`` accept."""
+    return tuple(f"{section}.{field}" for section, cls in SECTIONS.items() for field in cls.model_fields)

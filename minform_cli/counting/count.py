@@ -1,0 +1,121 @@
+"""Exact parameter counts: the built model on the meta device, checked against the closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minform_cli.config.presets import BASELINE
+from minform_cli.config.schema import ModelConfig, RunConfig
+from minform_cli.counting.cost import forward_macs
+from minform_cli.counting.formulas import closed_form
+from minform_cli.data.spec import DataSpec
+from minform_cli.models.build import build_model
+from minform_cli.results import GROUPS, CountRecord
+
+
+@dataclass(frozen=True)
+class Facts:
+    """K and M of the determination ratio Q = K M / P, where known.
+
+    Attributes:
+        examples: K, examples trained on.
+        outputs: M, outputs per example (classes).
+    """
+
+    examples: int | None
+    outputs: int | None
+
+
+def count_config(config: RunConfig, spec: DataSpec, baseline: RunConfig | None = None) -> CountRecord:
+    """Counts the config's model without allocating a weight.
+
+    Args:
+        config: the run.
+        spec: its data set's spec; gives K and M.
+        baseline: the preset with no variant and the same settings; None if `config` is it.
+
+    Raises:
+        AssertionError: the built model differs from the closed form (our bug).
+    """
+    return count_against(config, spec, baseline, Facts(spec.num_train, spec.num_classes))
+
+
+def count_against(config: RunConfig, spec: DataSpec, baseline: RunConfig | None, facts: Facts) -> CountRecord:
+    """As `count_config`, with K and M given."""
+    groups = checked_groups(config, spec)
+    reference = groups if baseline is None else closed_form(baseline.model, spec)
+    total = sum(groups.values())
+    ratio = facts.examples * facts.outputs / total if facts.examples and facts.outputs else None
+    dead = dead_parameters(config.model)
+    return CountRecord(
+        preset=config.preset,
+        variant=config.variant,
+        parameters=total,
+        share_of_baseline=total / sum(reference.values()),
+        determination_ratio=ratio,
+        macs=forward_macs(config.model, spec),
+        groups=groups,
+        heads=config.model.heads,
+        dead_parameters=dead,
+        notes=_notes(config.variant, config.model, groups, reference, dead),
+    )
+
+
+def checked_groups(config: RunConfig, spec: DataSpec) -> dict[str, int]:
+    """Parameters by group of the model as built on the meta device, once they equal the closed form's."""
+    with torch.device("meta"):
+        module = build_model(config, spec)
+    built = count_groups(module)
+    expected = closed_form(config.model, spec)
+    assert built == expected, f"{config.preset} {config.variant}: built {built}, closed form {expected}"
+    return built
+
+
+def count_groups(module: nn.Module) -> dict[str, int]:
+    """Trainable numbers by group; a tensor that stands in two places counts once, where it stands first."""
+    groups = dict.fromkeys(GROUPS, 0)
+    seen: set[int] = set()
+
+    def walk(part: nn.Module, inherited: str | None) -> None:
+        group = getattr(part, "parameter_group", inherited)
+        for parameter in part.parameters(recurse=False):
+            if id(parameter) not in seen and parameter.requires_grad:
+                seen.add(id(parameter))
+                assert group is not None, f"{type(part).__name__} has parameters but no group"
+                groups[group] += parameter.numel()
+        for child in part.children():
+            walk(child, group)
+
+    walk(module, None)
+    return groups
+
+
+def dead_parameters(model: ModelConfig) -> dict[str, int]:
+    """Numbers no loss can depend on, over all blocks: path inside a block's attention -> how many."""
+    found: dict[str, int] = {}
+    for part in model.parts().values():
+        for path, numbers in part.dead_numbers(model).items():
+            found[path] = found.get(path, 0) + numbers * model.num_blocks
+    return found
+
+
+def _notes(
+    variant: str, model: ModelConfig, groups: dict[str, int], baseline: dict[str, int], dead: dict[str, int]
+) -> list[str]:
+    """What a reader of the count should know beyond its numbers."""
+    notes: list[str] = []
+    for group, what in (("query_key", f"similarity {model.similarity.kind}"), ("value_output", model.value.kind)):
+        if variant != BASELINE and groups[group] > baseline[group]:
+            notes.append(
+                f"{variant}: {what} at {model.heads} heads has {groups[group]:,} {group} parameters, more than the "
+                f"baseline's {baseline[group]:,}: dearer than what it replaces"
+            )
+    if model.value.kind == "stack-collapsed":
+        notes.append(
+            f"{variant}: the linear head could absorb the last W_VO too ({groups['value_output']:,} of the parameters)"
+        )
+    notes.extend(f"{variant}: {numbers:,} dead numbers in {path} (softmax cancels them)" for path, numbers in dead.items())
+    return notes

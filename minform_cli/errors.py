@@ -1,0 +1,72 @@
+"""The errors a user can meet: one line each, with the exit code the command ends with.
+
+Every error says what is wrong, where, what is accepted and what to try. The command line prints the message
+without a traceback; anything that is not a `MinformError` is a bug of ours and exits with 1.
+"""
+
+from __future__ import annotations
+
+import difflib
+import signal
+from collections.abc import Iterable
+
+
+class MinformError(Exception):
+    """Base of all errors with a message for the user. `exit_code` is what the process ends with."""
+
+    exit_code = 1
+
+
+class InputError(MinformError):
+    """The command line, a config, a data file or a checkpoint is wrong (exit 2)."""
+
+    exit_code = 2
+
+
+class NumericalError(MinformError):
+    """A loss, gradient or weight is no longer finite (exit 3)."""
+
+    exit_code = 3
+
+
+class MachineError(MinformError):
+    """The machine failed: disk full, no permission, out of memory (exit 4)."""
+
+    exit_code = 4
+
+
+class Interrupted(MinformError):  # noqa: N818  (a signal is no error)
+    """A signal asked us to stop (exit 128 + signal number: 130 for Ctrl-C, 143 for SIGTERM)."""
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(message)
+        self.signum = signum
+        self.exit_code = 128 + signum
+
+    @property
+    def signal_name(self) -> str:
+        """Name of the signal, for example ``SIGINT``."""
+        return signal.Signals(self.signum).name
+
+
+def unknown_name(what: str, name: str, known: Iterable[str], where: str = "") -> InputError:
+    """The error for a name that is not registered.
+
+    Args:
+        what: kind of thing looked for, for example ``"preset"``.
+        name: what the user wrote.
+        known: every accepted name.
+        where: file, key or option the name came from.
+
+    Returns:
+        An `InputError` that lists the nearest known name and everything accepted.
+    """
+    accepted = sorted(known)
+    place = f"{where}: " if where else ""
+    return InputError(f"{place}unknown {what} {name!r}{did_you_mean(name, accepted)}; accepted: {', '.join(accepted)}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest of `known`, or an empty string if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

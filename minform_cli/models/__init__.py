@@ -1,0 +1,1 @@
+"""Neural networks: parts on axes, a block, a stack, and the one constructor."""

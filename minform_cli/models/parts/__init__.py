@@ -1,0 +1,1 @@
+"""One module per part, found by axis and kind."""

@@ -1,0 +1,46 @@
+"""The sublayers after attention.
+
+`gelu`: gelu(x W_1 + b_1) W_2 + b_2, hidden width r N. Numbers: 2 r N^2, biases r N + N. W_1 -> `w_1`, W_2 -> `w_2`.
+`none`: no sublayer and no norm for it; no module stands for it.
+Source: Attention Is All You Need, arXiv 1706.03762, section 3.3; without it: arXiv 2410.13732.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from minform_cli.config.schema import ModelConfig
+from minform_cli.models.parts.base import Part, has_bias, linear
+from minform_cli.registry import Registry
+
+MLPS: Registry[Callable[[ModelConfig], nn.Module | None]] = Registry("mlp")
+
+
+@MLPS.register("gelu")
+class GeluMlp(Part):
+    """Two linear maps with the exact GELU between them."""
+
+    parameter_group = "mlp"
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__()
+        self.w_1 = linear(model.dim, model.mlp_dim, bias=has_bias(model))
+        self.w_2 = linear(model.mlp_dim, model.dim, bias=has_bias(model))
+        self.dropout = model.dropout
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
+        """Each token by itself."""
+        hidden = F.gelu(self.w_1(x))
+        if self.dropout:
+            hidden = F.dropout(hidden, self.dropout, self.training)
+        return self.w_2(hidden)
+
+
+@MLPS.register("none")
+def no_mlp(_: ModelConfig) -> None:
+    """Nothing: the block has no second sublayer."""
+    return None

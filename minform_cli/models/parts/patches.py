@@ -1,0 +1,45 @@
+"""Image patches as tokens: a convolution of stride and kernel p, a class token before them, positions on top.
+
+Numbers: C p^2 N (+ N bias), class token N, positions by their part.
+Source: An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from minform_cli.config.schema import ModelConfig
+from minform_cli.models.parts.base import Part, has_bias
+from minform_cli.models.parts.position import POSITIONS
+
+
+class PatchEmbedding(Part):
+    """From images to tokens. Patch projection -> `patches`, class token -> `class_token`, positions -> `positions`."""
+
+    parameter_group = "embedding"
+
+    def __init__(self, model: ModelConfig, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        p = model.patch_size
+        self.patches = nn.Conv2d(channels, model.dim, kernel_size=p, stride=p, bias=has_bias(model))
+        nn.init.normal_(self.patches.weight, std=1 / math.sqrt(channels * p * p))
+        if self.patches.bias is not None:
+            nn.init.zeros_(self.patches.bias)
+        tokens = (height // p) * (width // p)
+        self.class_token: nn.Parameter | None = None
+        if model.readout.kind == "class-token":
+            self.class_token = nn.Parameter(torch.empty(model.dim))
+            nn.init.normal_(self.class_token, std=0.02)
+            tokens += 1
+        self.positions = POSITIONS.get(model.position.kind)(tokens, model.dim)
+
+    def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
+        """Tokens of the images, the class token first."""
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        if self.class_token is not None:
+            tokens = torch.cat([self.class_token.expand(tokens.shape[0], 1, -1), tokens], dim=1)
+        return tokens if self.positions is None else self.positions(tokens)

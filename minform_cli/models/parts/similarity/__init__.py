@@ -1,0 +1,22 @@
+"""The similarities: from tokens to the queries and keys whose products are the scores."""
+
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
+from minform_cli.models.parts.similarity.cholesky import Cholesky
+from minform_cli.models.parts.similarity.collapsed import Collapsed
+from minform_cli.models.parts.similarity.identity_query import IdentityQuery
+from minform_cli.models.parts.similarity.mirrored import Mirrored
+from minform_cli.models.parts.similarity.pairwise import Pairwise
+from minform_cli.models.parts.similarity.separate import Separate
+from minform_cli.models.parts.similarity.tied import Tied
+
+__all__ = [
+    "SIMILARITIES",
+    "Cholesky",
+    "Collapsed",
+    "IdentityQuery",
+    "Mirrored",
+    "Pairwise",
+    "Separate",
+    "Similarity",
+    "Tied",
+]

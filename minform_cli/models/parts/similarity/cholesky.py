@@ -1,0 +1,36 @@
+"""Cholesky factor: scores_h = (x_h T_h)(x_h T_h)^T / sqrt(d), T_h lower triangular d x d, x_h the head's columns.
+
+T T^T is symmetric and positive semidefinite. One product x_h T_h serves as query and key.
+Numbers: H d (d + 1) / 2, no bias under any setting. At H = 1 that is every free number of `tied`.
+Initial scale: scores have the variance ||T T^T||_F^2 / d; for normal entries of variance s^2 its mean is
+s^4 times the sum below (min(i, j) off the diagonal, i^2 + 2 i on it). Unscaled entries, as a public reproduction
+had them, make scores of variance about d^2 / 2 and training diverges with one head.
+Source: arXiv 2410.13732, symmetric similarity.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from minform_cli.config.schema import ModelConfig
+from minform_cli.models.parts.base import split_heads
+from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
+from minform_cli.models.parts.similarity.triangle import Triangle
+
+
+@SIMILARITIES.register("cholesky")
+class Cholesky(Similarity):
+    """T -> `t`, its free triangle."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__(model)
+        d = self.head_dim
+        off_diagonal = d * (d + 1) * (d - 1) / 3  # 2 x the sum of i over pairs i < j
+        diagonal = d * (d + 1) * (2 * d + 1) / 6 + d * (d + 1)  # sum of i^2 + 2 i
+        self.t = Triangle(self.heads, d, std=(d / (off_diagonal + diagonal)) ** 0.25)
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+        """One product in both roles."""
+        projected = split_heads(x, self.heads) @ self.t.lower()
+        return QueryKey(projected, projected)

@@ -1,0 +1,34 @@
+"""Collapsed W_QK: scores_h = (x W_QKh + b_h) x^T / sqrt(d), W_QKh = W_Qh W_Kh^T an N x N matrix on the full x.
+
+Numbers: H N^2 instead of 2 N^2, so it saves at H = 1 only; at H = 1 it loses nothing, since separate N x N matrices
+have N^2 free numbers in their product. Of two biases one live vector stays per head: of
+(x W_Q + b_Q)(x W_K + b_K)^T only b_Q W_K^T x^T differs between the keys of one query.
+Initial scale: scores have the variance N^2 s^2 / d for weights of variance s^2; s^2 = d / N^2.
+Source: arXiv 2410.13732, collapsed W_QK.
+"""
+
+from __future__ import annotations
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor
+
+from minform_cli.config.schema import ModelConfig
+from minform_cli.models.parts.base import has_bias, linear, split_heads
+from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
+
+
+@SIMILARITIES.register("collapsed")
+class Collapsed(Similarity):
+    """W_QKh -> rows h N to (h + 1) N of `w_qk.weight`, transposed; b_h likewise."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__(model)
+        std = math.sqrt(self.head_dim) / model.dim
+        self.w_qk = linear(model.dim, self.heads * model.dim, bias=has_bias(model), std=std)
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+        """Queries through W_QK; the keys of every head are the tokens themselves."""
+        queries = split_heads(self.w_qk(x), self.heads)
+        return QueryKey(queries, x.unsqueeze(1).expand(-1, self.heads, -1, -1))

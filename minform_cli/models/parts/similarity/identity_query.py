@@ -1,0 +1,28 @@
+"""Identity query: W_Q = I, scores_h = x_h (x W_Kh)^T / sqrt(d), x_h the head's columns.
+
+Numbers: N^2, and a bias of N on the keys, which is dead (softmax cancels it) unless K = V makes it a value.
+Initial scale: scores have the variance N s^2 for weights of variance s^2; s^2 = 1 / N.
+Source: W_K, W_V is Probably All You Need, arXiv 2510.23912.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from minform_cli.config.schema import ModelConfig
+from minform_cli.models.parts.base import has_key_bias, linear, split_heads
+from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
+
+
+@SIMILARITIES.register("identity-query")
+class IdentityQuery(Similarity):
+    """W_K -> `w_k`."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__(model)
+        self.w_k = linear(model.dim, model.dim, bias=has_key_bias(model))
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+        """Queries are the tokens, keys are projected."""
+        return QueryKey(split_heads(x, self.heads), split_heads(self.w_k(x), self.heads))

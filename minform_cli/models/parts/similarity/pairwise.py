@@ -1,0 +1,39 @@
+"""Pairwise coefficients: scores_h = q_h P_h q_h^T / sqrt(d), P a full d x d matrix per head.
+
+P is unconstrained, so scores need not be symmetric; P = I is `tied`.
+Numbers: N^2 + H d^2, and a live bias of N on the projection.
+Initial scale: that of `tied`. The authors start P from N(0, 1); we start from the identity plus noise (option
+`noise`), since a random P of that size multiplies the scores' deviation by sqrt(d) and forgets what q says.
+Source: Symmetric Dot-Product Attention for Efficient Training of BERT Language Models, arXiv 2406.06366.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from minform_cli.config.axes.similarity import Pairwise as Options
+from minform_cli.config.schema import ModelConfig
+from minform_cli.models.parts.base import has_bias, linear, split_heads
+from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
+from minform_cli.models.parts.similarity.tied import tied_std
+
+
+@SIMILARITIES.register("pairwise")
+class Pairwise(Similarity):
+    """W_Q -> `w_q`, P -> `p` (H, d, d)."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__(model)
+        noise = cast(Options, model.similarity).noise
+        self.w_q = linear(model.dim, model.dim, bias=has_bias(model), std=tied_std(model))
+        identity = torch.eye(self.head_dim).expand(self.heads, -1, -1)
+        self.p = nn.Parameter(identity + noise * torch.randn(self.heads, self.head_dim, self.head_dim))
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+        """Queries through P, keys without."""
+        projected = split_heads(self.w_q(x), self.heads)
+        return QueryKey(projected @ self.p, projected)
