@@ -66,18 +66,22 @@ def resolve(
     Raises:
         InputError: a name, key or value is wrong, or the parts do not go together; names file, line and key.
     """
-    recipe = read_preset(preset)
-    merged = dict(recipe.settings)
-    merged.update(read_variant(variant).settings)
-    merged.update(parse_settings(settings))
-    task = merged.pop("task", None)
+    given = parse_settings(settings)
+    without_variant = read_preset(preset).settings | given
+    merged = read_preset(preset).settings | read_variant(variant).settings | given
     names: dict[str, Any] = {"preset": preset, "variant": variant, "seed": seed}
-    if task is not None:
-        names["task"] = task.value
     origins = {key: setting.origin for key, setting in merged.items()}
-    config = build(names, {key: setting.value for key, setting in merged.items()}, origins)
+    config, baseline = _typed(names, merged), _typed(names, without_variant).model
     legality.check(config.model)
+    config = config.model_copy(update={"baseline": None if baseline == config.model else baseline})
     return Resolved(config, {key: origins.get(key, "default") for key in known_keys()})
+
+
+def _typed(names: Mapping[str, Any], settings: Mapping[str, Setting]) -> RunConfig:
+    task = {"task": settings["task"].value} if "task" in settings else {}
+    rest = {key: setting for key, setting in settings.items() if key != "task"}
+    origins = {key: setting.origin for key, setting in rest.items()}
+    return build({**names, **task}, {key: setting.value for key, setting in rest.items()}, origins)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Setting]:
@@ -102,7 +106,7 @@ def load_config(path: Path) -> RunConfig:
     values, lines = read_yaml(path)
     sections = {name: values.pop(name, {}) for name in SECTIONS}
     flat = _flatten(sections, str(path), lines)
-    unknown = [key for key in values if key not in ("preset", "variant", "task", "seed")]
+    unknown = [key for key in values if key not in ("preset", "variant", "task", "seed", "baseline")]
     if unknown:
         raise InputError(f"{path}:{lines[(unknown[0],)]}: unknown key {unknown[0]!r}")
     origins = {key: setting.origin for key, setting in flat.items()}

@@ -144,6 +144,8 @@ class RunConfig(Settings):
         variant: the variant as typed, `baseline` for none.
         task: what is predicted; a registered task.
         seed: of weights, data order, augmentation and dropout.
+        baseline: the model of the same preset and settings with no variant, which shares of parameters refer to;
+            None where that is `model` itself.
     """
 
     preset: str
@@ -153,10 +155,11 @@ class RunConfig(Settings):
     data: DataConfig
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    baseline: ModelConfig | None = None
 
     def identity(self) -> dict[str, object]:
-        """What decides the result: every setting but the names and the checkpoint interval. Plain JSON values."""
-        fields = self.model_dump(mode="json", exclude={"preset", "variant"})
+        """What decides the result: every setting but the names, the baseline and the checkpoint interval. Plain JSON."""
+        fields = self.model_dump(mode="json", exclude={"preset", "variant", "baseline"})
         del fields["train"]["checkpoint_every_s"]
         return fields
 

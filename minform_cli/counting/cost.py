@@ -52,7 +52,9 @@ def forward_macs(model: ModelConfig, spec: DataSpec) -> int:
     s = sizes(model)
     tokens = num_tokens(model, spec)
     patches = (spec.height // model.patch_size) * (spec.width // model.patch_size)
-    per_token = PROJECT_QUERY_KEY[model.similarity.kind](s) + PROJECT_VALUE[model.value.kind](s) + MLP[model.mlp.kind](s)
+    per_token = (
+        PROJECT_QUERY_KEY[model.similarity.kind](s) + PROJECT_VALUE[model.value.kind](s) + MLP[model.mlp.kind](s)
+    )
     per_pair = _or_width(SCORE_WIDTH, model.similarity.kind, s) + _or_width(MIX_WIDTH, model.value.kind, s)
     return (
         patches * spec.channels * model.patch_size**2 * s.n

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from minform_cli.config.presets import BASELINE
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.counting.cost import forward_macs
 from minform_cli.counting.formulas import closed_form
@@ -35,7 +35,7 @@ def count_config(config: RunConfig, spec: DataSpec, baseline: RunConfig | None =
     Args:
         config: the run.
         spec: its data set's spec; gives K and M.
-        baseline: the preset with no variant and the same settings; None if `config` is it.
+        baseline: what the share refers to; None takes the config's own baseline.
 
     Raises:
         AssertionError: the built model differs from the closed form (our bug).
@@ -46,7 +46,8 @@ def count_config(config: RunConfig, spec: DataSpec, baseline: RunConfig | None =
 def count_against(config: RunConfig, spec: DataSpec, baseline: RunConfig | None, facts: Facts) -> CountRecord:
     """As `count_config`, with K and M given."""
     groups = checked_groups(config, spec)
-    reference = groups if baseline is None else closed_form(baseline.model, spec)
+    reference_model = baseline.model if baseline is not None else config.baseline or config.model
+    reference = closed_form(reference_model, spec)
     total = sum(groups.values())
     ratio = facts.examples * facts.outputs / total if facts.examples and facts.outputs else None
     dead = dead_parameters(config.model)
@@ -60,7 +61,7 @@ def count_against(config: RunConfig, spec: DataSpec, baseline: RunConfig | None,
         groups=groups,
         heads=config.model.heads,
         dead_parameters=dead,
-        notes=_notes(config.variant, config.model, groups, reference, dead),
+        notes=_notes(config.model, reference_model, groups, reference, dead),
     )
 
 
@@ -76,7 +77,7 @@ def checked_groups(config: RunConfig, spec: DataSpec) -> dict[str, int]:
 
 def count_groups(module: nn.Module) -> dict[str, int]:
     """Trainable numbers by group; a tensor that stands in two places counts once, where it stands first."""
-    groups = dict.fromkeys(GROUPS, 0)
+    groups: dict[str, int] = dict.fromkeys((str(group) for group in GROUPS), 0)
     seen: set[int] = set()
 
     def walk(part: nn.Module, inherited: str | None) -> None:
@@ -103,19 +104,38 @@ def dead_parameters(model: ModelConfig) -> dict[str, int]:
 
 
 def _notes(
-    variant: str, model: ModelConfig, groups: dict[str, int], baseline: dict[str, int], dead: dict[str, int]
+    model: ModelConfig, baseline: ModelConfig, groups: dict[str, int], reference: dict[str, int], dead: dict[str, int]
 ) -> list[str]:
-    """What a reader of the count should know beyond its numbers."""
+    """What a reader of the count should know beyond its numbers; `reference` are the baseline's groups."""
     notes: list[str] = []
-    for group, what in (("query_key", f"similarity {model.similarity.kind}"), ("value_output", model.value.kind)):
-        if variant != BASELINE and groups[group] > baseline[group]:
+    for axis, group in (("similarity", "query_key"), ("value", "value_output")):
+        kind, replaced = model.parts()[axis].kind, baseline.parts()[axis].kind
+        if kind != replaced and groups[group] > reference[group]:
             notes.append(
-                f"{variant}: {what} at {model.heads} heads has {groups[group]:,} {group} parameters, more than the "
-                f"baseline's {baseline[group]:,}: dearer than what it replaces"
+                f"{axis} {kind!r} with {model.heads} heads takes {groups[group]:,} parameters, more than the "
+                f"{reference[group]:,} of {replaced!r} that it replaces"
             )
     if model.value.kind == "stack-collapsed":
-        notes.append(
-            f"{variant}: the linear head could absorb the last W_VO too ({groups['value_output']:,} of the parameters)"
-        )
-    notes.extend(f"{variant}: {numbers:,} dead numbers in {path} (softmax cancels them)" for path, numbers in dead.items())
+        notes.append(f"the linear head could absorb the last W_VO too ({groups['value_output']:,} of the parameters)")
+    notes.extend(f"{numbers:,} dead numbers in {path}: softmax cancels them" for path, numbers in dead.items())
     return notes
+
+
+def count_all(
+    configs: Sequence[RunConfig],
+    spec: DataSpec,
+    baseline: RunConfig,
+    *,
+    examples: int | None = None,
+    outputs: int | None = None,
+) -> list[CountRecord]:
+    """One record per config of one preset.
+
+    Args:
+        configs: the variants, all on the data set of `spec`.
+        spec: shape of the examples.
+        baseline: the preset with no variant and the same settings, whether it is listed or not.
+        examples, outputs: K and M of the determination ratio, over the data set's own.
+    """
+    facts = Facts(examples or spec.num_train, outputs or spec.num_classes)
+    return [count_against(config, spec, baseline, facts) for config in configs]

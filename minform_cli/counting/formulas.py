@@ -68,8 +68,8 @@ FINAL_NORMS: dict[str, int] = {"pre": 1, "post": 0, "none": 0}
 
 POSITION: dict[str, Callable[[int, int], int]] = {
     "learned": lambda tokens, n: tokens * n,
-    "sinusoidal": lambda *_: 0,
-    "none": lambda *_: 0,
+    "sinusoidal": lambda _tokens, _n: 0,
+    "none": lambda _tokens, _n: 0,
 }
 """Numbers of the positions of T tokens of width N."""
 

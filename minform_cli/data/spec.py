@@ -1,7 +1,7 @@
 """What a model and a count need to know of a data set, without opening it. Imports no torch and no numpy.
 
 Every module in `data.sets` offers ``SUMMARY`` and ``SOURCE`` (a line each), ``spec(data: DataConfig) -> DataSpec`` and
-``load_official(data: DataConfig) -> OfficialData``; this file knows only their names, so listing data sets reads nothing.
+``load_official(data: DataConfig) -> OfficialData``; this file knows only their names, so listing them reads nothing.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def linear(dim_in: int, dim_out: int, *, bias: bool, std: float | None = None) -
     """
     module = nn.Linear(dim_in, dim_out, bias=bias)
     nn.init.normal_(module.weight, std=std if std is not None else math.sqrt(2 / (dim_in + dim_out)))
-    if module.bias is not None:
+    if bias:
         nn.init.zeros_(module.bias)
     return module
 

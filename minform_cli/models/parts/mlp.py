@@ -43,4 +43,4 @@ class GeluMlp(Part):
 @MLPS.register("none")
 def no_mlp(_: ModelConfig) -> None:
     """Nothing: the block has no second sublayer."""
-    return None
+    return

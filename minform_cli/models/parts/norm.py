@@ -34,4 +34,4 @@ def layer_norm(model: ModelConfig) -> Norm:
 @NORMS.register("none")
 def no_norm(_: ModelConfig) -> None:
     """Nothing."""
-    return None
+    return

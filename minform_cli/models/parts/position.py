@@ -52,4 +52,4 @@ class SinusoidalPositions(nn.Module):
 @POSITIONS.register("none")
 def no_positions(_tokens: int, _dim: int) -> None:
     """Nothing: the tokens are a set."""
-    return None
+    return

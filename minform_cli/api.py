@@ -1,0 +1,204 @@
+"""The public Python API: what the commands do, as functions that take the same settings and return the same records.
+
+Everything that can be wrong with names and settings is found before torch is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, legal_variants, resolve
+from minform_cli.config.schema import RunConfig
+from minform_cli.data.spec import DataSpec, spec_for
+from minform_cli.errors import InputError
+from minform_cli.results import CompareRecord, CountRecord, EvaluationRecord, Listener, ResultRecord, RunFolder
+
+if TYPE_CHECKING:
+    from minform_cli.study.execute import StudyListener
+    from minform_cli.study.plan import Plan
+
+SPLITS = ("train", "val", "test")
+CHECKPOINTS = ("last", "best")
+
+
+def count(
+    preset: str = DEFAULT_PRESET,
+    variants: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    *,
+    examples: int | None = None,
+    outputs: int | None = None,
+) -> list[CountRecord]:
+    """Counts variants of a preset without training and without allocating a weight.
+
+    Args:
+        preset: a shipped preset's name or a path to a YAML file.
+        variants: names or paths, each possibly joined by ``+``; none means every shipped variant that is legal.
+        settings: ``section.field=value`` texts.
+        examples, outputs: K and M of the determination ratio Q = K M / P, over the data set's own.
+
+    Returns:
+        One record a variant, in the order given.
+
+    Raises:
+        InputError: a name, key or value is wrong, or a variant asked for is no legal model.
+    """
+    configs, spec = counted_configs(preset, variants, settings)
+    baseline = resolve(preset, BASELINE, settings).config
+    from minform_cli.counting.count import count_all
+
+    return count_all(configs, spec, baseline, examples=examples, outputs=outputs)
+
+
+def counted_configs(preset: str, variants: Sequence[str], settings: Sequence[str]) -> tuple[list[RunConfig], DataSpec]:
+    """The configs that `count` counts, and their data set's spec. Imports no torch."""
+    names = variants or legal_variants(preset, settings)
+    configs = [resolve(preset, name, settings).config for name in names]
+    specs = [spec_for(config) for config in configs]
+    return configs, specs[0]
+
+
+def train(
+    preset: str = DEFAULT_PRESET,
+    variant: str = BASELINE,
+    settings: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    out: Path | str | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    on_progress: Listener | None = None,
+) -> ResultRecord:
+    """Trains one variant with one seed.
+
+    Args:
+        preset, variant, settings: as for `count`.
+        seed: of weights, data order, augmentation and dropout.
+        out: the run folder; by default ``runs/PRESET-VARIANT-seedN``.
+        resume: go on from the folder's last checkpoint, to the same bits as without the stop.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        threads: CPU threads; None leaves torch's choice.
+        on_progress: is told how it goes.
+
+    Returns:
+        What the run's ``result.json`` holds.
+
+    Raises:
+        InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
+    """
+    config = resolve(preset, variant, settings, seed).config
+    spec_for(config)
+    from minform_cli.training.run import train as train_run
+
+    folder = Path(out) if out is not None else default_run_folder(config)
+    return train_run(config, folder, resume=resume, device=device, threads=threads, on_progress=on_progress)
+
+
+def evaluate(
+    run: Path | str,
+    split: str = "val",
+    *,
+    checkpoint: str = "last",
+    device: str = "auto",
+    threads: int | None = None,
+) -> EvaluationRecord:
+    """Measures a trained run, rebuilt from its folder alone.
+
+    Args:
+        run: the run folder.
+        split: `train`, `val` or `test`.
+        checkpoint: `last` or `best` (by validation accuracy).
+        device, threads: as for `train`.
+
+    Raises:
+        InputError: the folder is incomplete, damaged or of another version, its data changed, or a name is unknown.
+    """
+    if split not in SPLITS:
+        raise InputError(f"--split: unknown split {split!r}; accepted: {', '.join(SPLITS)}")
+    if checkpoint not in CHECKPOINTS:
+        raise InputError(f"--checkpoint: unknown checkpoint {checkpoint!r}; accepted: {', '.join(CHECKPOINTS)}")
+    folder = Path(run)
+    if not RunFolder(folder).config.is_file():
+        raise InputError(f"{folder} is not a run folder: it has no {RunFolder(folder).config.name}")
+    from minform_cli.training.evaluate import evaluate_run
+
+    return evaluate_run(folder, split, which=checkpoint, device=device, threads=threads)  # type: ignore[arg-type]
+
+
+def compare(
+    preset: str = DEFAULT_PRESET,
+    variants: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    *,
+    seeds: int = 3,
+    out: Path | str | None = None,
+    jobs: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    on_progress: StudyListener | None = None,
+) -> list[CompareRecord]:
+    """Trains variants over seeds and compares them. Finished runs in the folder are reused, begun ones go on.
+
+    Args:
+        preset, settings: as for `count`.
+        variants: as for `count`; none means the default comparison, as far as it is legal for the preset.
+        seeds: how many, from 0 on; the same for every variant, so that differences are paired.
+        out: the study's folder; by default ``runs/compare-PRESET``.
+        jobs: runs side by side; None takes one per CPU core, or one on a GPU.
+        device: as for `train`.
+        threads: CPU threads of each run; None takes 1 on a CPU.
+        on_progress: is told how each run goes.
+
+    Returns:
+        One record a variant.
+
+    Raises:
+        InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
+    """
+    plan = planned_comparison(preset, variants, settings, seeds=seeds, out=out)
+    records, _ = run_comparison(plan, jobs=jobs, device=device, threads=threads, on_progress=on_progress)
+    return records
+
+
+def planned_comparison(
+    preset: str, variants: Sequence[str], settings: Sequence[str], *, seeds: int, out: Path | str | None
+) -> Plan:
+    """The runs of a comparison; nothing is written. Imports no torch. Arguments as for `compare`."""
+    from minform_cli.study.plan import plan_study
+
+    if seeds < 1:
+        raise InputError(f"--seeds: expected 1 or more, not {seeds}")
+    folder = Path(out) if out is not None else Path("runs") / f"compare-{file_name(preset)}"
+    return plan_study(folder, preset, variants, range(seeds), settings)
+
+
+def run_comparison(
+    plan: Plan,
+    *,
+    jobs: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    on_progress: StudyListener | None = None,
+) -> tuple[list[CompareRecord], list[ResultRecord]]:
+    """Does what is left of a plan; the records of its variants, and the results of its runs."""
+    from minform_cli.study.execute import execute
+    from minform_cli.study.summary import count_plan, summarise
+
+    counts = count_plan(plan)  # a model that cannot be counted must not surface after hours of training
+    results = execute(plan, jobs=jobs, device=device, threads=threads, on_progress=on_progress)
+    return summarise(counts, results), results
+
+
+def default_run_folder(config: RunConfig) -> Path:
+    """``runs/PRESET-VARIANT-seedN``, where `train` puts a run without ``--out``."""
+    return Path("runs") / f"{file_name(config.preset)}-{file_name(config.variant)}-seed{config.seed}"
+
+
+def file_name(name: str) -> str:
+    """A preset's or variant's name as typed, made fit for a file name (a path keeps its last part's stem)."""
+    if name.endswith((".yaml", ".yml")):
+        name = Path(name).stem
+    return "".join(c if c.isalnum() or c in "-+._" else "_" for c in name)

@@ -1,0 +1,54 @@
+"""``minform compare``: variants over seeds, and what each costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minform_cli.cli import options
+from minform_cli.cli.console import caption, chosen_format, show
+from minform_cli.config.presets import DEFAULT_PRESET
+
+
+def compare(
+    preset: options.Preset = DEFAULT_PRESET,
+    variant: options.Variants = None,
+    setting: options.Set = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per variant, with seeds 0, 1, ...")] = 3,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs side by side [default: one per CPU core, one on a GPU].")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder [default: runs/compare-PRESET].")] = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    fmt: options.Format = None,
+    plot: options.Plot = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train variants over seeds, then print what each saves and what it costs.
+
+    Finished runs in the folder are reused and begun ones go on: the same command continues after a stop.
+    """
+    fmt = chosen_format(fmt)
+    from minform_cli import api
+    from minform_cli.report.compare_table import compare_caption, compare_table, study_line
+    from minform_cli.report.plots import check_plot_path, plot_compare
+
+    if plot is not None:
+        check_plot_path(plot)
+    plan = api.planned_comparison(preset, variant or [], setting or [], seeds=seeds, out=out)
+    from minform_cli.cli.study_progress import StudyProgress
+
+    with StudyProgress(plan, quiet=quiet) as progress:
+        for name, reason in plan.skipped.items():
+            progress.say(f"{name} left out: {reason}")
+        records, results = api.run_comparison(
+            plan, jobs=jobs, device=device, threads=threads, on_progress=progress.listen
+        )
+    show(compare_table(records, fmt))
+    if plot is not None:
+        plot_compare(records, plot, study_line(results))
+    if not quiet:
+        caption([*compare_caption(records, results), *([f"Drawn to {plot}."] if plot else [])], fmt)

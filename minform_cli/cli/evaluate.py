@@ -1,0 +1,37 @@
+"""``minform eval``: what a trained run is worth, from its folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minform_cli.cli import options
+from minform_cli.cli.console import caption, chosen_format, show
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    checkpoint: Annotated[str, typer.Option(help="last, or best by validation accuracy.")] = "last",
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    fmt: options.Format = None,
+    plot: options.Plot = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure a trained run: accuracy, loss, accuracy per class, confusion matrix (--plot draws it)."""
+    fmt = chosen_format(fmt)
+    from minform_cli import api
+    from minform_cli.report.eval_table import eval_caption, eval_table
+    from minform_cli.report.plots import check_plot_path, plot_confusion
+
+    if plot is not None:
+        check_plot_path(plot)
+    record = api.evaluate(run, split, checkpoint=checkpoint, device=device, threads=threads)
+    show(eval_table(record, fmt))
+    if plot is not None:
+        plot_confusion(record, plot)
+    if not quiet:
+        caption([*eval_caption(record), *([f"Drawn to {plot}."] if plot else [])], fmt)

@@ -1,0 +1,69 @@
+"""Every option that more than one command takes, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _complete_preset(incomplete: str) -> list[str]:
+    from minform_cli.config.presets import preset_names
+
+    return [name for name in preset_names() if name.startswith(incomplete)]
+
+
+def _complete_variant(incomplete: str) -> list[str]:
+    """Names for the last part of ``a+b``."""
+    from minform_cli.config.presets import variant_names
+
+    done, plus, last = incomplete.rpartition("+")
+    return [f"{done}{plus}{name}" for name in variant_names() if name.startswith(last)]
+
+
+def _complete_set(incomplete: str) -> list[str]:
+    from minform_cli.config.schema import known_keys
+
+    return [f"{key}=" for key in known_keys() if key.startswith(incomplete)]
+
+
+def _complete_format(incomplete: str) -> list[str]:
+    from minform_cli.report.formats import FORMATS
+
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
+Preset = Annotated[
+    str, typer.Option(help="A preset's name, or a path to a YAML file.", autocompletion=_complete_preset)
+]
+Variant = Annotated[
+    str,
+    typer.Option(help="A variant's name or path; + joins several: no-mlp+symmetric.", autocompletion=_complete_variant),
+]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant",
+        help="A variant's name or path; + joins several. Repeat it for more rows.",
+        autocompletion=_complete_variant,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="A setting over the preset's: model.dim=32.", autocompletion=_complete_set
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="rich, plain, markdown, latex, csv or json; by default rich on a terminal, plain in a pipe.",
+        autocompletion=_complete_format,
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto says what it chose.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; results are equal to the bit per thread count.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no captions: only the result.")]
+Plot = Annotated[Path | None, typer.Option(help="Draw to this file (.png, .pdf or .svg).")]

@@ -1,0 +1,91 @@
+"""Live progress on stderr: bars on a terminal, one line an epoch (or a run) in a pipe, nothing when quiet."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from minform_cli.cli.console import one_line
+from minform_cli.report.numbers import duration
+from minform_cli.results import Progress as News
+
+
+class Display:
+    """Base of the displays: a rich progress on a terminal, plain lines elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.quiet = quiet
+        self.live: Progress | None = None
+        if not quiet and self.console.is_terminal:
+            self.live = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=12),
+                TextColumn("{task.fields[text]}", markup=False),
+                console=self.console,
+                refresh_per_second=5,
+                transient=False,
+            )
+
+    def __enter__(self) -> Display:
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def say(self, text: str) -> None:
+        """One line of text, above the bars if there are any."""
+        if self.quiet:
+            return
+        if self.live is not None:
+            self.live.console.print(one_line(text), markup=False)
+        else:
+            print(one_line(text), file=sys.stderr, flush=True)
+
+
+class RunProgress(Display):
+    """The progress of one run."""
+
+    _task: TaskID | None = None
+
+    def __enter__(self) -> RunProgress:
+        super().__enter__()
+        return self
+
+    def listen(self, news: News) -> None:
+        """Shows one piece of news."""
+        if self.quiet:
+            return
+        if news.kind == "note":
+            self.say(news.text)
+        elif self.live is not None:
+            if self._task is None:
+                self._task = self.live.add_task("training", total=news.steps, text="")
+            self.live.update(self._task, completed=news.step, text=status(news))
+        elif news.kind == "epoch":
+            self.say(status(news))
+
+
+def status(news: News) -> str:
+    """``epoch 3/10  loss 0.412  acc 87.20 %  val 88.10 %  5,120/s  left 12 s``."""
+    parts = [f"epoch {news.epoch}/{news.epochs}"]
+    metrics = news.metrics or {}
+    if "train_loss" in metrics:
+        parts.append(f"loss {metrics['train_loss']:.4f}")
+    if "train_accuracy" in metrics:
+        parts.append(f"acc {100 * metrics['train_accuracy']:.2f} %")
+    if "val_accuracy" in metrics:
+        parts.append(f"val {100 * metrics['val_accuracy']:.2f} %")
+    if news.examples_per_s:
+        parts.append(f"{news.examples_per_s:,.0f}/s")
+    if news.kind != "done" and news.seconds_left:
+        parts.append(f"left {duration(news.seconds_left)}")
+    return "  ".join(parts)

@@ -1,0 +1,84 @@
+"""``minform train``: one variant, one seed, one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minform_cli.cli import options
+from minform_cli.cli.console import caption, chosen_format, show
+from minform_cli.config.presets import BASELINE, DEFAULT_PRESET
+
+
+def train(
+    preset: options.Preset = DEFAULT_PRESET,
+    variant: options.Variant = BASELINE,
+    setting: options.Set = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, data order, augmentation and dropout.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/PRESET-VARIANT-seedN].")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the resolved config, counts, data and one step; write nothing.")
+    ] = False,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    fmt: options.Format = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Build and train a model; prints progress and a final table."""
+    fmt = chosen_format(fmt)
+    from minform_cli import api
+    from minform_cli.config.presets import resolve
+    from minform_cli.data.spec import spec_for
+
+    settings = setting or []
+    if dry_run:
+        _dry_run(preset, variant, settings, seed, device, threads, fmt, quiet)
+        return
+    from minform_cli.cli.progress import RunProgress
+    from minform_cli.report.train_table import train_caption, train_table
+
+    config = resolve(preset, variant, settings, seed).config
+    spec_for(config)
+    folder = out or api.default_run_folder(config)
+    with RunProgress(quiet=quiet) as progress:
+        result = api.train(
+            preset,
+            variant,
+            settings,
+            seed=seed,
+            out=folder,
+            resume=resume,
+            device=device,
+            threads=threads,
+            on_progress=progress.listen,
+        )
+    show(train_table(result, folder, fmt))
+    if not quiet:
+        caption(train_caption(result), fmt)
+
+
+def _dry_run(
+    preset: str,
+    variant: str,
+    settings: list[str],
+    seed: int,
+    device: str,
+    threads: int | None,
+    fmt: str,
+    quiet: bool,
+) -> None:
+    from minform_cli.config.presets import resolve
+    from minform_cli.data.spec import spec_for
+
+    resolved = resolve(preset, variant, settings, seed)
+    spec_for(resolved.config)
+    from minform_cli.report.dry_run import dry_run_caption, dry_run_table
+    from minform_cli.training.run import dry_run
+
+    found = dry_run(resolved.config, device=device, threads=threads)
+    show(dry_run_table(resolved.config, resolved.origins, found, fmt))
+    if not quiet:
+        caption(dry_run_caption(found), fmt)

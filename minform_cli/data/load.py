@@ -1,0 +1,73 @@
+"""The one entry point of training to examples: reads a data set, holds a part out, applies `data.limit`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minform_cli.config.schema import DataConfig
+from minform_cli.data.images import ImageData, ImageSplit, OfficialData, channel_statistics, fingerprint
+from minform_cli.data.spec import DATA_SETS, DataSpec
+from minform_cli.data.split import stratified
+from minform_cli.errors import InputError
+
+HOLDOUT_SEED = 0
+"""Which examples are held out never depends on the run's seed: seeds are compared on one validation set."""
+
+LIMIT_SEED = 1
+"""Which examples `data.limit` keeps; likewise the same for every run."""
+
+SAMPLE_SEED = 2
+"""Which images of a streamed folder the channel statistics are taken from."""
+
+SAMPLE_SIZE = 10_000
+"""How many of them: a pass over all would read the whole folder before the first step."""
+
+
+def load_data(data: DataConfig) -> ImageData:
+    """The examples that `data` asks for.
+
+    Raises:
+        InputError: a file is missing, damaged or of another shape, or cannot be downloaded.
+        MachineError: a download cannot be written.
+    """
+    data_set = DATA_SETS.get(data.name, "data.name")
+    spec: DataSpec = data_set.spec(data)
+    official: OfficialData = data_set.load_official(data)
+    train, val, test = _splits(official, data)
+    if data.limit is not None:
+        train = train.take(stratified(train.labels, data.limit, LIMIT_SEED))
+    _check(spec, train, val, test)
+    mean, std = _statistics(official.train)
+    return ImageData(spec, train, val, test, mean, std, fingerprint({"train": train, "val": val, "test": test}))
+
+
+def _splits(official: OfficialData, data: DataConfig) -> tuple[ImageSplit, ImageSplit, ImageSplit | None]:
+    if data.validation == "test":
+        assert official.test is not None, "the spec refuses validation on a test split that is not there"
+        return official.train, official.test, None
+    if official.val is not None:
+        return official.train, official.val, official.test
+    held_out = stratified(official.train.labels, official.holdout, HOLDOUT_SEED)
+    kept = np.setdiff1d(np.arange(len(official.train)), held_out)
+    return official.train.take(kept), official.train.take(held_out), official.test
+
+
+def _check(spec: DataSpec, train: ImageSplit, val: ImageSplit, test: ImageSplit | None) -> None:
+    """A folder may change between the listing and the reading; anything else here is our bug."""
+    found = (len(train), len(val), len(test) if test else 0)
+    if found != (spec.num_train, spec.num_val, spec.num_test) or train.images.shape[1:] != (
+        spec.channels,
+        spec.height,
+        spec.width,
+    ):
+        raise InputError(f"{spec.title}: the files changed while they were read; try again")
+
+
+def _statistics(train: ImageSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Exact over the whole training set; for files too large for memory, over a fixed stratified sample of them."""
+    images = train.images
+    if isinstance(images, np.ndarray):
+        return channel_statistics(images)
+    num_classes = len(np.unique(train.labels))
+    size = min(len(train), max(SAMPLE_SIZE, num_classes))
+    return channel_statistics(images[stratified(train.labels, size, SAMPLE_SEED)].read_all())

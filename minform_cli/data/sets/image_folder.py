@@ -1,0 +1,51 @@
+"""The user's own images: ``train/<class>/*``, optionally ``val/<class>/*`` and ``test/<class>/*``, or an archive of it.
+
+Without ``val`` a tenth of ``train`` is held out (the classes in proportion, at least one image of each). What fits in
+memory is decoded once and kept in the cache; a larger folder is read by worker processes during the training.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minform_cli.config.schema import DataConfig
+from minform_cli.data.spec import DataSpec, split_sizes
+
+if TYPE_CHECKING:
+    from minform_cli.data.images import OfficialData
+
+SUMMARY = "your images: data.path is a folder with train/<class>/*, or a .zip, .tar, .tar.gz of one"
+SOURCE = "your own; the layout is that of torchvision's ImageFolder"
+
+
+def spec(data: DataConfig) -> DataSpec:
+    """Sizes from the list of files, the shape from the header of the first image.
+
+    Raises:
+        InputError: `data.path` is missing, damaged, hostile or laid out in another way.
+    """
+    from minform_cli.data.folder import open_images
+
+    images = open_images(data)
+    names = images.layout.class_names
+    sizes = split_sizes(
+        data,
+        official_train=images.num("train"),
+        holdout=images.holdout,
+        num_test=images.num("test"),
+        num_classes=len(names),
+        published_val=images.num("val"),
+    )
+    shape = (images.decoder.channels, images.decoder.height, images.decoder.width)
+    return DataSpec(data.name, f"{images.title} ({data.name})", SOURCE, *shape, names, *sizes)
+
+
+def load_official(data: DataConfig) -> OfficialData:
+    """All splits: decoded, or as files where they would not fit in memory.
+
+    Raises:
+        InputError: a file is damaged or of another shape, or an archive is too large for memory.
+    """
+    from minform_cli.data.folder import load_images, open_images
+
+    return load_images(open_images(data))

@@ -1,0 +1,41 @@
+"""ImageNet-1k as a folder: ``train/<class>/*`` and ``val/<class>/*``, read as any image folder.
+
+Without `data.path` its sizes are known all the same, so that counts need no files. The official validation set is the
+validation split and there is no test split, as the labels of the test set were never published.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minform_cli.config.schema import DataConfig
+from minform_cli.data.sets import image_folder
+from minform_cli.data.spec import DataSpec, split_sizes
+
+if TYPE_CHECKING:
+    from minform_cli.data.images import OfficialData
+
+SUMMARY = "ImageNet-1k, 1,281,167 photographs in 1,000 classes; data.path is the folder with train/ and val/"
+SOURCE = "Russakovsky et al. 2015, ImageNet large scale visual recognition challenge, arXiv 1409.0575"
+NUM_TRAIN, NUM_VAL, NUM_CLASSES = 1_281_167, 50_000, 1_000
+IMAGE_SIZE = 224
+
+
+def spec(data: DataConfig) -> DataSpec:
+    """The folder's own shapes and sizes, or the published ones without a folder."""
+    data = _sized(data)
+    if data.path is not None:
+        return image_folder.spec(data)
+    size = data.image_size or IMAGE_SIZE
+    sizes = split_sizes(data, NUM_TRAIN, 0, 0, NUM_CLASSES, published_val=NUM_VAL)
+    names = tuple(f"class {number}" for number in range(NUM_CLASSES))
+    return DataSpec("imagenet-folder", "ImageNet", SOURCE, 3, size, size, names, *sizes)
+
+
+def load_official(data: DataConfig) -> OfficialData:
+    """As `image_folder.load_official`; without `data.path` an `InputError` says that it is needed."""
+    return image_folder.load_official(_sized(data))
+
+
+def _sized(data: DataConfig) -> DataConfig:
+    return data if data.image_size else data.model_copy(update={"image_size": IMAGE_SIZE})

@@ -1,0 +1,1 @@
+"""Tables and pictures, drawn from the records of results alone; imports no torch."""

@@ -1,0 +1,106 @@
+"""The table of `compare`: what every variant costs in parameters and in accuracy, over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minform_cli.report import notes
+from minform_cli.report.fit import Column
+from minform_cli.report.formats import Output, render
+from minform_cli.report.numbers import ABSENT, integer, loss, percent, percent_spread, points, ratio, seconds
+from minform_cli.results import CompareRecord, ResultRecord
+
+
+def compare_table(records: Sequence[CompareRecord], fmt: str = "rich", width: int | None = None) -> Output:
+    """The comparison in one of the formats of `formats.FORMATS`.
+
+    Args:
+        records: one a variant.
+        fmt: output format.
+        width: characters that `plain` may take; None has no limit.
+    """
+    return render(records, _COLUMNS, fmt, width)
+
+
+def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRecord]) -> list[str]:
+    """The lines that make a comparison readable on its own.
+
+    Args:
+        records: the table's.
+        results: of the runs behind them.
+    """
+    first = results[0]
+    return [
+        f"Preset {first['preset']}: {study_line(results)}.",
+        notes.validation(first),
+        _spread_line(records),
+        notes.PARAMETERS,
+        notes.determination(int(first["data"]["num_train"]), notes.num_outputs(first)),
+        _time_line(results),
+        *notes.record_notes(records),
+    ]
+
+
+def study_line(results: Sequence[ResultRecord]) -> str:
+    """Data set, epochs and seeds of a study, for captions of tables and plots."""
+    first = results[0]
+    seeds = sorted({result["seed"] for result in results})
+    epochs = sorted({result["epochs"] for result in results})
+    return (
+        f"{first['data']['title']}, {integer(int(first['data']['num_train']))} training examples, "
+        f"{', '.join(map(integer, epochs))} epoch{'' if epochs == [1] else 's'}, "
+        f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+    )
+
+
+def _spread_line(records: Sequence[CompareRecord]) -> str:
+    if all(record["num_seeds"] == 1 for record in records):
+        return "One seed: nothing can be said about the spread or about the significance of a difference."
+    text = "mean ± sample standard deviation (number of seeds)"
+    if all(record["difference_mean"] is None for record in records):
+        return f"{text}; no differences, as the baseline was not trained or shares no seed."
+    level = f"{100 * records[0].get('confidence', 0.95):g} %"
+    return f"{text}; difference to the baseline in percentage points with the paired {level} t interval over seeds."
+
+
+def _time_line(results: Sequence[ResultRecord]) -> str:
+    used = {
+        f"{result['environment'].get('device', 'unknown device')}, "
+        f"{result['environment'].get('threads', '?')} thread(s)"
+        for result in results
+    }
+    return (
+        f"s/epoch: seconds of training steps per epoch ({'; '.join(sorted(used))}); runs side by side slow each other."
+    )
+
+
+def _accuracy(record: CompareRecord) -> str:
+    return percent_spread(record["val_accuracy_mean"], record["val_accuracy_std"], record["num_seeds"])
+
+
+def _difference(record: CompareRecord) -> str:
+    if record["difference_mean"] is None:
+        return ABSENT
+    mean = points(record["difference_mean"])
+    if record["difference_low"] is None or record["difference_high"] is None:
+        return mean
+    return f"{mean} [{points(record['difference_low'])}, {points(record['difference_high'])}]"
+
+
+_COLUMNS = [
+    Column("variant", lambda record: record["variant"], right=False, name=True),
+    Column("heads", lambda record: integer(record["heads"]), short="H"),
+    Column("parameters", lambda record: integer(record["parameters"]), short="params"),
+    Column("share %", lambda record: percent(record["share_of_baseline"])),
+    Column("Q", lambda record: ratio(record["determination_ratio"])),
+    Column("val accuracy %", _accuracy, short="val acc %", narrow=lambda r: _accuracy(r).replace(" ±", "\n±"), block=1),
+    Column(
+        "difference in points",
+        _difference,
+        short="diff, points",
+        narrow=lambda r: _difference(r).replace(" [", "\n["),
+        block=1,
+    ),
+    Column("train loss", lambda record: loss(record["train_loss_mean"]), short="loss", block=1),
+    Column("s/epoch", lambda record: seconds(record["seconds_per_epoch_mean"]), block=1),
+]

@@ -1,0 +1,50 @@
+"""The sentences that belong under a table: conventions, and the notes of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from minform_cli.report.numbers import integer
+from minform_cli.results import CountRecord, ResultRecord
+
+PARAMETERS = (
+    "Parameters: unique trainable numbers, patch embedding included; share and saving: of the preset's baseline "
+    "with the same settings."
+)
+"""The convention behind every parameter count."""
+
+
+def determination(examples: int | None, outputs: int | None) -> str:
+    """What Q means, with the K and M it was computed from."""
+    if examples is None or outputs is None:
+        return "Q = K M / P (training examples x outputs / parameters): unknown without a data set."
+    return (
+        f"Q = K M / P with K = {integer(examples)} training examples, M = {integer(outputs)} outputs, "
+        "P = parameters; below 1 the model can memorise."
+    )
+
+
+def validation(result: ResultRecord) -> str:
+    """Which examples stand behind the validation accuracy; loud where they are the test set."""
+    size = integer(int(result["data"]["num_val"]))
+    if result["data"]["validation"] == "test":
+        return (
+            f"NOTE: VALIDATION IS THE TEST SET ({size} examples), as in the preset's source: "
+            "these accuracies are no estimate for unseen data."
+        )
+    return f"Validation: {size} examples held out of the training set; last epoch, not the best one."
+
+
+def num_outputs(result: ResultRecord) -> int | None:
+    """M of Q = K M / P; None where Q is unknown."""
+    ratio_, parameters = result["count"]["determination_ratio"], result["count"]["parameters"]
+    return None if ratio_ is None else round(ratio_ * parameters / result["data"]["num_train"])
+
+
+def record_notes(records: Iterable[CountRecord]) -> list[str]:
+    """The records' notes, a line each; variants with the same to say share it."""
+    said: dict[str, list[str]] = {}
+    for record in records:
+        for note in record["notes"]:
+            said.setdefault(note.removeprefix(f"{record['variant']}: "), []).append(record["variant"])
+    return [f"{', '.join(variants)}: {note}" for note, variants in said.items()]

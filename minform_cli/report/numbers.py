@@ -1,0 +1,61 @@
+"""How people read our numbers: exact integers with separators, percent with two decimals, mean and spread."""
+
+from __future__ import annotations
+
+ABSENT = "-"
+"""Stands where there is nothing to say."""
+
+
+def integer(value: int) -> str:
+    """An exact integer with thousands separators."""
+    return f"{value:,}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction of 0..1 as percent with two decimals, without the sign."""
+    return ABSENT if fraction is None else f"{_tidy(100 * fraction, 2):,.2f}"
+
+
+def points(difference: float) -> str:
+    """A difference of fractions as signed percentage points with two decimals."""
+    return f"{_tidy(100 * difference, 2):+.2f}"
+
+
+def ratio(value: float | None) -> str:
+    """A positive ratio: two decimals, or three significant digits below 1."""
+    if value is None:
+        return ABSENT
+    return f"{value:,.2f}" if value >= 1 or value == 0 else f"{value:#.3g}"
+
+
+def loss(value: float | None) -> str:
+    """A loss with four decimals."""
+    return ABSENT if value is None else f"{_tidy(value, 4):,.4f}"
+
+
+def percent_spread(mean: float | None, std: float | None, num: int) -> str:
+    """``mean ± std (n)`` in percent; without a spread where one value has none."""
+    if mean is None:
+        return ABSENT
+    spread = "" if std is None else f" ± {percent(std)}"
+    return f"{percent(mean)}{spread} ({num})"
+
+
+def seconds(value: float) -> str:
+    """A duration in seconds, three significant digits or whole seconds."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def duration(value: float) -> str:
+    """A duration for people: ``8.41 s``, ``3 min 07 s``, ``2 h 05 min``."""
+    if value < 60:
+        return f"{seconds(value)} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _tidy(value: float, decimals: int) -> float:
+    """`value`, with the minus sign of a rounded zero removed."""
+    return 0.0 if round(value, decimals) == 0 else value

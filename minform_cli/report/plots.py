@@ -1,0 +1,195 @@
+"""The pictures: accuracy over parameters with its Pareto front, and a confusion matrix.
+
+Matplotlib is imported when a picture is drawn; figures are made without pyplot, so that nothing global changes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minform_cli.errors import InputError
+from minform_cli.report.fit import printable
+from minform_cli.report.numbers import integer, percent
+from minform_cli.report.plot_labels import place_labels
+from minform_cli.results import CompareRecord, EvaluationRecord, write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".pdf", ".svg")
+
+# Okabe and Ito's colours, told apart by people with any common colour blindness.
+_FRONT, _DOMINATED, _BASELINE, _ERROR = "#0072B2", "#E69F00", "#D55E00", "#7F7F7F"
+
+_LOG_SPAN = 3.0
+"""Ratio of the largest to the smallest parameter count from which the axis is logarithmic."""
+
+_CELL_NUMBERS = 20
+"""Up to so many classes the confusion matrix carries its numbers and names."""
+
+
+def check_plot_path(path: Path) -> None:
+    """Finds out before any work is done whether a picture can be written to `path`.
+
+    Raises:
+        InputError: the suffix is unknown, the folder is not there, or matplotlib is not installed.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"--plot {path}: unknown suffix {path.suffix!r}; accepted: {', '.join(SUFFIXES)}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"--plot {path}: {'is a folder' if path.is_dir() else f'there is no folder {path.parent}'}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError("--plot needs matplotlib, which is not installed; try: pip install 'minform[plot]'")
+
+
+def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = "") -> None:
+    """Draws validation accuracy over parameters: mean and sample standard deviation, names, Pareto front.
+
+    Args:
+        records: one a variant.
+        path: picture to write; its suffix says the format.
+        caption: line below the axes: data set, epochs, seeds.
+
+    Raises:
+        InputError: see `check_plot_path`.
+        MachineError: the file cannot be written.
+    """
+    check_plot_path(path)
+    figure = _figure(8.0, 5.6)
+    axes = figure.add_subplot()
+    x = [record["parameters"] for record in records]
+    y = [100 * record["val_accuracy_mean"] for record in records]
+    spread = [100 * (record["val_accuracy_std"] or 0.0) for record in records]
+    front = pareto_front(x, y)
+    if any(spread):
+        axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=_ERROR, elinewidth=1, capsize=3, zorder=2)
+    steps = _steps([(x[i], y[i]) for i in front])
+    axes.plot(*zip(*steps, strict=True), color=_FRONT, linewidth=1, linestyle="--", zorder=1)
+    for i, record in enumerate(records):
+        marker, size = ("*", 170) if record["variant"] == "baseline" else ("o", 46)
+        colour = _BASELINE if record["variant"] == "baseline" else _FRONT if i in front else _DOMINATED
+        axes.scatter(x[i], y[i], marker=marker, s=size, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
+    _count_axis(axes, x)
+    axes.set_ylabel("validation accuracy in %")
+    axes.set_title(f"{printable(records[0]['preset'])}: accuracy over parameters")
+    axes.margins(x=0.12, y=0.15)
+    axes.grid(visible=True, which="major", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    _key(axes, front, records)
+    _caption(figure, caption)
+    figure.canvas.draw()
+    figure.set_layout_engine("none")  # names are placed for exactly this layout
+    place_labels(axes, x, y, spread, [printable(record["variant"]) for record in records], steps)
+    _save(figure, path)
+
+
+def plot_confusion(record: EvaluationRecord, path: Path) -> None:
+    """Draws the confusion matrix: rows are the true classes, shades the share of each row.
+
+    Raises:
+        InputError: see `check_plot_path`.
+        MachineError: the file cannot be written.
+    """
+    check_plot_path(path)
+    import numpy as np
+
+    counts = np.asarray(record["confusion"], dtype=float)
+    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    num = len(counts)
+    side = min(max(5.2, 0.48 * num + 2.2), 11.0)
+    figure = _figure(side + 0.9, side)
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100)
+    if num <= _CELL_NUMBERS:
+        axes.set_xticks(range(num), record["class_names"], rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(num), record["class_names"])
+        for i, j in np.ndindex(num, num):
+            if counts[i, j]:
+                colour = "black" if shares[i, j] > 55 else "white"
+                axes.text(j, i, integer(int(counts[i, j])), ha="center", va="center", fontsize=7, color=colour)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(f"{record['variant']} on {record['data']} ({record['split']})")
+    figure.colorbar(image, ax=axes, label="share of the true class in %", shrink=0.8)
+    accuracy = f"accuracy {percent(record['accuracy'])} %, {integer(record['num_examples'])} examples"
+    _caption(figure, f"preset {record['preset']}, seed {record['seed']}, {record['checkpoint']} checkpoint; {accuracy}")
+    _save(figure, path)
+
+
+def pareto_front(sizes: Sequence[float], scores: Sequence[float]) -> list[int]:
+    """Indices of the points that no other beats (smaller is better in size, larger in score), by size."""
+    front: list[int] = []
+    for i in sorted(range(len(sizes)), key=lambda i: (sizes[i], -scores[i])):
+        if not front or scores[i] > scores[front[-1]]:
+            front.append(i)
+    return front
+
+
+def _steps(front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Corners of the front as stairs: what can be reached with at most so many parameters."""
+    corners = [front[0]]
+    for x, y in front[1:]:
+        corners += [(x, corners[-1][1]), (x, y)]
+    return corners
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure of `width` x `height` inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _count_axis(axes: Axes, counts: Sequence[int]) -> None:
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    log = max(counts) > _LOG_SPAN * min(counts)
+    if log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xlabel(f"parameters{' (logarithmic)' if log else ''}")
+
+
+def _key(axes: Axes, front: Sequence[int], records: Sequence[CompareRecord]) -> None:
+    """What the colours and marks mean, below the axes' title, out of the way of the points."""
+    from matplotlib.lines import Line2D
+
+    def mark(label: str, colour: str, marker: str, size: int, line: Any = "") -> Line2D:
+        return Line2D([], [], color=colour, marker=marker, markersize=size, linestyle=line, linewidth=1, label=label)
+
+    entries = [mark("Pareto front", _FRONT, "o", 6, "--")]
+    if len(front) < len(records):
+        entries.append(mark("not on the front", _DOMINATED, "o", 6))
+    if any(record["variant"] == "baseline" for record in records):
+        entries.append(mark("baseline", _BASELINE, "*", 11))
+    if any(record["val_accuracy_std"] for record in records):
+        entries.append(mark("± sample std", _ERROR, "|", 9))
+    figure = axes.figure
+    figure.legend(handles=entries, loc="outside upper right", ncols=len(entries), fontsize=8, frameon=False)
+
+
+def _caption(figure: Figure, text: str) -> None:
+    if text:
+        figure.supxlabel(text, fontsize=8, color="#444444")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Writes the figure without dates, so that equal results give equal bytes."""
+    import matplotlib
+
+    suffix = path.suffix.lower()
+    metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}[suffix]
+    data = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "minform", "pdf.fonttype": 42}):
+        figure.savefig(data, format=suffix[1:], metadata=metadata)
+    write_atomic(path, data.getvalue())

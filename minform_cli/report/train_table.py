@@ -1,0 +1,68 @@
+"""The final table of one training run; every figure comes from its `result.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from minform_cli.report import notes
+from minform_cli.report.fit import Column
+from minform_cli.report.formats import Output, render
+from minform_cli.report.numbers import duration, integer, loss, percent, ratio, seconds
+from minform_cli.results import ResultRecord
+
+
+def train_table(result: ResultRecord, folder: Path, fmt: str = "rich", width: int | None = None) -> Output:
+    """One finished run in one of the formats of `formats.FORMATS`; `csv` and `json` hold the result itself.
+
+    Args:
+        result: of the run.
+        folder: where the run lies.
+        fmt: output format.
+        width: characters that `plain` may take; None has no limit.
+    """
+    if fmt in ("csv", "json"):
+        return render([{**result, "folder": str(folder)}], [], fmt)
+    return render(_rows(result, folder), _COLUMNS, fmt, width)
+
+
+def train_caption(result: ResultRecord) -> list[str]:
+    """The lines that make the table readable on its own."""
+    return [
+        notes.validation(result),
+        notes.PARAMETERS,
+        notes.determination(int(result["data"]["num_train"]), notes.num_outputs(result)),
+        *notes.record_notes([result["count"]]),
+    ]
+
+
+def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
+    count, data, metrics, timing = result["count"], result["data"], result["metrics"], result["timing"]
+    environment = result["environment"]
+    rows = [
+        ("preset, variant, seed", f"{result['preset']}, {result['variant']}, {result['seed']}"),
+        ("data", f"{data['title']}, {integer(data['num_train'])} training examples"),
+        ("parameters", f"{integer(count['parameters'])} ({percent(count['share_of_baseline'])} % of the baseline)"),
+        ("determination ratio Q", ratio(count["determination_ratio"])),
+        ("epochs, steps", f"{integer(result['epochs'])}, {integer(result['steps'])}"),
+        ("training, last epoch", _measured(metrics, "train")),
+        (f"validation ({integer(data['num_val'])})", _measured(metrics, "val")),
+        ("best validation", f"{percent(metrics['best_val_accuracy'])} % in epoch {metrics['best_epoch']}"),
+    ]
+    if metrics.get("test_accuracy") is not None:
+        rows.append((f"test ({integer(data['num_test'])}), last epoch", _measured(metrics, "test")))
+    return [
+        *rows,
+        ("time", f"{duration(timing['total_s'])}; {seconds(timing['seconds_per_epoch'])} s of training per epoch"),
+        ("machine", f"{environment.get('device', '?')}, {environment.get('threads', '?')} thread(s)"),
+        ("folder", str(folder)),
+    ]
+
+
+def _measured(metrics: dict[str, float | int | None], split: str) -> str:
+    return f"accuracy {percent(metrics[f'{split}_accuracy'])} %, loss {loss(metrics[f'{split}_loss'])}"
+
+
+_COLUMNS = [
+    Column("run", lambda row: row[0], right=False, name=True),
+    Column("", lambda row: row[1], right=False),
+]

@@ -1,0 +1,1 @@
+"""Many runs over variants and seeds: the plan, its execution, the statistics."""

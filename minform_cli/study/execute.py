@@ -1,0 +1,125 @@
+"""Does the runs of a plan: those that are not finished, one after another or side by side.
+
+Every run computes with one CPU thread unless told otherwise, however many run side by side: results depend on the
+number of threads, and must not depend on how many jobs there happened to be.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from minform_cli.errors import InputError, Interrupted, MinformError
+from minform_cli.results import Progress, ResultRecord, read_result
+from minform_cli.study.jobs import Jobs
+from minform_cli.study.plan import Plan, PlannedRun
+from minform_cli.study.worker import Trainer, train_planned
+from minform_cli.training.interrupt import StopRequest
+
+StudyListener = Callable[[PlannedRun, Progress], None]
+"""Is told how each run goes."""
+
+
+def execute(
+    plan: Plan,
+    *,
+    jobs: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    on_progress: StudyListener | None = None,
+    trainer: Trainer | None = None,
+) -> list[ResultRecord]:
+    """Does what is left of `plan`; a run that was begun goes on from its checkpoint.
+
+    Args:
+        plan: what to do.
+        jobs: how many runs side by side; None takes one per CPU core, or one on a GPU.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        threads: CPU threads of each run; None takes 1 on a CPU and torch's own number beside a GPU.
+        on_progress: is told how each run goes, in the calling process.
+        trainer: trains one run; None takes `minform_cli.training.run.train`. Must be importable by name.
+
+    Returns:
+        The results of all runs, in the plan's order.
+
+    Raises:
+        Interrupted: a signal came; all progress is saved, and the same call goes on from there.
+        MinformError: a run failed, or its process died; the other runs' progress is saved.
+    """
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs: {jobs} is not a positive number")
+    tell = on_progress or _silent
+    for run in plan.runs:
+        if run.finished:
+            tell(run, Progress("note", text="finished before, taken as it is"))
+    # One seed of every variant, then the next: whoever stops early has something to compare.
+    pending = sorted((run for run in plan.runs if not run.finished), key=lambda run: run.config.seed)
+    if pending:
+        _do(pending, jobs, device, threads, tell, trainer)
+    return [_as_named(read_result(run.folder), run) for run in plan.runs]
+
+
+def _do(
+    pending: list[PlannedRun],
+    jobs: int | None,
+    device: str,
+    threads: int | None,
+    tell: StudyListener,
+    trainer: Trainer | None,
+) -> None:
+    from minform_cli.training.run import train
+    from minform_cli.training.runtime import choose_device
+
+    on_cpu = choose_device(device)[0].type == "cpu"
+    threads = threads or (1 if on_cpu else None)
+    side_by_side = min(jobs or (num_cores() if on_cpu else 1), len(pending))
+    trainer = trainer or train
+    try:
+        with StopRequest() as stop:
+            stop.defer()
+            if side_by_side == 1:
+                _one_after_another(pending, device, threads, tell, trainer, stop)
+            else:
+                with Jobs(side_by_side, trainer, device, threads, tell) as workers:
+                    workers.do(pending, stop)
+    except Interrupted as stopped:
+        raise Interrupted(
+            stopped.signum,
+            f"{stopped.signal_name}: stopped; what was done is saved, the same command goes on from there",
+        ) from None
+
+
+def _one_after_another(
+    pending: list[PlannedRun],
+    device: str,
+    threads: int | None,
+    tell: StudyListener,
+    trainer: Trainer,
+    stop: StopRequest,
+) -> None:
+    for run in pending:
+        stop.check()
+        try:
+            train_planned(run, trainer, device, threads, lambda news, run=run: tell(run, news))
+        except Interrupted:
+            raise
+        except MinformError as error:
+            raise type(error)(f"{run}: {error}") from error
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _as_named(result: ResultRecord, run: PlannedRun) -> ResultRecord:
+    """The result under the names of this study: an equal run may have been made under others."""
+    named = result.copy()
+    named["preset"], named["variant"] = run.config.preset, run.config.variant
+    return named
+
+
+def _silent(run: PlannedRun, news: Progress) -> None:
+    """Nobody listens."""

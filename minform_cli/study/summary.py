@@ -1,0 +1,71 @@
+"""From the results of runs to one record a variant: means, spreads, and differences paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minform_cli.config.presets import BASELINE
+from minform_cli.results import CompareRecord, CountRecord, ResultRecord
+from minform_cli.study.plan import Plan
+from minform_cli.study.statistics import CONFIDENCE, Estimate, estimate, paired_difference
+
+
+def count_plan(plan: Plan) -> list[CountRecord]:
+    """The counts of the plan's variants, in its order; shares refer to its baseline, trained or not."""
+    from minform_cli.counting.count import count_config
+    from minform_cli.data.spec import spec_for
+
+    configs = [run.config for run in plan.runs if run.config.seed == plan.seeds[0]]
+    return [count_config(config, spec_for(config), plan.baseline) for config in configs]
+
+
+def summarise(counts: Sequence[CountRecord], results: Sequence[ResultRecord]) -> list[CompareRecord]:
+    """One record a variant.
+
+    Args:
+        counts: of the variants to report, in their order.
+        results: of all runs; each variant has one at least. The difference to the baseline is taken over the seeds
+            that both have.
+    """
+    runs = {count["variant"]: [r for r in results if r["variant"] == count["variant"]] for count in counts}
+    return [_record(count, runs[count["variant"]], runs.get(BASELINE, [])) for count in counts]
+
+
+def _record(count: CountRecord, runs: Sequence[ResultRecord], baseline: Sequence[ResultRecord]) -> CompareRecord:
+    accuracy = estimate(_metric(runs, "val_accuracy"))
+    test = estimate(_metric(runs, "test_accuracy")) if _metric(runs, "test_accuracy") else None
+    train_loss = estimate(_metric(runs, "train_loss"))
+    val_loss = estimate(_metric(runs, "val_loss"))
+    difference = None if count["variant"] == BASELINE else _difference(runs, baseline)
+    return CompareRecord(
+        **count,
+        num_seeds=len(runs),
+        val_accuracy_mean=accuracy.mean,
+        val_accuracy_std=accuracy.std,
+        test_accuracy_mean=test.mean if test else None,
+        test_accuracy_std=test.std if test else None,
+        train_loss_mean=train_loss.mean,
+        train_loss_std=train_loss.std,
+        val_loss_mean=val_loss.mean,
+        val_loss_std=val_loss.std,
+        difference_mean=difference.mean if difference else None,
+        difference_low=difference.low if difference else None,
+        difference_high=difference.high if difference else None,
+        seconds_per_epoch_mean=estimate([run["timing"]["seconds_per_epoch"] for run in runs]).mean,
+        confidence=CONFIDENCE,
+    )
+
+
+def _difference(runs: Sequence[ResultRecord], baseline: Sequence[ResultRecord]) -> Estimate | None:
+    """Validation accuracy of `runs` minus the baseline's, over the seeds of both; None without any."""
+    seeds = sorted({run["seed"] for run in runs} & {run["seed"] for run in baseline})
+    if not seeds:
+        return None
+    own = sorted((run for run in runs if run["seed"] in seeds), key=lambda run: run["seed"])
+    theirs = sorted((run for run in baseline if run["seed"] in seeds), key=lambda run: run["seed"])
+    return paired_difference(_metric(own, "val_accuracy"), _metric(theirs, "val_accuracy"))
+
+
+def _metric(runs: Sequence[ResultRecord], name: str) -> list[float]:
+    """The metric of every run that has it."""
+    return [value for run in runs if (value := run["metrics"][name]) is not None]

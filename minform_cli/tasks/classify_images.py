@@ -1,0 +1,50 @@
+"""Task `classify-images`: one class per image; a linear head, cross-entropy, accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minform_cli.data.spec import DataSpec
+from minform_cli.tasks import Metric
+
+METRICS: Mapping[str, Metric] = {
+    "loss": Metric("nats per example", "lower"),
+    "accuracy": Metric("fraction of examples, 0 to 1", "higher"),
+}
+
+
+class ClassifyImages:
+    """One of `spec.num_classes` classes for every image."""
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """`METRICS`."""
+        return METRICS
+
+    def head(self, dim: int, spec: DataSpec, bias: bool) -> nn.Module:
+        """A linear map from the readout (B, dim) to logits (B, num_classes)."""
+        return nn.Linear(dim, spec.num_classes, bias=bias)
+
+    def loss(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+        """Mean cross-entropy in nats, a scalar.
+
+        Args:
+            logits: (B, num_classes).
+            labels: (B,) class numbers.
+            label_smoothing: probability spread over all classes.
+        """
+        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+    def correct(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How many of the batch have their largest logit at their label, an integer scalar."""
+        return (self.predictions(logits) == labels).sum()
+
+    def predictions(self, logits: Tensor) -> Tensor:
+        """Class numbers (B,) with the largest logit; the lowest number wins ties."""
+        return logits.argmax(-1)
+
+
+TASK = ClassifyImages()

@@ -1,0 +1,170 @@
+"""Measuring a model on a split, and a finished run from its folder alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+from minform_cli import __version__
+from minform_cli.config.schema import RunConfig
+from minform_cli.data.batches import make_batches
+from minform_cli.data.load import load_data
+from minform_cli.data.spec import spec_for
+from minform_cli.errors import InputError, NumericalError, unknown_name
+from minform_cli.models.build import build_model
+from minform_cli.results import EvaluationRecord, RunFolder
+from minform_cli.tasks import TASKS, Task
+from minform_cli.training.checkpoint import Checkpoint, read_checkpoint
+from minform_cli.training.folder import check_data, read_meta, stored_config
+from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.runtime import runtime
+from minform_cli.training.tensors import Tensors, put_weights, read_tensors, weights_of
+
+if TYPE_CHECKING:
+    from minform_cli.data.batches import Batch
+
+Split = Literal["train", "val", "test"]
+Which = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean loss per example, share of examples that are right (0..1), and the class taken for each, (n,)."""
+
+    loss: float
+    accuracy: float
+    predictions: Tensor
+    labels: Tensor
+
+
+def score(model: nn.Module, task: Task, batches: Iterable[Batch], check: Callable[[], None]) -> Scores:
+    """Measures `model`, without dropout and without label smoothing.
+
+    Args:
+        model: left in evaluation mode.
+        task: gives loss and accuracy.
+        batches: the split.
+        check: called before every batch; may raise to stop.
+    """
+    model.eval()
+    loss_sum, num_correct, num_seen = 0.0, 0, 0
+    predictions: list[Tensor] = []
+    labels: list[Tensor] = []
+    with torch.no_grad():
+        for batch in batches:
+            check()
+            logits = model(batch.images)
+            loss_sum += task.loss(logits, batch.labels, 0.0).item() * len(batch.labels)
+            num_correct += int(task.correct(logits, batch.labels).item())
+            num_seen += len(batch.labels)
+            predictions.append(task.predictions(logits))
+            labels.append(batch.labels)
+    return Scores(loss_sum / num_seen, num_correct / num_seen, torch.cat(predictions).cpu(), torch.cat(labels).cpu())
+
+
+def evaluate_run(
+    run: Path, split: str = "val", *, which: Which = "last", device: str = "auto", threads: int | None = None
+) -> EvaluationRecord:
+    """Rebuilds the model of a run from its folder and measures it.
+
+    Args:
+        run: the run folder.
+        split: ``val``, ``test`` or ``train`` (without augmentation).
+        which: the weights of the last step, or of the best epoch by validation accuracy.
+        device: as `choose_device` takes it.
+        threads: CPU threads; None keeps what torch has.
+
+    Raises:
+        InputError: the folder is incomplete, damaged, of another version or without such a split; the data differ.
+        NumericalError: the loss is not finite.
+        Interrupted: a signal came.
+    """
+    if split not in get_args(Split):
+        raise unknown_name("split", split, get_args(Split), "--split")
+    folder = RunFolder(run)
+    meta = read_meta(folder)
+    config = stored_config(folder, meta)
+    checkpoint = _read_latest(folder, meta["sha256"])
+    if which not in checkpoint.files and which == "best":
+        raise InputError(f"{run} has no best weights yet: its first epoch is not finished")
+    spec = spec_for(config)
+    with StopRequest(), runtime(device, threads) as used:
+        data = load_data(config.data)
+        check_data(folder, meta, data.fingerprint)
+        if split == "test" and data.test is None:
+            raise InputError(_no_test(config, spec.title))
+        with used.device:
+            model = build_model(config, spec)
+        put_weights(model, _read_weights(folder, meta["sha256"], which, weights_of(model)))
+        batches = make_batches(data, config.data, config.train, config.seed, used.device)
+        scores = score(model, TASKS.get(config.task), batches.evaluation(cast(Split, split)), lambda: None)
+    if not math.isfinite(scores.loss):
+        raise NumericalError(f"{run}: the loss on the {split} split is not finite with the {which} weights")
+    confusion = confusion_matrix(scores.labels, scores.predictions, spec.num_classes)
+    return EvaluationRecord(
+        preset=config.preset,
+        variant=config.variant,
+        seed=config.seed,
+        split=split,
+        checkpoint=which,
+        data=spec.title,
+        num_examples=len(scores.labels),
+        parameters=sum(p.numel() for p in model.parameters()),
+        accuracy=scores.accuracy,
+        loss=scores.loss,
+        class_names=list(spec.class_names),
+        per_class_accuracy=[row[i] / sum(row) if sum(row) else None for i, row in enumerate(confusion)],
+        confusion=confusion,
+        notes=_notes(folder, config, meta["minform"], checkpoint),
+    )
+
+
+def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> list[list[int]]:
+    """Row i, column j: how many examples of class i were taken for class j."""
+    counts = torch.bincount(labels * num_classes + predictions, minlength=num_classes**2)
+    rows: list[list[int]] = counts.view(num_classes, num_classes).tolist()
+    return rows
+
+
+def _read_weights(folder: RunFolder, run_sha256: str, which: Which, expected: Tensors) -> Tensors:
+    """The weights asked for, of the newest checkpoint: while a run trains, the files of an older one disappear."""
+    role = "weights" if which == "last" else "best"
+    checkpoint = _read_latest(folder, run_sha256)
+    while True:
+        try:
+            return read_tensors(folder, checkpoint.files[role], expected)
+        except InputError:
+            newer = _read_latest(folder, run_sha256)
+            if newer.files == checkpoint.files:
+                raise
+            checkpoint = newer
+
+
+def _read_latest(folder: RunFolder, run_sha256: str) -> Checkpoint:
+    if not folder.checkpoint.is_file():
+        raise InputError(f"{folder.path} has no checkpoint yet: the run is incomplete; go on with --resume")
+    return read_checkpoint(folder, run_sha256)
+
+
+def _no_test(config: RunConfig, title: str) -> str:
+    if config.data.validation == "test":
+        return f"--split test: this run validated on the test set of {title}, as its source did; use --split val"
+    return f"--split test: {title} has no test split; accepted: val, train"
+
+
+def _notes(folder: RunFolder, config: RunConfig, made_by: str, checkpoint: Checkpoint) -> list[str]:
+    notes: list[str] = []
+    if config.data.validation == "test":
+        notes.append("validation was done on the test set")
+    if not folder.is_finished():
+        epochs = f"{checkpoint.state.epoch} of {config.train.epochs} epochs"
+        notes.append(f"the run is not finished: these are the weights after step {checkpoint.state.step:,}, {epochs}")
+    if made_by != __version__:
+        notes.append(f"the run was made by minform {made_by}, this is {__version__}")
+    return notes

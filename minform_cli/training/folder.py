@@ -1,0 +1,142 @@
+"""The run folder: who may use it, what is written before the first step, what must agree on resume."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from minform_cli import __version__
+from minform_cli.config.presets import dump_config
+from minform_cli.config.schema import RunConfig
+from minform_cli.errors import InputError, MachineError
+from minform_cli.results import RunFolder, write_atomic, write_json
+from minform_cli.training.seal import read_sealed, sealed
+
+LOCK = ".lock"
+RUN = "run description"
+
+
+def look(folder: RunFolder, config: RunConfig, *, resume: bool) -> dict[str, Any] | None:
+    """``run.json`` of the run to resume, once it is known to be of the same settings; None if nothing was begun.
+
+    Raises:
+        InputError: the folder is not empty and nothing may be resumed; or it holds something else, a damaged run,
+            one of another format version, or another run, whose first setting that differs is named.
+    """
+    if not _contents(folder):
+        return None
+    if not resume:
+        raise InputError(f"{folder.path} is not empty: --resume goes on with the run in it, --out names another folder")
+    if not folder.meta.is_file():
+        raise InputError(f"{folder.path} is not a run folder ({folder.meta.name} is missing): --out names another")
+    meta = read_meta(folder)
+    stored, given = _flat(stored_config(folder, meta).identity()), _flat(config.identity())
+    for key in given | stored:
+        if given.get(key) != stored.get(key):
+            raise InputError(
+                f"{folder.path} is another run: {key} is {stored.get(key)!r} there and {given.get(key)!r} here; "
+                "--resume needs the same settings, --out names another folder"
+            )
+    return meta
+
+
+def read_meta(folder: RunFolder) -> dict[str, Any]:
+    """``run.json``; `InputError` if it is missing, damaged or of another format version."""
+    if not folder.path.is_dir():
+        raise InputError(f"{folder.path} is not a folder")
+    return read_sealed(folder.meta, RUN)
+
+
+def stored_config(folder: RunFolder, meta: Mapping[str, Any]) -> RunConfig:
+    """The config in ``run.json``; `InputError` if this minform does not know one of its settings."""
+    try:
+        return RunConfig.model_validate(meta["config"])
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        versions = f"the run was made by minform {meta['minform']}, this is {__version__}"
+        raise InputError(f"{folder.meta}: {key}: {first['msg']}; {versions}") from None
+
+
+def check_data(folder: RunFolder, meta: Mapping[str, Any], fingerprint: str) -> None:
+    """Raises `InputError` unless the examples are those the run was trained on."""
+    if meta["fingerprint"] != fingerprint:
+        raise InputError(
+            f"{folder.path}: the data differ from those the run was made with: fingerprint "
+            f"{meta['fingerprint'][:12]}... there, {fingerprint[:12]}... here"
+        )
+
+
+@contextmanager
+def claimed(folder: RunFolder) -> Generator[None]:
+    """Creates the folder and keeps every other process from training in it meanwhile.
+
+    Raises:
+        InputError: another process trains here, or the path is no folder.
+        MachineError: the folder cannot be made or written.
+    """
+    lock = FileLock(folder.path / LOCK, timeout=0)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{folder.path}: another process is training this run; wait for it, or use --out") from None
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{folder.path} is not a folder: --out names another") from None
+    except OSError as error:
+        raise MachineError(f"cannot write to {folder.path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def begin(folder: RunFolder, config: RunConfig, fingerprint: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes ``run.json`` and ``config.yaml`` of a new run, and returns the former.
+
+    Raises:
+        MachineError: they cannot be written.
+    """
+    meta = sealed(
+        RUN,
+        {
+            "minform": __version__,
+            "config": config.model_dump(mode="json"),
+            "fingerprint": fingerprint,
+            "environment": dict(environment),
+        },
+    )
+    write_json(folder.meta, meta)
+    write_config(folder, config)
+    return meta
+
+
+def write_config(folder: RunFolder, config: RunConfig) -> None:
+    """Writes ``config.yaml``, for people and for running again; nothing of ours reads it."""
+    write_atomic(folder.config, dump_config(config).encode())
+
+
+def _contents(folder: RunFolder) -> list[str]:
+    """What lies in the folder, but for the lock and the temporary files of a process killed as it began."""
+    if folder.path.exists() and not folder.path.is_dir():
+        raise InputError(f"{folder.path} is not a folder: --out names another")
+    try:
+        names = [path.name for path in folder.path.iterdir()] if folder.path.exists() else []
+    except OSError as error:
+        raise MachineError(f"cannot read {folder.path}: {error.strerror or error}") from error
+    return [name for name in names if name != LOCK and not (name.startswith(".") and name.endswith(".tmp"))]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,157 @@
+"""The loop: steps, validation after every epoch, checkpoints, in the order they happen."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from minform_cli.errors import Interrupted
+from minform_cli.results import Listener, Progress
+from minform_cli.training.checkpoint import Best, CheckpointStore, State
+from minform_cli.training.evaluate import score
+from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.journal import Journal
+from minform_cli.training.step import Stepper
+from minform_cli.training.tensors import Tensors, moments_of, weights_of
+
+if TYPE_CHECKING:
+    from minform_cli.data.batches import Batches
+
+TELL_EVERY_S = 0.1
+"""Least time between two `step` events: faster than an eye, slow enough to cost nothing."""
+
+
+@dataclass
+class Loop:
+    """One run from where `state` stands to its last step.
+
+    Attributes:
+        stepper: the model and its optimiser.
+        batches: what they are trained and validated on.
+        epochs: passes in the whole run.
+        checkpoint_every_s: least time in seconds between two checkpoints.
+        state: where the run stands; changed in place.
+        store: takes the checkpoints.
+        metrics, timings: one line an epoch each; the times apart, so that equal runs have equal metrics files.
+        stop: asked between steps and between validation batches.
+        tell: told how it goes.
+    """
+
+    stepper: Stepper
+    batches: Batches
+    epochs: int
+    checkpoint_every_s: float
+    state: State
+    store: CheckpointStore
+    metrics: Journal
+    timings: Journal
+    stop: StopRequest
+    tell: Listener
+
+    def __post_init__(self) -> None:
+        self._new_best: Tensors | None = None
+        self._first_step = self.state.step
+        self._earlier_s = self.state.total_s
+        self._started = self._saved = self._told = time.perf_counter()
+
+    def run(self) -> None:
+        """Trains to the end and leaves a checkpoint there.
+
+        Raises:
+            NumericalError: a loss, gradient or weight is not finite; the last checkpoint is from before.
+            Interrupted: a signal came; there is a checkpoint of the step it came in.
+            MachineError: a checkpoint could not be written; the earlier one is intact.
+        """
+        try:
+            while self.state.epoch < self.epochs:
+                self._train_epoch()
+                self._validate_epoch()
+                self._save_if_due()
+            self._save()
+        except Interrupted as stopped:
+            if self.stop.leaving:
+                raise
+            self._save()
+            raise Interrupted(
+                stopped.signum,
+                f"{stopped.signal_name}: saved at step {self.state.step:,} of {self.stepper.steps:,}; "
+                "to go on, repeat the command with --resume",
+            ) from None
+
+    def _train_epoch(self) -> None:
+        state = self.state
+        start = state.step - state.epoch * self.batches.steps_per_epoch
+        if start == self.batches.steps_per_epoch:
+            return  # a stop came between the last step and the validation
+        self.stepper.model.train()
+        clock = time.perf_counter()
+        for batch in self.batches.epoch(state.epoch, start):
+            self.stop.check()
+            loss, num_correct = self.stepper.take(state.step, batch)
+            state.step += 1
+            state.loss_sum += loss * len(batch.labels)
+            state.num_correct += num_correct
+            state.num_seen += len(batch.labels)
+            now = time.perf_counter()
+            state.epoch_s += now - clock
+            clock = now
+            if now - self._told >= TELL_EVERY_S:
+                self._tell("step", state.epoch + 1, self._training_metrics())
+            if self._save_if_due():
+                clock = time.perf_counter()
+        assert state.step == (state.epoch + 1) * self.batches.steps_per_epoch, "an epoch had too few or many batches"
+
+    def _validate_epoch(self) -> None:
+        state = self.state
+        clock = time.perf_counter()
+        scores = score(self.stepper.model, self.stepper.task, self.batches.evaluation("val"), self.stop.check)
+        eval_s = time.perf_counter() - clock
+        if not math.isfinite(scores.loss):
+            raise self.stepper.not_finite("validation loss", state.step - 1)
+        best = Best(state.epoch + 1, scores.accuracy, scores.loss)
+        if state.best is None or state.best.beaten_by(best):
+            state.best = best
+            self._new_best = {name: tensor.clone() for name, tensor in weights_of(self.stepper.model).items()}
+        state.metrics = {**self._training_metrics(), "val_loss": scores.loss, "val_accuracy": scores.accuracy}
+        rate = self.stepper.learning_rate(state.step - 1)
+        self.metrics.append({"epoch": state.epoch + 1, "step": state.step, "learning_rate": rate, **state.metrics})
+        times = {"train_s": state.epoch_s, "eval_s": eval_s, "examples_per_s": self._examples_per_s()}
+        self.timings.append({"epoch": state.epoch + 1, **times})
+        self._tell("epoch", state.epoch + 1, state.metrics)
+        state.epoch += 1
+        state.train_s += state.epoch_s
+        state.loss_sum, state.num_correct, state.num_seen, state.epoch_s = 0.0, 0, 0, 0.0
+
+    def _save_if_due(self) -> bool:
+        """Saves if the last checkpoint is old enough; whether it did."""
+        due = time.perf_counter() - self._saved >= self.checkpoint_every_s
+        if due:
+            self._save()
+        return due
+
+    def _save(self) -> None:
+        state = self.state
+        state.total_s = self._earlier_s + time.perf_counter() - self._started
+        if not self.store.holds(state):
+            self.stepper.check_weights(max(state.step - 1, 0))
+            moments = moments_of(self.stepper.model, self.stepper.optimizer)
+            self.store.save(state, weights_of(self.stepper.model), moments, self._new_best)
+            self._new_best = None
+        self._saved = time.perf_counter()
+
+    def _training_metrics(self) -> dict[str, float]:
+        """Means over the examples of the epoch seen so far, each at the step that trained on it."""
+        seen = max(self.state.num_seen, 1)
+        return {"train_loss": self.state.loss_sum / seen, "train_accuracy": self.state.num_correct / seen}
+
+    def _examples_per_s(self) -> float:
+        return self.state.num_seen / max(self.state.epoch_s, 1e-9)
+
+    def _tell(self, kind: Literal["step", "epoch"], epoch: int, metrics: dict[str, float]) -> None:
+        self._told = time.perf_counter()
+        step, steps = self.state.step, self.stepper.steps
+        seconds_a_step = (self._told - self._started) / max(step - self._first_step, 1)
+        seconds_left = (steps - step) * seconds_a_step
+        self.tell(Progress(kind, epoch, self.epochs, step, steps, metrics, self._examples_per_s(), seconds_left))

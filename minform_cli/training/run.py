@@ -1,0 +1,252 @@
+"""The whole path of one run, top to bottom: from a config to ``result.json``."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from minform_cli import __version__
+from minform_cli.config import legality
+from minform_cli.config.schema import RunConfig
+from minform_cli.counting.count import count_config
+from minform_cli.data.batches import make_batches
+from minform_cli.data.images import ImageData
+from minform_cli.data.load import load_data
+from minform_cli.data.spec import DataSpec, spec_for
+from minform_cli.errors import NumericalError
+from minform_cli.models.build import build_model
+from minform_cli.results import (
+    FORMAT,
+    CountRecord,
+    Listener,
+    Progress,
+    ResultRecord,
+    RunFolder,
+    read_result,
+    write_json,
+)
+from minform_cli.training import folder as run_folder
+from minform_cli.training.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
+from minform_cli.training.evaluate import score
+from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.journal import EMPTY, Journal
+from minform_cli.training.loop import Loop
+from minform_cli.training.runtime import Runtime, derive_seed, environment, runtime
+from minform_cli.training.step import Stepper
+
+
+def train(
+    config: RunConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    on_progress: Listener | None = None,
+) -> ResultRecord:
+    """Trains one run in the folder `out`.
+
+    Args:
+        config: the run, every setting resolved.
+        out: the run folder; must not exist or be empty, unless `resume`.
+        resume: go on from the folder's checkpoint, to the same bits as without the stop; from the start if there is
+            none; a finished run is returned as it is.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        threads: CPU threads; None keeps what torch has, and on resume what the run began with.
+        on_progress: is told how it goes.
+
+    Returns:
+        What ``result.json`` holds.
+
+    Raises:
+        InputError: a setting, the folder, the data or the device is wrong; a wrong setting leaves no folder behind.
+        NumericalError: a loss, gradient or weight is not finite.
+        MachineError: disk or memory failed.
+        Interrupted: a signal came; what was done is saved.
+    """
+    tell = on_progress or _silent
+    started = time.perf_counter()
+    folder = RunFolder(out)
+    with StopRequest() as stop:
+        legality.check(config.model)
+        spec = spec_for(config)
+        meta = run_folder.look(folder, config, resume=resume)
+        if meta is not None and folder.is_finished():
+            tell(_note(f"{out} is finished: nothing to do"))
+            return read_result(out)
+        with runtime(device, _threads(meta, threads)) as used:
+            tell(_note(used.note))
+            count = count_config(config, spec)
+            data = load_data(config.data)
+            stop.check()  # where the signal landed, its error may have been swallowed
+            with run_folder.claimed(folder):
+                meta = run_folder.look(folder, config, resume=resume)  # again: now nobody else can change it
+                checkpoint = None
+                if meta is None:
+                    meta = run_folder.begin(folder, config, data.fingerprint, environment(used))
+                else:
+                    run_folder.check_data(folder, meta, data.fingerprint)
+                    if not folder.config.exists():  # the run was killed as it began
+                        run_folder.write_config(folder, config)
+                    checkpoint = _own_checkpoint(folder, meta)
+                for text in _resume_notes(out, meta, checkpoint, used) if resume else ():
+                    tell(_note(text))
+                parts = Parts(config, spec, data, folder, meta, checkpoint, used.device)
+                loop = _prepare(parts, started, stop, tell)
+                stop.defer()
+                loop.run()
+                result = _result(parts, loop, count, environment(used))
+                write_json(folder.result, result)
+    steps = loop.stepper.steps
+    tell(Progress("done", config.train.epochs, config.train.epochs, steps, steps, loop.state.metrics))
+    return result
+
+
+def dry_run(config: RunConfig, *, device: str = "auto", threads: int | None = None) -> dict[str, Any]:
+    """Everything `train` does up to its first optimiser step; writes nothing.
+
+    Returns:
+        `count` (its record), `data` and `environment` (as in ``result.json``), `steps_per_epoch`, `steps`, and of
+        the first step its `loss` and its `seconds`.
+
+    Raises:
+        As `train`, but for the folder.
+    """
+    with StopRequest(), runtime(device, threads) as used:
+        legality.check(config.model)
+        spec = spec_for(config)
+        count = count_config(config, spec)
+        data = load_data(config.data)
+        model = _build(config, spec, used.device)
+        batches = make_batches(data, config.data, config.train, config.seed, used.device)
+        stepper = Stepper(model, config, batches.steps_per_epoch)
+        started = time.perf_counter()
+        loss, _ = stepper.take(0, next(iter(batches.epoch(0))))
+        return {
+            "count": count,
+            "data": _data_record(config, data),
+            "environment": environment(used),
+            "steps_per_epoch": batches.steps_per_epoch,
+            "steps": stepper.steps,
+            "loss": loss,
+            "seconds": time.perf_counter() - started,
+        }
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of once its folder is claimed."""
+
+    config: RunConfig
+    spec: DataSpec
+    data: ImageData
+    folder: RunFolder
+    meta: Mapping[str, Any]
+    checkpoint: Checkpoint | None
+    device: torch.device
+
+
+def _prepare(parts: Parts, started: float, stop: StopRequest, tell: Listener) -> Loop:
+    """The loop, standing where the checkpoint left it, or at step 0."""
+    config, folder, checkpoint = parts.config, parts.folder, parts.checkpoint
+    model = _build(config, parts.spec, parts.device)
+    batches = make_batches(parts.data, config.data, config.train, config.seed, parts.device)
+    stepper = Stepper(model, config, batches.steps_per_epoch)
+    remove_unnamed(folder, checkpoint.files if checkpoint else {})
+    if checkpoint is not None:
+        restore(folder, checkpoint, model, stepper.optimizer)
+    marks = checkpoint.journals if checkpoint else {}
+    metrics, timings = (Journal(path, marks.get(path.name, EMPTY)) for path in (folder.metrics, folder.timings))
+    state = checkpoint.state if checkpoint else State()
+    state.total_s += time.perf_counter() - started
+    store = CheckpointStore(folder, parts.meta["sha256"], (metrics, timings), checkpoint)
+    train = config.train
+    return Loop(stepper, batches, train.epochs, train.checkpoint_every_s, state, store, metrics, timings, stop, tell)
+
+
+def _build(config: RunConfig, spec: DataSpec, device: torch.device) -> nn.Module:
+    torch.manual_seed(derive_seed(config.seed, "weights"))
+    with device:
+        return build_model(config, spec)
+
+
+def _result(parts: Parts, loop: Loop, count: CountRecord, environment: dict[str, Any]) -> ResultRecord:
+    """The record of a finished run; this is where the test set is read, once, with the last weights."""
+    config, state = parts.config, loop.state
+    assert state.best is not None
+    test_loss = test_accuracy = None
+    if parts.data.test is not None and config.data.validation != "test":
+        scores = score(loop.stepper.model, loop.stepper.task, loop.batches.evaluation("test"), loop.stop.check)
+        test_loss, test_accuracy = scores.loss, scores.accuracy
+        if not math.isfinite(test_loss):
+            raise NumericalError(f"{parts.folder.path}: the loss on the test split is not finite")
+    return ResultRecord(
+        format=FORMAT,
+        minform=__version__,
+        preset=config.preset,
+        variant=config.variant,
+        seed=config.seed,
+        epochs=config.train.epochs,
+        steps=state.step,
+        heads=config.model.heads,
+        count=count,
+        data=_data_record(config, parts.data),
+        metrics={
+            **state.metrics,
+            "best_val_accuracy": state.best.val_accuracy,
+            "best_epoch": state.best.epoch,
+            "test_loss": test_loss,
+            "test_accuracy": test_accuracy,
+        },
+        timing={
+            "train_s": state.train_s,
+            "total_s": state.total_s,
+            "seconds_per_epoch": state.train_s / config.train.epochs,
+        },
+        weights_sha256=loop.store.weights_sha256,
+        environment=environment,
+    )
+
+
+def _data_record(config: RunConfig, data: ImageData) -> dict[str, Any]:
+    sizes = {key: value for key, value in asdict(data.spec).items() if key.startswith("num_")}
+    names = {"name": data.spec.name, "title": data.spec.title}
+    return {**names, **sizes, "validation": config.data.validation, "fingerprint": data.fingerprint}
+
+
+def _own_checkpoint(folder: RunFolder, meta: Mapping[str, Any]) -> Checkpoint | None:
+    return read_checkpoint(folder, meta["sha256"]) if folder.checkpoint.is_file() else None
+
+
+def _threads(meta: Mapping[str, Any] | None, threads: int | None) -> int | None:
+    return meta["environment"]["threads"] if meta is not None and threads is None else threads
+
+
+def _resume_notes(out: Path, meta: Mapping[str, Any], checkpoint: Checkpoint | None, used: Runtime) -> list[str]:
+    """What somebody who resumes should know."""
+    if checkpoint is None:
+        return [f"{out} has no checkpoint yet: starting from step 0"]
+    notes = [f"going on from step {checkpoint.state.step:,}"]
+    before, now = meta["environment"], environment(used)
+    for key in ("minform", "torch", "device", "device_name", "threads"):
+        if before[key] != now[key]:
+            notes.append(
+                f"the run began with {key} {before[key]}, this is {now[key]}: "
+                "results are equal to the bit only where both agree"
+            )
+    return notes
+
+
+def _note(text: str) -> Progress:
+    return Progress("note", text=text)
+
+
+def _silent(_news: Progress) -> None:
+    """Nobody listens."""

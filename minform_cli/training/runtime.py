@@ -1,0 +1,137 @@
+"""The machine under a run: device, threads, seeds, and a record of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minform_cli import __version__
+from minform_cli.errors import InputError, MachineError, unknown_name
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where a run computes: the device, how many CPU threads, and how the device came to be chosen."""
+
+    device: torch.device
+    threads: int
+    note: str
+
+
+def choose_device(name: str) -> tuple[torch.device, str]:
+    """The device for `name` (``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``), and a sentence for the user.
+
+    Raises:
+        InputError: the name is unknown, or the device asked for is not there. Only ``auto`` ever chooses.
+    """
+    kind, _, index = name.partition(":")
+    if kind not in DEVICES or (index and (kind != "cuda" or not index.isdecimal())):
+        raise unknown_name("device", name, DEVICES, "--device")
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if kind == "auto":
+        chosen = "cuda" if cuda else "mps" if mps else "cpu"
+        absent = "" if chosen != "cpu" else ": no CUDA or MPS device here"
+        return torch.device(chosen), f"device: {chosen} (auto{absent})"
+    if (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
+        there = ["auto", "cpu", *(["cuda"] if cuda else []), *(["mps"] if mps else [])]
+        raise InputError(f"--device {name}: this machine has no such device for torch; accepted: {', '.join(there)}")
+    if index and int(index) >= torch.cuda.device_count():
+        raise InputError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s), from cuda:0")
+    return torch.device(name), f"device: {name}"
+
+
+@contextmanager
+def runtime(device: str, threads: int | None) -> Generator[Runtime]:
+    """Sets threads and determinism for a run, and leaves torch as it was found, random state included.
+
+    Args:
+        device: as `choose_device` takes it.
+        threads: CPU threads; None keeps what torch has (``OMP_NUM_THREADS`` where set).
+
+    Raises:
+        InputError: the device is not there, or `threads` is not positive.
+        MachineError: memory ran out inside the context.
+    """
+    if threads is not None and threads < 1:
+        raise InputError(f"threads: {threads} is not a positive number")
+    chosen, note = choose_device(device)
+    threads_before = torch.get_num_threads()
+    deterministic_before = torch.are_deterministic_algorithms_enabled()
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        if chosen.type == "cuda":
+            # Without these, sums on the GPU end in whatever order its blocks finish: no two runs would be equal.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        with torch.random.fork_rng(devices=[chosen] if chosen.type == "cuda" else []):
+            yield Runtime(chosen, torch.get_num_threads(), note)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _out_of_memory(chosen) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):
+            raise _out_of_memory(chosen) from error
+        raise
+    finally:
+        torch.set_num_threads(threads_before)
+        if chosen.type == "cuda":
+            torch.use_deterministic_algorithms(deterministic_before)
+
+
+def _out_of_memory(device: torch.device) -> MachineError:
+    return MachineError(
+        f"out of memory on {device}; try a smaller train.batch_size, train.eval_batch_size or model, "
+        "the last checkpoint stays"
+    )
+
+
+def derive_seed(seed: int, purpose: str, number: int = 0) -> int:
+    """A seed for one purpose at one step: a hash, so that neighbours share nothing and every platform agrees."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def device_seeder(device: torch.device) -> Callable[[int], object]:
+    """The function that seeds random numbers on `device` alone.
+
+    `torch.manual_seed` seeds every kind of device there could be: a hundred times as long, at every step.
+    """
+    if device.type == "cuda":
+        return torch.cuda.manual_seed
+    if device.type == "mps":
+        return torch.mps.manual_seed
+    return torch.default_generator.manual_seed
+
+
+def environment(used: Runtime) -> dict[str, Any]:
+    """What a result must say about where it was made; no time, no path, no host name."""
+    return {
+        "minform": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": str(used.device),
+        "device_name": _device_name(used.device),
+        "threads": used.threads,
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if device.type == "cpu" and cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

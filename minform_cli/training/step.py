@@ -1,0 +1,102 @@
+"""One optimiser step, and the refusal to take it on numbers that are not finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from minform_cli.config.schema import RunConfig
+from minform_cli.errors import NumericalError
+from minform_cli.tasks import TASKS
+from minform_cli.training.optim import learning_rate, make_optimizer
+from minform_cli.training.runtime import derive_seed, device_seeder
+from minform_cli.training.tensors import weights_of
+
+if TYPE_CHECKING:
+    from minform_cli.data.batches import Batch
+
+
+class Stepper:
+    """A model, its optimiser and its recipe.
+
+    Nothing in a step is random but dropout, and the device is seeded for it from (seed, step): step n computes the
+    same whether the run came to it in one go or over a checkpoint.
+    """
+
+    def __init__(self, model: nn.Module, config: RunConfig, steps_per_epoch: int) -> None:
+        self.model = model
+        self.optimizer = make_optimizer(model, config.train)
+        self.task = TASKS.get(config.task)
+        self.steps = config.train.epochs * steps_per_epoch
+        self._steps_per_epoch = steps_per_epoch
+        self._train = config.train
+        self._seed = config.seed
+        self._parameters = list(model.parameters())
+        self._seed_device = device_seeder(self._parameters[0].device)
+
+    def learning_rate(self, step: int) -> float:
+        """The step size of the 0-based `step`."""
+        return learning_rate(step, self._steps_per_epoch, self._train)
+
+    def take(self, step: int, batch: Batch) -> tuple[float, int]:
+        """Takes the 0-based `step` on `batch`.
+
+        Returns:
+            The batch's mean loss before the step, and how many examples were right.
+
+        Raises:
+            NumericalError: the loss or a gradient is not finite; no weight has changed.
+        """
+        self._seed_device(derive_seed(self._seed, "step", step))
+        logits = self.model(batch.images)
+        loss = self.task.loss(logits, batch.labels, self._train.label_smoothing)
+        loss.backward()
+        norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        correct = self.task.correct(logits, batch.labels)
+        # The three numbers come from the device together: one wait a step, before any weight changes.
+        numbers: list[float] = torch.stack([loss.detach(), norm, correct.to(loss.dtype)]).tolist()
+        if not math.isfinite(numbers[0]):
+            raise self.not_finite(self._culprit_of_loss(batch.images), step)
+        if not math.isfinite(numbers[1]):
+            raise self.not_finite(self._culprit_of_gradient(), step)
+        if self._train.clip_norm is not None:
+            clip_grads_with_norm_(self._parameters, self._train.clip_norm, norm)
+        rate = self.learning_rate(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return numbers[0], int(numbers[2])
+
+    def check_weights(self, step: int) -> None:
+        """Raises `NumericalError` if a weight is not finite after the 0-based `step`."""
+        name = _first_not_finite(weights_of(self.model))
+        if name is not None:
+            raise self.not_finite(f"weight {name}", step)
+
+    def not_finite(self, what: str, step: int) -> NumericalError:
+        """The error that stops a run at the 0-based `step`."""
+        return NumericalError(
+            f"{what} is not finite at step {step + 1:,} of {self.steps:,}, learning rate {self.learning_rate(step):.3g}"
+            "; the last checkpoint stays; try a lower train.learning_rate, a warm-up, or train.clip_norm"
+        )
+
+    def _culprit_of_loss(self, images: Tensor) -> str:
+        name = _first_not_finite(weights_of(self.model))
+        if name is not None:
+            return f"weight {name}"
+        return "loss" if bool(images.isfinite().all()) else "input image"
+
+    def _culprit_of_gradient(self) -> str:
+        gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
+        name = _first_not_finite(gradients)
+        return "total norm of the gradients" if name is None else f"gradient of {name}"
+
+
+def _first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    return next((name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())), None)

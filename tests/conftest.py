@@ -1,0 +1,26 @@
+"""What all tests share: real data only where it is, one thread, caches that no test leaves behind."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    data = os.environ.get("MINFORM_DATA")
+    no_data = pytest.mark.skip(reason="MINFORM_DATA names no folder with the real data sets")
+    no_gpu = pytest.mark.skip(reason="no CUDA device")
+    for item in items:
+        if "real_data" in item.keywords and not (data and Path(data, "mnist").is_dir()):
+            item.add_marker(no_data)
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(no_gpu)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded caches of the whole session go to one temporary folder, never to the user's."""
+    os.environ.setdefault("MINFORM_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -1,0 +1,141 @@
+"""Properties every part must have: gradients for every number, symmetry where claimed, invariance, equal bits."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load, save
+from torch import nn
+
+from minform_cli.config.schema import ModelConfig
+from minform_cli.models.build import build_model
+from minform_cli.models.parts.attention import Attention
+from tests.zoo import ALL_PARTS, ALL_VARIANTS, SIZES, SPEC, build, images, model_with, run_config, variant_model
+
+GOLDEN = Path(__file__).parent / "golden_losses.json"
+
+
+def gradients(model: ModelConfig) -> dict[str, torch.Tensor]:
+    """Sum of absolute gradients over several random batches, by parameter."""
+    module = build(model).train()
+    generator = torch.Generator().manual_seed(5)
+    total = {name: torch.zeros_like(p) for name, p in module.named_parameters()}
+    for batch in range(6):
+        labels = torch.randint(0, SPEC.num_classes, (16,), generator=generator)
+        module.zero_grad()
+        F.cross_entropy(module(images(16, seed=batch)), labels).backward()
+        for name, parameter in module.named_parameters():
+            assert parameter.grad is not None, f"{name} is not used"
+            total[name] += parameter.grad.abs()
+    return total
+
+
+@pytest.mark.parametrize("bias", ["all", "live", "none"])
+@pytest.mark.parametrize(("axis", "kind"), ALL_PARTS)
+def test_every_number_gets_a_gradient_but_the_declared_dead(axis, kind, bias):
+    model = model_with(axis, kind, **({} if axis == "bias" else {"bias": bias}))
+    dead = {path for part in model.parts().values() for path in part.dead_numbers(model)}
+    found = gradients(model)
+    largest = max(float(g.max()) for g in found.values())
+    for name, gradient in found.items():
+        if any(name.endswith(f"attention.{path}") for path in dead):
+            assert float(gradient.max()) < 1e-9 * largest, f"{name} is declared dead but is not"
+        else:
+            assert float(gradient.min()) > 1e-6 * largest, f"{name} has a number without gradient"
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("kind", ["tied", "mirrored", "cholesky"])
+def test_symmetric_similarities_have_symmetric_scores(kind, heads):
+    model = ModelConfig.model_validate(SIZES | {"similarity": kind, "heads": heads})
+    queries, keys = Attention(model).similarity(torch.randn(2, 7, 12))
+    scores = queries @ keys.transpose(-1, -2)
+    torch.testing.assert_close(scores, scores.transpose(-1, -2), atol=1e-5, rtol=1e-5)  # float32 rounding
+    if kind != "mirrored":
+        assert float(torch.linalg.eigvalsh(scores).min()) > -1e-4  # positive semidefinite up to float32 rounding
+
+
+def test_mirrored_can_be_indefinite():
+    torch.manual_seed(0)
+    model = ModelConfig.model_validate(SIZES | {"similarity": "mirrored"})
+    matrix = Attention(model).similarity.m.mirrored()
+    assert torch.equal(matrix, matrix.transpose(1, 2))
+    assert float(torch.linalg.eigvalsh(matrix).min()) < -0.01
+
+
+@pytest.mark.parametrize(
+    ("axis", "kind"), [(a, k) for a, k in ALL_PARTS if a in ("similarity", "value", "mlp", "norm")]
+)
+def test_encoder_without_positions_does_not_see_the_order_of_patches(axis, kind):
+    model = model_with(axis, kind, position="none", readout="mean")
+    module = build(model)
+    picture = images(2)
+    patches = picture.unfold(2, 4, 4).unfold(3, 4, 4)  # (B, C, 2, 2, 4, 4)
+    shuffled = patches.flatten(2, 3)[:, :, [2, 0, 3, 1]].unflatten(2, (2, 2))
+    moved = shuffled.permute(0, 1, 2, 4, 3, 5).reshape_as(picture)
+    assert not torch.equal(moved, picture)
+    torch.testing.assert_close(module(moved), module(picture), atol=1e-12, rtol=1e-12)  # float64 rounding
+
+
+def test_positions_make_the_order_of_patches_matter():
+    for kind in ("learned", "sinusoidal"):
+        module = build(model_with("position", kind, readout="mean"))
+        picture = images(2)
+        assert not torch.allclose(module(picture.flip(-1)), module(picture.flip(-2)), atol=1e-6)
+        swapped = torch.cat([picture[..., 4:], picture[..., :4]], dim=-1)
+        assert not torch.allclose(module(swapped), module(picture), atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ALL_VARIANTS)
+def test_saved_and_loaded_weights_give_equal_bits(variant):
+    model = variant_model(variant)
+    first, second = build(model, seed=1), build(model, seed=2)
+    second.load_state_dict(load(save({k: v.contiguous() for k, v in first.state_dict().items()})))
+    assert torch.equal(first(images()), second(images()))
+
+
+@pytest.mark.parametrize(("axis", "kind"), ALL_PARTS)
+def test_nothing_constant_is_stored(axis, kind):
+    """Omitted means absent: the saved state holds exactly the trainable numbers."""
+    module = build(model_with(axis, kind))
+    assert set(module.state_dict()) == {name for name, _ in module.named_parameters()}
+
+
+@pytest.mark.parametrize(("axis", "kind"), ALL_PARTS)
+def test_parts_follow_the_callers_dtype_and_gradients_pass_gradcheck_at_one_input(axis, kind):
+    module = build(model_with(axis, kind)).float()
+    assert module(images().float()).dtype == torch.float32
+    precise = module.double()
+    assert torch.autograd.gradcheck(precise, (images(1).requires_grad_(),), fast_mode=True)
+
+
+def five_losses(model: ModelConfig) -> list[float]:
+    torch.manual_seed(0)
+    module = build_model(run_config(model), SPEC)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
+    losses: list[float] = []
+    for step in range(5):
+        labels = torch.arange(8) % SPEC.num_classes
+        loss = nn.functional.cross_entropy(module(images(8, seed=step).float()), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("variant", ALL_VARIANTS)
+def test_five_steps_reproduce_the_golden_losses(variant):
+    """A change that should not alter results shows here. MINFORM_WRITE_GOLDEN=1 writes the file anew."""
+    losses = five_losses(variant_model(variant))
+    golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+    if os.environ.get("MINFORM_WRITE_GOLDEN"):
+        GOLDEN.write_text(json.dumps({**golden, variant: losses}, indent=1) + "\n")
+        return
+    assert set(golden) == set(ALL_VARIANTS)
+    assert losses == pytest.approx(golden[variant], rel=1e-4)  # another processor's kernels round differently

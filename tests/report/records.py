@@ -1,0 +1,147 @@
+"""Made-up records with known figures, for tests of tables and pictures."""
+
+from __future__ import annotations
+
+from minform_cli.results import CompareRecord, CountRecord, EvaluationRecord, ResultRecord
+
+NAMES = (
+    "baseline",
+    "no-mlp",
+    "no-mlp+collapsed-qk",
+    "no-mlp+symmetric",
+    "minimal",
+    "symmetric",
+    "symmetric-mirrored",
+    "symmetric-cholesky",
+    "symmetric-pairwise",
+    "collapsed-qk",
+    "collapsed-vo",
+    "no-vo",
+    "key-value",
+    "no-mlp+symmetric-cholesky",
+)
+_PARAMETERS = (
+    302474,
+    104330,
+    79754,
+    79754,
+    30602,
+    277898,
+    277000,
+    277000,
+    300000,
+    277898,
+    277898,
+    253322,
+    277898,
+    66000,
+)
+
+
+def count_record(i: int, scale: int = 1) -> CountRecord:
+    """The count of variant `i`; `scale` makes the model that many times as large."""
+    total = _PARAMETERS[i] * scale
+    rest = total - 10 * scale
+    return CountRecord(
+        preset="digits",
+        variant=NAMES[i],
+        parameters=total,
+        share_of_baseline=_PARAMETERS[i] / _PARAMETERS[0],
+        determination_ratio=1078 * 10 / total,
+        macs=4_912_345 * scale,
+        groups={
+            "embedding": rest // 8,
+            "query_key": rest // 4,
+            "value_output": rest // 4,
+            "mlp": rest - rest // 8 - 2 * (rest // 4) - 5 * scale,
+            "norm": 5 * scale,
+            "head": 10 * scale,
+        },
+        heads=1 if i in (2, 4) else 4,
+        dead_parameters={},
+        notes=[],
+    )
+
+
+def compare_record(i: int, num_seeds: int = 3, scale: int = 1) -> CompareRecord:
+    """A comparison's row of variant `i`; accuracy falls by half a point per variant."""
+    several, other = num_seeds > 1, i > 0
+    return CompareRecord(
+        **count_record(i, scale),
+        num_seeds=num_seeds,
+        val_accuracy_mean=0.975 - 0.005 * i,
+        val_accuracy_std=0.0042 if several else None,
+        test_accuracy_mean=0.96,
+        test_accuracy_std=0.001 if several else None,
+        train_loss_mean=0.0123 * (i + 1),
+        train_loss_std=0.001 if several else None,
+        val_loss_mean=0.1,
+        val_loss_std=0.002 if several else None,
+        difference_mean=-0.005 * i if other else None,
+        difference_low=-0.005 * i - 0.01 if other and several else None,
+        difference_high=-0.005 * i + 0.01 if other and several else None,
+        seconds_per_epoch_mean=1.234,
+        confidence=0.95,
+    )
+
+
+def result_record(
+    variant: str = "baseline", seed: int = 0, val_accuracy: float = 0.97, validation: str = "holdout"
+) -> ResultRecord:
+    """A finished run's result."""
+    return ResultRecord(
+        format=1,
+        minform="0",
+        preset="digits",
+        variant=variant,
+        seed=seed,
+        epochs=60,
+        steps=1020,
+        heads=4,
+        count=count_record(NAMES.index(variant) if variant in NAMES else 0),
+        data={
+            "name": "digits",
+            "title": "Digits",
+            "num_train": 1078,
+            "num_val": 359,
+            "num_test": 360,
+            "validation": validation,
+            "fingerprint": "0",
+        },
+        metrics={
+            "train_loss": 0.1 + seed,
+            "train_accuracy": 0.99,
+            "val_loss": 0.2,
+            "val_accuracy": val_accuracy,
+            "best_val_accuracy": 0.98,
+            "best_epoch": 41,
+            "test_loss": 0.3 if validation == "holdout" else None,
+            "test_accuracy": 0.96 if validation == "holdout" else None,
+        },
+        timing={"train_s": 60.0, "total_s": 65.5, "seconds_per_epoch": 1.0 + seed},
+        weights_sha256="0",
+        environment={"device": "cpu", "threads": 1},
+    )
+
+
+def evaluation_record(num_classes: int = 3, names: list[str] | None = None) -> EvaluationRecord:
+    """An evaluation with ten examples a class, nine of them right, the tenth taken for the next class."""
+    confusion = [
+        [9 if j == i else int(j == (i + 1) % num_classes) for j in range(num_classes)] for i in range(num_classes)
+    ]
+    return EvaluationRecord(
+        preset="digits",
+        variant="minimal",
+        seed=0,
+        split="val",
+        checkpoint="last",
+        data="Digits",
+        num_examples=10 * num_classes,
+        parameters=30602,
+        accuracy=0.9,
+        loss=0.1234567,
+        class_names=names or [str(i) for i in range(num_classes)],
+        per_class_accuracy=[0.9] * num_classes,
+        confusion=confusion,
+        notes=["validated on the test set"],
+    )

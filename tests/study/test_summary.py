@@ -1,0 +1,66 @@
+"""Figures of a comparison against hand-computed ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from minform_cli.results import CompareRecord, CountRecord
+from minform_cli.study.plan import plan_study
+from minform_cli.study.summary import count_plan, summarise
+from tests.report.records import NAMES, count_record, result_record
+from tests.study.test_statistics import T_2
+
+
+def counts(*variants: str) -> list[CountRecord]:
+    return [count_record(NAMES.index(variant)) for variant in variants]
+
+
+def test_means_spreads_and_paired_differences() -> None:
+    results = [result_record("baseline", seed, value) for seed, value in enumerate((0.90, 0.94, 0.98))]
+    # Out of order, to see that pairing goes by seed: differences -0.01, -0.02, -0.03 for the seeds 0, 1, 2.
+    results += [result_record("minimal", seed, value) for seed, value in ((2, 0.95), (0, 0.89), (1, 0.92))]
+    baseline, minimal = summarise(counts("baseline", "minimal"), results)
+    assert [record["variant"] for record in (baseline, minimal)] == ["baseline", "minimal"]
+    assert baseline["num_seeds"] == 3
+    assert baseline["val_accuracy_mean"] == pytest.approx(0.94, rel=1e-12)  # rounding of float64, as below
+    assert baseline["val_accuracy_std"] == pytest.approx(0.04, rel=1e-12)
+    assert baseline["difference_mean"] is None and baseline["difference_low"] is None
+    assert minimal["difference_mean"] == pytest.approx(-0.02, rel=1e-12)
+    half = T_2 * 0.01 / 3**0.5
+    assert minimal["difference_low"] == pytest.approx(-0.02 - half, rel=1e-9)
+    assert minimal["difference_high"] == pytest.approx(-0.02 + half, rel=1e-9)
+    assert minimal["train_loss_mean"] == pytest.approx(1.1, rel=1e-12)
+    assert minimal["train_loss_std"] == pytest.approx(1.0, rel=1e-12)
+    assert minimal["seconds_per_epoch_mean"] == pytest.approx(2.0, rel=1e-12)
+    assert minimal["test_accuracy_mean"] == pytest.approx(0.96, rel=1e-12)
+    assert set(minimal) == CompareRecord.__required_keys__ | CompareRecord.__optional_keys__
+
+
+def test_only_seeds_of_both_enter_the_difference() -> None:
+    results = [result_record("baseline", 1, 0.9), result_record("minimal", 0, 0.5), result_record("minimal", 1, 0.8)]
+    _, minimal = summarise(counts("baseline", "minimal"), results)
+    assert minimal["difference_mean"] == pytest.approx(-0.1, rel=1e-12)  # rounding of float64
+    assert minimal["difference_low"] is None
+    assert minimal["num_seeds"] == 2
+
+
+def test_without_the_baseline_there_is_no_difference() -> None:
+    (minimal,) = summarise(counts("minimal"), [result_record("minimal")])
+    assert minimal["difference_mean"] is None
+    assert minimal["val_accuracy_std"] is None
+    assert minimal["share_of_baseline"] == 30602 / 302474
+
+
+def test_a_preset_validated_on_the_test_set_has_no_test_accuracy() -> None:
+    (record,) = summarise(counts("baseline"), [result_record(validation="test")])
+    assert record["test_accuracy_mean"] is None and record["test_accuracy_std"] is None
+
+
+def test_shares_refer_to_the_baseline_with_the_same_settings_even_where_it_is_not_trained(tmp_path: Path) -> None:
+    settings = ["model.dim=32", "model.heads=1"]
+    (minimal,) = count_plan(plan_study(tmp_path, "debug", ["minimal"], [5, 6], settings))
+    (baseline,) = count_plan(plan_study(tmp_path, "debug", ["baseline"], [0], settings))
+    assert baseline["share_of_baseline"] == 1
+    assert minimal["share_of_baseline"] == minimal["parameters"] / baseline["parameters"]

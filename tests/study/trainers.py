@@ -1,0 +1,89 @@
+"""Stand-ins for training, importable by the processes of a study: they only do what a test needs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from minform_cli.config.schema import RunConfig
+from minform_cli.errors import Interrupted, NumericalError
+from minform_cli.results import Listener, Progress, RunFolder, write_json
+from minform_cli.training.interrupt import StopRequest
+from tests.report.records import result_record
+
+
+def quick(
+    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+) -> None:
+    """Finishes at once and notes how it was called."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "called").write_text(f"resume={resume} device={device} threads={threads}")
+    if on_progress:
+        on_progress(Progress("epoch", epoch=1, epochs=1, text=str(os.getpid())))
+    write_json(RunFolder(out).result, result_record(config.variant, config.seed))
+
+
+def diverging(
+    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+) -> None:
+    """`no-mlp` fails once the others are running; they run until they are asked to stop, and then save."""
+    if config.variant == "no-mlp":
+        _await(out.parent.parent / "minimal" / "seed-0" / "begun")
+        raise NumericalError("loss is not finite at step 7")
+    _until_stopped(out)
+
+
+def dying(
+    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+) -> None:
+    """`no-mlp` is killed once the others are running; they run until they are asked to stop, and then save."""
+    if config.variant == "no-mlp":
+        _await(out.parent.parent / "minimal" / "seed-0" / "begun")
+        os.kill(os.getpid(), signal.SIGKILL)
+    _until_stopped(out)
+
+
+def broken(
+    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+) -> None:
+    """Has a bug."""
+    raise ZeroDivisionError("a bug of ours")
+
+
+def endless(
+    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+) -> None:
+    """Runs until it is asked to stop, and then saves."""
+    _until_stopped(out)
+
+
+def stubborn(
+    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+) -> None:
+    """Takes for ever to save."""
+    try:
+        _until_stopped(out)
+    except Interrupted:
+        time.sleep(600)
+
+
+def _until_stopped(out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with StopRequest() as stop:
+        stop.defer()
+        (out / "begun").write_text(str(os.getpid()))
+        try:
+            while True:
+                stop.check()
+                time.sleep(0.01)
+        except Interrupted:
+            if not stop.leaving:
+                (out / "saved").touch()
+            raise
+
+
+def _await(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)

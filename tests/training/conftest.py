@@ -1,0 +1,62 @@
+"""Small real runs, and what of them must be equal to the bit."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from minform_cli.config.presets import resolve
+from minform_cli.config.schema import RunConfig
+from minform_cli.training.folder import read_meta
+from minform_cli.results import RunFolder
+from minform_cli.training.checkpoint import read_checkpoint
+from minform_cli.training.run import train
+
+# Odd sizes on purpose: the last batch of an epoch is smaller, dropout and clipping are on.
+SETTINGS = (
+    "data.limit=110",
+    "train.batch_size=25",
+    "train.epochs=3",
+    "train.clip_norm=0.5",
+    "train.eval_batch_size=100",
+    "model.dropout=0.1",
+)
+
+
+def tiny(*settings: str, variant: str = "baseline", seed: int = 0) -> RunConfig:
+    """A run of 15 steps with everything switched on that a resume could lose."""
+    return resolve("debug", variant, (*SETTINGS, *settings), seed).config
+
+
+def bits(folder: Path) -> dict[str, str]:
+    """SHA-256 of everything in a run folder that may not depend on how often the run was stopped."""
+    run = RunFolder(folder)
+    files = read_checkpoint(run, read_meta(run)["sha256"]).files
+    digests = {role: hashlib.sha256((folder / entry["name"]).read_bytes()).hexdigest() for role, entry in files.items()}
+    return {**digests, "metrics": hashlib.sha256(run.metrics.read_bytes()).hexdigest()}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a `tiny` run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    train(tiny(), folder, threads=1)
+    return folder
+
+
+@pytest.fixture
+def train_tiny(tmp_path: Path) -> Callable[..., Path]:
+    """Trains a `tiny` run with more settings, and returns its folder."""
+
+    def run(*settings: str, name: str = "run", **options: object) -> Path:
+        train(tiny(*settings), tmp_path / name, threads=1, **options)  # type: ignore[arg-type]
+        return tmp_path / name
+
+    return run

@@ -1,0 +1,95 @@
+"""A disk that fails, or a process that dies, at the n-th call that touches the disk."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class Died(BaseException):
+    """Stands for the end of the process: nothing that comes after it may touch the disk."""
+
+
+class Disk:
+    """Counts every opening for writing, write, flush, close, sync, rename, truncation and deletion.
+
+    Args:
+        monkeypatch: undoes the patches.
+        at: the call (from 1) that goes wrong; 0 for none.
+        how: an errno for a call that fails, or `die`.
+        lasting: whether every later call fails too (a full disk) or only this one.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int = 0, how: int | str = 0, lasting: bool = False) -> None:
+        self.calls = 0
+        self.names: list[str] = []
+        self._at, self._how, self._lasting = at, how, lasting
+        for name in ("fsync", "replace", "rename", "unlink", "remove", "ftruncate", "truncate"):
+            monkeypatch.setattr(os, name, self._counted(name, getattr(os, name)))
+        monkeypatch.setattr(os, "open", self._counted("open", os.open))
+        self._open = io.open
+        monkeypatch.setattr(io, "open", self._open_file)
+
+    def touch(self, name: str, half: Callable[[], object] = lambda: None) -> None:
+        """One more call; `half` does what a call does that fails half way."""
+        self.calls += 1
+        self.names.append(name)
+        wrong = self.calls == self._at or (self.calls > self._at > 0 and (self._lasting or self._how == "die"))
+        if wrong and self._how == "die":
+            if self.calls == self._at:
+                half()
+            raise Died
+        if wrong:
+            half()
+            assert isinstance(self._how, int)
+            raise OSError(self._how, os.strerror(self._how))
+
+    def _counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **options: Any) -> Any:
+            self.touch(name)
+            return call(*args, **options)
+
+        return counted
+
+    def _open_file(self, file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if mode in ("r", "rb"):
+            return self._open(file, mode, *args, **options)
+        self.touch(f"open {Path(file).name}")
+        return File(self._open(file, mode, *args, **options), self)
+
+
+class File:
+    """An open file whose writes, flushes, truncations and closing count."""
+
+    def __init__(self, file: Any, disk: Disk) -> None:
+        self._file, self._disk = file, disk
+
+    def write(self, data: bytes) -> int:
+        self._disk.touch("write", lambda: (self._file.write(data[: len(data) // 2]), self._file.flush()))
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._disk.touch("flush")
+        self._file.flush()
+
+    def truncate(self, size: int) -> None:
+        self._disk.touch("truncate")
+        self._file.truncate(size)
+
+    def __enter__(self) -> File:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)

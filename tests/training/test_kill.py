@@ -1,0 +1,39 @@
+"""SIGKILL at random moments, then resume: everything equal to the bit to a run that nothing happened to."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from minform_cli.config.presets import variant_names
+from tests.training.conftest import SETTINGS, bits, tiny
+from tests.training.killing import Kills, train_under_fire
+from minform_cli.training.run import train
+
+NUM_KILLS = int(os.environ.get("MINFORM_KILLS", "8"))
+EAGER = (*SETTINGS, "train.checkpoint_every_s=0")
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_left_alone(tmp_path: Path, undisturbed: Path) -> None:
+    kills, rng, runs = Kills(), random.Random(os.environ.get("MINFORM_SEED", "0")), 0
+    while kills.total < NUM_KILLS:
+        out = tmp_path / f"run{runs}"
+        train_under_fire(out, "baseline", EAGER, rng, kills)
+        assert bits(out) == bits(undisturbed)
+        assert not list(out.glob(".*.tmp"))
+        runs += 1
+    print(f"{kills} in {runs} runs")
+    assert kills.after_progress >= 0.9 * kills.total
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("MINFORM_KILLS" not in os.environ, reason="minutes; set MINFORM_KILLS to run it")
+@pytest.mark.parametrize("variant", variant_names())
+def test_every_variant_survives_being_killed(tmp_path: Path, variant: str) -> None:
+    train(tiny(variant=variant), tmp_path / "alone", threads=1)
+    kills = Kills()
+    train_under_fire(tmp_path / "killed", variant, EAGER, random.Random(variant), kills)
+    assert bits(tmp_path / "killed") == bits(tmp_path / "alone")
+    assert kills.total >= 1
