@@ -5,15 +5,18 @@ Everything that can be wrong with names and settings is found before torch is im
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, legal_variants, resolve
+from minform_cli.config.names import BASELINE, DEFAULT_PRESET
+from minform_cli.config.presets import legal_variants, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import DataSpec, spec_for
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import CompareRecord, CountRecord, EvaluationRecord, Listener, ResultRecord, RunFolder
+from minform_cli.tasks import TASKS
 
 if TYPE_CHECKING:
     from minform_cli.study.execute import StudyListener
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 CHECKPOINTS = ("last", "best")
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 
 
 def count(
@@ -56,8 +60,21 @@ def counted_configs(preset: str, variants: Sequence[str], settings: Sequence[str
     """The configs that `count` counts, and their data set's spec. Imports no torch."""
     names = variants or legal_variants(preset, settings)
     configs = [resolve(preset, name, settings).config for name in names]
-    specs = [spec_for(config) for config in configs]
+    specs = [checked_spec(config) for config in configs]
     return configs, specs[0]
+
+
+def checked_spec(config: RunConfig) -> DataSpec:
+    """The spec of the config's data set, once all that can be wrong with the config is checked. Imports no torch."""
+    if config.task not in TASKS.names():
+        raise unknown_name("task", config.task, TASKS.names(), f"preset {config.preset}")
+    return spec_for(config)
+
+
+def check_device(name: str) -> None:
+    """Raises `InputError` if `name` is no device's name; whether it is there is for torch to say."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
+        raise unknown_name("device", name, DEVICES, "--device")
 
 
 def train(
@@ -90,7 +107,8 @@ def train(
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
     """
     config = resolve(preset, variant, settings, seed).config
-    spec_for(config)
+    checked_spec(config)
+    check_device(device)
     from minform_cli.training.run import train as train_run
 
     folder = Path(out) if out is not None else default_run_folder(config)
@@ -117,12 +135,13 @@ def evaluate(
         InputError: the folder is incomplete, damaged or of another version, its data changed, or a name is unknown.
     """
     if split not in SPLITS:
-        raise InputError(f"--split: unknown split {split!r}; accepted: {', '.join(SPLITS)}")
+        raise unknown_name("split", split, SPLITS, "--split")
     if checkpoint not in CHECKPOINTS:
-        raise InputError(f"--checkpoint: unknown checkpoint {checkpoint!r}; accepted: {', '.join(CHECKPOINTS)}")
+        raise unknown_name("checkpoint", checkpoint, CHECKPOINTS, "--checkpoint")
     folder = Path(run)
     if not RunFolder(folder).config.is_file():
         raise InputError(f"{folder} is not a run folder: it has no {RunFolder(folder).config.name}")
+    check_device(device)
     from minform_cli.training.evaluate import evaluate_run
 
     return evaluate_run(folder, split, which=checkpoint, device=device, threads=threads)  # type: ignore[arg-type]
@@ -172,7 +191,10 @@ def planned_comparison(
     if seeds < 1:
         raise InputError(f"--seeds: expected 1 or more, not {seeds}")
     folder = Path(out) if out is not None else Path("runs") / f"compare-{file_name(preset)}"
-    return plan_study(folder, preset, variants, range(seeds), settings)
+    plan = plan_study(folder, preset, variants, range(seeds), settings)
+    for run in plan.runs[::seeds]:
+        checked_spec(run.config)
+    return plan
 
 
 def run_comparison(
@@ -184,6 +206,7 @@ def run_comparison(
     on_progress: StudyListener | None = None,
 ) -> tuple[list[CompareRecord], list[ResultRecord]]:
     """Does what is left of a plan; the records of its variants, and the results of its runs."""
+    check_device(device)
     from minform_cli.study.execute import execute
     from minform_cli.study.summary import count_plan, summarise
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
@@ -191,7 +192,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the disk may be dead or read-only by now
+            temporary.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise MachineError(f"cannot write {path}: {reason}; what was there before is intact") from error
     except BaseException:

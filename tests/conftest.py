@@ -14,9 +14,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_data = pytest.mark.skip(reason="MINFORM_DATA names no folder with the real data sets")
     no_gpu = pytest.mark.skip(reason="no CUDA device")
     for item in items:
-        if "real_data" in item.keywords and not (data and Path(data, "mnist").is_dir()):
+        if item.get_closest_marker("real_data") and not (data and Path(data, "mnist").is_dir()):
             item.add_marker(no_data)
-        if "gpu" in item.keywords and not torch.cuda.is_available():
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(no_gpu)
 
 

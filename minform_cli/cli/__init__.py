@@ -5,20 +5,27 @@ Nothing here imports torch until a command body needs it, so help and refused in
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 import traceback
-from typing import NoReturn
+from pathlib import Path
+from typing import NoReturn, TextIO
 
 import typer
 
 from minform_cli import __version__
 from minform_cli.cli import compare, count, evaluate, lists, train
 from minform_cli.cli.console import one_line
+from minform_cli.cli.usage import Commands, usage_error
 from minform_cli.errors import MinformError
+
+_SIGINT = 130
 
 app = typer.Typer(
     name="minform",
+    cls=Commands,
     help="How many parameters can this Transformer do without, and what does that cost?",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
@@ -53,33 +60,60 @@ def main() -> NoReturn:
 
     Exit codes: 0 done, 1 our bug, 2 bad input, 3 numerical failure, 4 the machine failed, 130 and 143 signals.
     """
+    # Where the caller closed them (`>&-`) they are None.
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks must not end a run
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = _run()
     try:
-        code = app(standalone_mode=False) or 0
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough: `minform count | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except MinformError as error:
-        code = _say(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        code = _say("interrupted", 130)
-    except MemoryError:
-        code = _say("out of memory; a smaller train.batch_size or model needs less", 4)
-    except OSError as error:
-        code = _say(f"{error.filename or 'input/output'}: {error.strerror or error}", 4)
-    except Exception as error:
-        code = _other(error)
+    except OSError as error:  # full, or the reader is gone; what is still buffered must not fail again at the exit
+        with _nowhere() as sink:
+            os.dup2(sink.fileno(), sys.stdout.fileno())
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            code = _say(_system_error(error), 4)
     sys.exit(code)
+
+
+def _run() -> int:
+    """Does the command; its exit code, once what went wrong is said."""
+    try:
+        return _command()
+    except MinformError as error:
+        return _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _say("interrupted", _SIGINT)
+    except MemoryError:
+        return _say("out of memory; a smaller train.batch_size or model needs less", 4)
+    except BrokenPipeError:  # the reader has seen enough: `minform count | head`
+        return 0
+    except OSError as error:
+        return _say(_system_error(error), 4)
+    except Exception as error:
+        return _other(error)
+
+
+def _command() -> int:
+    try:
+        code = app(prog_name="minform", standalone_mode=False) or 0
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # which Typer turns into exit code 1
+            raise error.__context__ from None
+        raise
+    if code == _SIGINT:  # Typer made an exit code of Ctrl-C
+        raise KeyboardInterrupt
+    return code
 
 
 def _other(error: Exception) -> int:
     """Exit code of what is neither ours nor the system's: the option parser's refusals, a full device, or a bug."""
-    explain = getattr(error, "format_message", None)
-    if explain is not None:  # Typer's usage errors
-        message = explain()
-        return _say(f"{message[:1].lower()}{message[1:].rstrip('.')} (see minform --help)", 2) if message else 2
+    refused = usage_error(error)
+    if refused is not None:
+        return _say(str(refused), refused.exit_code)
+    if hasattr(error, "format_message"):  # no arguments at all: the help was shown
+        return 2
     if type(error).__name__ == "Abort":
-        return _say("interrupted", 130)
+        return _say("interrupted", _SIGINT)
     if type(error).__name__ == "OutOfMemoryError":
         return _say("the device is out of memory; a smaller train.batch_size or model needs less", 4)
     traceback.print_exc()
@@ -87,5 +121,14 @@ def _other(error: Exception) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"minform: {one_line(message)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # stderr may be full too; the code still tells
+        print(f"minform: {one_line(message)}", file=sys.stderr, flush=True)
     return code
+
+
+def _system_error(error: OSError) -> str:
+    return f"{error.filename or 'input/output'}: {error.strerror or error}"
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w")

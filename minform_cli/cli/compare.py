@@ -9,7 +9,7 @@ import typer
 
 from minform_cli.cli import options
 from minform_cli.cli.console import caption, chosen_format, show
-from minform_cli.config.presets import DEFAULT_PRESET
+from minform_cli.config.names import DEFAULT_PRESET
 
 
 def compare(
@@ -33,13 +33,14 @@ def compare(
     """
     fmt = chosen_format(fmt)
     from minform_cli import api
-    from minform_cli.report.compare_table import compare_caption, compare_table, study_line
-    from minform_cli.report.plots import check_plot_path, plot_compare
 
     if plot is not None:
+        from minform_cli.report.plots import check_plot_path
+
         check_plot_path(plot)
     plan = api.planned_comparison(preset, variant or [], setting or [], seeds=seeds, out=out)
     from minform_cli.cli.study_progress import StudyProgress
+    from minform_cli.report.compare_table import compare_caption, compare_table, study_line
 
     with StudyProgress(plan, quiet=quiet) as progress:
         for name, reason in plan.skipped.items():
@@ -49,6 +50,8 @@ def compare(
         )
     show(compare_table(records, fmt))
     if plot is not None:
+        from minform_cli.report.plots import plot_compare
+
         plot_compare(records, plot, study_line(results))
     if not quiet:
         caption([*compare_caption(records, results), *([f"Drawn to {plot}."] if plot else [])], fmt)

@@ -1,13 +1,19 @@
-"""Where output goes: results to stdout, everything else to stderr; what a name may do to a terminal: nothing."""
+"""Where output goes: results to stdout, everything else to stderr; what a name may do to a terminal: nothing.
+
+rich and tabulate are imported when something is printed, so that help and refused input do not wait for them.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
-from minform_cli.report.formats import FORMATS, check_format
+_LONGEST = 2000
 
 
 def chosen_format(fmt: str | None) -> str:
@@ -18,6 +24,8 @@ def chosen_format(fmt: str | None) -> str:
     """
     if fmt is None:
         return "rich" if sys.stdout.isatty() else "plain"
+    from minform_cli.report.formats import check_format
+
     check_format(fmt)
     return fmt
 
@@ -27,22 +35,31 @@ def show(output: RenderableType) -> None:
     if isinstance(output, str):
         print(output)
     else:
-        Console(highlight=False).print(output)
+        console().print(output)
 
 
 def caption(lines: Iterable[str], fmt: str) -> None:
     """Prints what belongs beside a result to stderr; programs' formats need none."""
     if fmt in ("csv", "json"):
         return
-    console = Console(stderr=True, highlight=False)
-    console.print()
+    errors = console(stderr=True)
+    errors.print()
     for line in lines:
-        console.print(one_line(line), style="dim", markup=False, soft_wrap=not console.is_terminal)
+        errors.print(one_line(line), style="dim", markup=False, soft_wrap=not errors.is_terminal)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console; with NO_COLOR set it writes no style at all, bold and dim included."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def one_line(text: str) -> str:
-    """`text` with every control character spelled out, so that no file name can move the cursor or colour a line."""
+    """`text` with every control character spelled out, so that no file name can move the cursor or colour a line.
+
+    Of a very long text the middle is left out.
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} [...] {text[-_LONGEST // 2 :]}"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-__all__ = ["FORMATS", "caption", "chosen_format", "one_line", "show"]

@@ -8,7 +8,7 @@ import typer
 
 from minform_cli.cli import options
 from minform_cli.cli.console import caption, chosen_format, show
-from minform_cli.config.presets import DEFAULT_PRESET
+from minform_cli.config.names import DEFAULT_PRESET
 
 
 def count(
@@ -26,10 +26,11 @@ def count(
     """
     fmt = chosen_format(fmt)
     from minform_cli import api
-    from minform_cli.report.count_table import count_caption, count_table
 
     variants, settings = variant or [], setting or []
     _, spec = api.counted_configs(preset, variants, settings)
+    from minform_cli.report.count_table import count_caption, count_table
+
     records = api.count(preset, variants, settings, examples=examples, outputs=outputs)
     show(count_table(records, fmt))
     if not quiet:

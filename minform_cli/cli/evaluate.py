@@ -24,14 +24,18 @@ def evaluate(
     """Measure a trained run: accuracy, loss, accuracy per class, confusion matrix (--plot draws it)."""
     fmt = chosen_format(fmt)
     from minform_cli import api
-    from minform_cli.report.eval_table import eval_caption, eval_table
-    from minform_cli.report.plots import check_plot_path, plot_confusion
 
     if plot is not None:
+        from minform_cli.report.plots import check_plot_path
+
         check_plot_path(plot)
     record = api.evaluate(run, split, checkpoint=checkpoint, device=device, threads=threads)
+    from minform_cli.report.eval_table import eval_caption, eval_table
+
     show(eval_table(record, fmt))
     if plot is not None:
+        from minform_cli.report.plots import plot_confusion
+
         plot_confusion(record, plot)
     if not quiet:
         caption([*eval_caption(record), *([f"Drawn to {plot}."] if plot else [])], fmt)

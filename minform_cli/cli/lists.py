@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from minform_cli.cli import options
 from minform_cli.cli.console import chosen_format, show
-from minform_cli.report.list_table import Listed, list_table
+
+Line = tuple[str, str, str]
+"""A name, its meaning, its source."""
 
 
 def variants(fmt: options.Format = None) -> None:
     """List the shipped variants."""
-    from minform_cli.config.presets import BASELINE, read_variant, variant_names
+    fmt = chosen_format(fmt)
+    from minform_cli.config.names import BASELINE, variant_names
+    from minform_cli.config.presets import read_variant
 
-    entries = [Listed(name=BASELINE, meaning="the preset with no variant", source="the preset's own")]
-    entries += [_listed(name, read_variant(name).about) for name in variant_names() if name != BASELINE]
-    show(list_table(entries, "variant", chosen_format(fmt)))
+    abouts = [(name, read_variant(name).about) for name in variant_names() if name != BASELINE]
+    baseline = (BASELINE, "the preset with no variant", "the preset's own")
+    _show("variant", [baseline, *((name, about["summary"], about["source"]) for name, about in abouts)], fmt)
 
 
 def presets(fmt: options.Format = None) -> None:
     """List the shipped presets."""
-    from minform_cli.config.presets import preset_names, read_preset
+    fmt = chosen_format(fmt)
+    from minform_cli.config.names import preset_names
+    from minform_cli.config.presets import read_preset
 
-    entries = [_listed(name, read_preset(name).about) for name in preset_names()]
-    show(list_table(entries, "preset", chosen_format(fmt)))
+    abouts = [(name, read_preset(name).about) for name in preset_names()]
+    _show("preset", [(name, about["summary"], about["source"]) for name, about in abouts], fmt)
 
 
 def datasets(fmt: options.Format = None) -> None:
     """List the data sets."""
+    fmt = chosen_format(fmt)
     from minform_cli.data.spec import DATA_SETS
 
     modules = [(name, DATA_SETS.get(name)) for name in DATA_SETS.names()]
-    entries = [Listed(name=name, meaning=module.SUMMARY, source=module.SOURCE) for name, module in modules]
-    show(list_table(entries, "data set", chosen_format(fmt)))
+    _show("data set", [(name, module.SUMMARY, module.SOURCE) for name, module in modules], fmt)
 
 
-def _listed(name: str, about: dict[str, str]) -> Listed:
-    return Listed(name=name, meaning=about.get("summary", ""), source=about.get("source", ""))
+def _show(what: str, lines: Iterable[Line], fmt: str) -> None:
+    from minform_cli.report.list_table import Listed, list_table
+
+    entries = [Listed(name=name, meaning=meaning, source=source) for name, meaning, source in lines]
+    show(list_table(entries, what, fmt))

@@ -9,14 +9,14 @@ import typer
 
 
 def _complete_preset(incomplete: str) -> list[str]:
-    from minform_cli.config.presets import preset_names
+    from minform_cli.config.names import preset_names
 
     return [name for name in preset_names() if name.startswith(incomplete)]
 
 
 def _complete_variant(incomplete: str) -> list[str]:
     """Names for the last part of ``a+b``."""
-    from minform_cli.config.presets import variant_names
+    from minform_cli.config.names import variant_names
 
     done, plus, last = incomplete.rpartition("+")
     return [f"{done}{plus}{name}" for name in variant_names() if name.startswith(last)]

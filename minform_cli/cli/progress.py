@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from minform_cli.cli.console import one_line
+from minform_cli.cli.console import console, one_line
 from minform_cli.report.numbers import duration
 from minform_cli.results import Progress as News
 
@@ -17,7 +17,7 @@ class Display:
     """Base of the displays: a rich progress on a terminal, plain lines elsewhere."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = console(stderr=True)
         self.quiet = quiet
         self.live: Progress | None = None
         if not quiet and self.console.is_terminal:
@@ -48,7 +48,8 @@ class Display:
         if self.live is not None:
             self.live.console.print(one_line(text), markup=False)
         else:
-            print(one_line(text), file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):  # nobody reads it any more, or the disk is full: the run goes on
+                print(one_line(text), file=sys.stderr, flush=True)
 
 
 class RunProgress(Display):

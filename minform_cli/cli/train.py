@@ -9,7 +9,7 @@ import typer
 
 from minform_cli.cli import options
 from minform_cli.cli.console import caption, chosen_format, show
-from minform_cli.config.presets import BASELINE, DEFAULT_PRESET
+from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 
 
 def train(
@@ -31,17 +31,16 @@ def train(
     fmt = chosen_format(fmt)
     from minform_cli import api
     from minform_cli.config.presets import resolve
-    from minform_cli.data.spec import spec_for
 
     settings = setting or []
     if dry_run:
         _dry_run(preset, variant, settings, seed, device, threads, fmt, quiet)
         return
+    config = resolve(preset, variant, settings, seed).config
+    api.checked_spec(config)
     from minform_cli.cli.progress import RunProgress
     from minform_cli.report.train_table import train_caption, train_table
 
-    config = resolve(preset, variant, settings, seed).config
-    spec_for(config)
     folder = out or api.default_run_folder(config)
     with RunProgress(quiet=quiet) as progress:
         result = api.train(
@@ -70,11 +69,12 @@ def _dry_run(
     fmt: str,
     quiet: bool,
 ) -> None:
+    from minform_cli import api
     from minform_cli.config.presets import resolve
-    from minform_cli.data.spec import spec_for
 
     resolved = resolve(preset, variant, settings, seed)
-    spec_for(resolved.config)
+    api.checked_spec(resolved.config)
+    api.check_device(device)
     from minform_cli.report.dry_run import dry_run_caption, dry_run_table
     from minform_cli.training.run import dry_run
 

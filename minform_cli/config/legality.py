@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 
@@ -29,11 +32,21 @@ def problems(model: ModelConfig) -> list[str]:
     return found
 
 
-def check(model: ModelConfig) -> None:
-    """Raises `InputError` with the first problem of `model`, if it has any."""
+def check(model: ModelConfig, where: str = "", origins: Mapping[str, str] | None = None) -> None:
+    """Raises `InputError` with the first problem of `model`, if it has any.
+
+    Args:
+        model: sizes and parts.
+        where: opens the message.
+        origins: dotted key -> where its value came from; those the problem names are told.
+    """
     found = problems(model)
-    if found:
-        raise InputError(found[0])
+    if not found:
+        return
+    text = f"{where}: {found[0]}" if where else found[0]
+    keys = dict.fromkeys(re.findall(r"model\.\w+", found[0]))
+    places = [f"{key} from {origins[key]}" for key in keys if origins and key in origins]
+    raise InputError(f"{text} ({', '.join(places)})" if places else text)
 
 
 def check_image(model: ModelConfig, height: int, width: int, title: str) -> None:

@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from minform_cli.config import legality
+from minform_cli.config.names import BASELINE, DEFAULT_PRESET, preset_names, shipped_folder, variant_names
 from minform_cli.config.schema import SECTIONS, RunConfig, known_keys
-from minform_cli.config.strict_yaml import dump_yaml, read_scalar, read_yaml
+from minform_cli.config.strict_yaml import Place, dump_yaml, read_scalar, read_yaml
 from minform_cli.config.validation import build
 from minform_cli.errors import InputError, did_you_mean, unknown_name
-
-BASELINE = "baseline"
-"""The variant that changes nothing."""
-
-DEFAULT_PRESET = "digits"
 
 _ABOUT = ("summary", "source", "expected_parameters")
 _PRESET_KEYS = (*_ABOUT, "extends", "task", *SECTIONS)
 _VARIANT_KEYS = ("summary", "source", "extends", "model")
-_MAX_EXTENDS = 16
+_MAX_EXTENDS = 8
 
 
 @dataclass(frozen=True)
@@ -66,22 +62,23 @@ def resolve(
     Raises:
         InputError: a name, key or value is wrong, or the parts do not go together; names file, line and key.
     """
-    given = parse_settings(settings)
-    without_variant = read_preset(preset).settings | given
-    merged = read_preset(preset).settings | read_variant(variant).settings | given
+    recipe, given = read_preset(preset).settings, parse_settings(settings)
+    merged = recipe | read_variant(variant).settings | given
     names: dict[str, Any] = {"preset": preset, "variant": variant, "seed": seed}
-    origins = {key: setting.origin for key, setting in merged.items()}
-    config, baseline = _typed(names, merged), _typed(names, without_variant).model
-    legality.check(config.model)
-    config = config.model_copy(update={"baseline": None if baseline == config.model else baseline})
-    return Resolved(config, {key: origins.get(key, "default") for key in known_keys()})
+    config, baseline = _legal(names, merged), _legal(names, recipe | given, "baseline (the same without the variant)")
+    if baseline.model != config.model:
+        config = config.model_copy(update={"baseline": baseline.model})
+    return Resolved(config, {key: merged[key].origin if key in merged else "default" for key in known_keys()})
 
 
-def _typed(names: Mapping[str, Any], settings: Mapping[str, Setting]) -> RunConfig:
-    task = {"task": settings["task"].value} if "task" in settings else {}
-    rest = {key: setting for key, setting in settings.items() if key != "task"}
-    origins = {key: setting.origin for key, setting in rest.items()}
-    return build({**names, **task}, {key: setting.value for key, setting in rest.items()}, origins)
+def _legal(names: Mapping[str, Any], settings: Mapping[str, Setting], where: str = "") -> RunConfig:
+    """The config of these settings, typed and legal; `where` opens the message if its parts do not go together."""
+    values = {key: setting.value for key, setting in settings.items()}
+    task = {"task": values.pop("task")} if "task" in values else {}
+    origins = {key: setting.origin for key, setting in settings.items()}
+    config = build({**names, **task}, values, origins | {"seed": "--seed"}, where=f"preset {names['preset']}")
+    legality.check(config.model, where, origins)
+    return config
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Setting]:
@@ -111,18 +108,8 @@ def load_config(path: Path) -> RunConfig:
         raise InputError(f"{path}:{lines[(unknown[0],)]}: unknown key {unknown[0]!r}")
     origins = {key: setting.origin for key, setting in flat.items()}
     config = build(values, {key: setting.value for key, setting in flat.items()}, origins, str(path))
-    legality.check(config.model)
+    legality.check(config.model, str(path))
     return config
-
-
-def preset_names() -> tuple[str, ...]:
-    """Names of the shipped presets, sorted."""
-    return tuple(sorted(path.stem for path in shipped_folder().glob("*.yaml")))
-
-
-def variant_names() -> tuple[str, ...]:
-    """Names of the shipped variants, sorted, `baseline` first."""
-    return (BASELINE, *sorted(path.stem for path in (shipped_folder() / "variants").glob("*.yaml")))
 
 
 def legal_variants(preset: str, settings: Sequence[str] = ()) -> tuple[str, ...]:
@@ -142,32 +129,35 @@ def legal_variants(preset: str, settings: Sequence[str] = ()) -> tuple[str, ...]
     return tuple(legal)
 
 
-def shipped_folder() -> Path:
-    """The folder of the shipped presets: inside the installed package, or at the top of a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "presets"
-    return installed if installed.is_dir() else package.parent / "presets"
+def read_preset(name: str, chain: tuple[Path, ...] = ()) -> Layer:
+    """The preset `name` (or the file at that path), with what it extends already merged below it.
 
-
-def read_preset(name: str, depth: int = 0) -> Layer:
-    """The preset `name` (or the file at that path), with what it extends already merged below it."""
+    Args:
+        name: a shipped name or a path.
+        chain: the files that extend it, outermost first.
+    """
     path = _find(name, "preset", shipped_folder(), preset_names())
     values, lines = read_yaml(path)
     _check_top(values, _PRESET_KEYS, path, lines)
-    inherited = _extended(values, path, lines, depth, read_preset)
-    settings = inherited.settings | _flatten({s: values.get(s) or {} for s in SECTIONS}, _shown(path), lines)
+    inherited = _extended(values, path, lines, chain, read_preset)
+    settings = inherited.settings | _flatten({s: values[s] for s in SECTIONS if s in values}, _shown(path), lines)
     if "task" in values:
         settings["task"] = Setting(values["task"], f"{_shown(path)}:{lines[('task',)]}")
     return Layer(name, {key: values[key] for key in _ABOUT if key in values}, settings)
 
 
-def read_variant(name: str, depth: int = 0) -> Layer:
-    """The variant `name`: one file, or several joined by ``+`` whose settings must not contradict each other."""
+def read_variant(name: str, chain: tuple[Path, ...] = ()) -> Layer:
+    """The variant `name`: one file, or several joined by ``+`` whose settings must not contradict each other.
+
+    Args:
+        name: shipped names or paths.
+        chain: the files that extend it, outermost first.
+    """
     merged = Layer(name, {}, {})
-    for part in [name] if Path(name).is_file() else name.split("+"):
+    for part in dict.fromkeys([name] if _is_file(name) else name.split("+")):
         if part == BASELINE:
             continue
-        layer = _read_one_variant(part, depth)
+        layer = _read_one_variant(part, chain)
         for key, setting in layer.settings.items():
             earlier = merged.settings.get(key)
             if earlier is not None and earlier.value != setting.value:
@@ -180,28 +170,36 @@ def read_variant(name: str, depth: int = 0) -> Layer:
     return merged
 
 
-def _read_one_variant(name: str, depth: int) -> Layer:
+def _read_one_variant(name: str, chain: tuple[Path, ...]) -> Layer:
     path = _find(name, "variant", shipped_folder() / "variants", variant_names())
     values, lines = read_yaml(path)
     _check_top(values, _VARIANT_KEYS, path, lines)
-    inherited = _extended(values, path, lines, depth, read_variant)
-    own = _flatten({"model": values.get("model") or {}}, _shown(path), lines)
+    inherited = _extended(values, path, lines, chain, read_variant)
+    own = _flatten({s: values[s] for s in ("model",) if s in values}, _shown(path), lines)
     return Layer(name, {key: values[key] for key in _ABOUT if key in values}, inherited.settings | own)
 
 
 def _extended(
-    values: Mapping[str, Any], path: Path, lines: Mapping[Any, int], depth: int, read: Callable[[str, int], Layer]
+    values: Mapping[str, Any],
+    path: Path,
+    lines: Mapping[Place, int],
+    chain: tuple[Path, ...],
+    read: Callable[[str, tuple[Path, ...]], Layer],
 ) -> Layer:
     """What ``extends:`` in the file at `path` names, read by `read`; an empty layer where it names nothing."""
-    base = values.get("extends")
-    if base is None:
+    if "extends" not in values:
         return Layer("", {}, {})
+    base, where = values["extends"], f"{_shown(path)}:{lines[('extends',)]}: extends"
     if not isinstance(base, str):
-        raise InputError(f"{_shown(path)}:{lines[('extends',)]}: extends: expected a name or a path")
-    if depth >= _MAX_EXTENDS:
-        raise InputError(f"{_shown(path)}:{lines[('extends',)]}: extends: {base!r} leads in a circle or too deep")
-    beside = path.parent / base
-    return read(str(beside) if _is_path(base) and beside.is_file() else base, depth + 1)
+        raise InputError(f"{where}: expected a name or a path")
+    if path in chain:
+        circle = " -> ".join(_shown(each) for each in (*chain[chain.index(path) :], path))
+        raise InputError(f"{where}: leads in a circle: {circle}")
+    if len(chain) >= _MAX_EXTENDS:
+        raise InputError(f"{where}: more than {_MAX_EXTENDS} files extend one another")
+    # A path is meant from the file that says it, each of several joined by +.
+    beside = [base] if _is_file(path.parent / base) else base.split("+")
+    return read("+".join(str(path.parent / p) if _is_path(p) else p for p in beside), (*chain, path))
 
 
 def _shown(path: Path) -> str:
@@ -214,6 +212,14 @@ def _is_path(name: str) -> bool:
     return name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
 
 
+def _is_file(name: str | Path) -> bool:
+    """Whether a file is there; a name too long for the system is none."""
+    try:
+        return _is_path(str(name)) and Path(name).is_file()
+    except OSError:
+        return False
+
+
 def _find(name: str, what: str, folder: Path, known: Sequence[str]) -> Path:
     if _is_path(name):
         return Path(name)
@@ -222,16 +228,18 @@ def _find(name: str, what: str, folder: Path, known: Sequence[str]) -> Path:
     return folder / f"{name}.yaml"
 
 
-def _check_top(values: Mapping[str, Any], accepted: Sequence[str], path: Path, lines: Mapping[Any, int]) -> None:
+def _check_top(values: Mapping[str, Any], accepted: Sequence[str], path: Path, lines: Mapping[Place, int]) -> None:
     for key in values:
         if key not in accepted:
             raise unknown_name("key", key, accepted, f"{_shown(path)}:{lines[(key,)]}")
 
 
-def _flatten(sections: Mapping[str, Any], where: str, lines: Mapping[Any, int]) -> dict[str, Setting]:
+def _flatten(sections: Mapping[str, Any], where: str, lines: Mapping[Place, int]) -> dict[str, Setting]:
     """``{"model": {"dim": 64}}`` as ``{"model.dim": Setting(64, "FILE:LINE")}``, with every key known."""
     flat: dict[str, Setting] = {}
     for section, fields in sections.items():
+        if fields is None:  # a section with nothing in it
+            continue
         if not isinstance(fields, Mapping):
             raise InputError(f"{where}:{lines[(section,)]}: {section}: expected a mapping of keys to values")
         for field, value in fields.items():

@@ -158,7 +158,7 @@ class RunConfig(Settings):
     baseline: ModelConfig | None = None
 
     def identity(self) -> dict[str, object]:
-        """What decides the result: every setting but the names, the baseline and the checkpoint interval. Plain JSON."""
+        """What decides the result: every setting but the names, baseline and checkpoint interval. Plain JSON."""
         fields = self.model_dump(mode="json", exclude={"preset", "variant", "baseline"})
         del fields["train"]["checkpoint_every_s"]
         return fields

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import yaml
+from yaml.reader import ReaderError
 
 from minform_cli.errors import InputError
 
@@ -23,7 +24,7 @@ Place = tuple[str, ...]
 
 _NULL = re.compile(r"(?:~|null|Null|NULL|)")
 _BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)")
-_INT = re.compile(r"[-+]?[0-9]{1,300}")
+_INT = re.compile(r"[-+]?[0-9]{1,300}|0o[0-7]{1,300}|0x[0-9a-fA-F]{1,300}")
 _FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
@@ -66,6 +67,14 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Line breaks and what nobody can see are escaped: PyYAML reads some of them back as spaces."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 class _Refused(Exception):  # noqa: N818  (never leaves this file)
     """Something in a document that we do not accept, with its line."""
 
@@ -86,8 +95,8 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes, which no config is")
     try:
@@ -95,7 +104,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
     lines: dict[Place, int] = {}
-    value = _parse(text, str(path), lines)
+    try:
+        value = _parse(text, lines)
+    except _Refused as refused:
+        raise InputError(f"{path}:{refused.line}: {refused}") from None
     if value is None:
         return {}, lines
     if not isinstance(value, dict):
@@ -109,7 +121,10 @@ def read_scalar(text: str, where: str) -> Any:
     Raises:
         InputError: it is not one; `where` opens the message.
     """
-    return _parse(text, where, {})
+    try:
+        return _parse(text, {})
+    except _Refused as refused:
+        raise InputError(f"{where}: {refused}") from None
 
 
 def dump_yaml(value: Any) -> str:
@@ -117,26 +132,29 @@ def dump_yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _parse(text: str, where: str, lines: dict[Place, int]) -> Any:
+def _parse(text: str, lines: dict[Place, int]) -> Any:
+    """The value of a document; `lines` is filled with the line of every key.
+
+    Raises:
+        _Refused: it is not valid YAML, or holds something we do not accept.
+    """
     loader: _Loader | None = None
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         return None if node is None else _construct(node, (), lines)
-    except _Refused as refused:
-        raise InputError(f"{where}:{refused.line}: {refused}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        _refuse(where, mark.line + 1 if mark else 1, error.problem or error.context or "cannot be parsed")
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        raise _Refused(mark.line + 1 if mark else 1, f"not valid YAML: {reason}") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _Refused(line, f"not valid YAML: character {error.character:#x} is not accepted") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        _refuse(where, 1, str(error) or "cannot be parsed")
+        raise _Refused(1, f"not valid YAML: {str(error) or 'cannot be parsed'}") from None
     finally:
         if loader is not None:
             loader.dispose()
-
-
-def _refuse(where: str, line: int, reason: str) -> NoReturn:
-    raise InputError(f"{where}:{line}: not valid YAML: {reason.splitlines()[0]}") from None
 
 
 def _construct(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
@@ -166,7 +184,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     if kind == "bool":
         return text.lower() == "true"
     if kind == "int":
-        return int(text)
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
     if kind == "float":
-        return float(text.replace(".inf", "inf").replace(".nan", "nan").replace(".Inf", "inf").replace(".NaN", "nan"))
+        return float(re.sub(r"\.(?=[iInN])", "", text))  # Python writes .inf without the point
     return text

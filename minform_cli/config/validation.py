@@ -16,6 +16,7 @@ _EXPECTED = {
     "float_type": "expected a number",
     "string_type": "expected text",
     "bool_type": "expected true or false",
+    "too_short": "expected at least one item",
     "finite_number": "expected a finite number",
     "missing": "is missing",
     "extra_forbidden": "is not an option here",
@@ -62,6 +63,8 @@ def _explain(error: ValidationError, origins: Mapping[str, str], where: str) -> 
         text = _EXPECTED[kind] if kind in ("missing", "extra_forbidden") else f"{_EXPECTED[kind]}, not {_short(first)}"
     else:
         text = f"{first['msg'].replace('Input should', 'should')}, not {_short(first)}"
+    if origin == f"--{key}":  # an option of its own: its name is the key
+        return f"{origin}: {text}"
     return f"{origin}: {key}: {text}" if origin else f"{key}: {text}"
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.counting.cost import forward_macs
 from minform_cli.counting.formulas import closed_form
+from minform_cli.counting.meta import weightless
 from minform_cli.data.spec import DataSpec
 from minform_cli.models.build import build_model
 from minform_cli.results import GROUPS, CountRecord
@@ -67,7 +67,7 @@ def count_against(config: RunConfig, spec: DataSpec, baseline: RunConfig | None,
 
 def checked_groups(config: RunConfig, spec: DataSpec) -> dict[str, int]:
     """Parameters by group of the model as built on the meta device, once they equal the closed form's."""
-    with torch.device("meta"):
+    with weightless():
         module = build_model(config, spec)
     built = count_groups(module)
     expected = closed_form(config.model, spec)

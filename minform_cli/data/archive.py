@@ -32,9 +32,8 @@ _DAMAGE = (
     EOFError,
     ValueError,
     OverflowError,
-    RecursionError,
     NotImplementedError,
-    RuntimeError,  # zipfile: encrypted
+    RuntimeError,  # zipfile: encrypted; tarfile: headers nested without end
     zlib.error,
     zipfile.BadZipFile,
     tarfile.TarError,

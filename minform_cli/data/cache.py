@@ -22,6 +22,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
+from minform_cli.errors import InputError
 from minform_cli.results import sync_folder
 
 Arrays = dict[str, NDArray[Any]]
@@ -29,13 +30,29 @@ Arrays = dict[str, NDArray[Any]]
 
 def cache_root() -> Path:
     """The folder for what can be made again: ``MINFORM_CACHE``, or the user's cache folder of this program."""
-    return Path(os.environ.get("MINFORM_CACHE") or user_cache_dir("minform", appauthor=False)).expanduser()
+    return Path(os.environ.get("MINFORM_CACHE") or user_cache_dir("minform", appauthor=False))
 
 
 def data_roots() -> list[Path]:
     """Folders searched for the files of data sets, in this order: ``MINFORM_DATA`` if set, then our cache."""
     chosen = os.environ.get("MINFORM_DATA")
-    return [*([Path(chosen).expanduser()] if chosen else []), cache_root() / "data"]
+    return [*([Path(chosen)] if chosen else []), cache_root() / "data"]
+
+
+def find(*names: str) -> Path | None:
+    """The first of `names` (relative, a file or folder) that exists below the first of `data_roots` that has any.
+
+    Raises:
+        InputError: a root may not be entered.
+    """
+    for root in data_roots():
+        for name in names:
+            try:
+                if (root / name).exists():
+                    return root / name
+            except OSError as error:
+                raise InputError(f"{str(root / name)!r} cannot be looked at: {error.strerror}") from None
+    return None
 
 
 def download_root() -> Path:
@@ -46,8 +63,11 @@ def download_root() -> Path:
 
 def _is_writable(folder: Path) -> bool:
     """Whether `folder` can be written, or can be made where it does not exist yet."""
-    nearest = next(f for f in (folder.absolute(), *folder.absolute().parents) if f.exists())
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    try:
+        nearest = next(f for f in (folder.absolute(), *folder.absolute().parents) if f.exists())
+        return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    except OSError:  # a folder above it may not be entered
+        return False
 
 
 def digest_of(*parts: object) -> str:
@@ -84,7 +104,9 @@ def cached_arrays(slot: str, key: str, build: Callable[[], Arrays]) -> Arrays:
 @contextlib.contextmanager
 def _lock(path: Path) -> Generator[None]:
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # no cache folder, no lock: every process then builds for itself
+        with contextlib.suppress(
+            OSError, NotImplementedError
+        ):  # no cache folder, no lock: every process then builds for itself
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(path.with_suffix(".lock")))
         yield

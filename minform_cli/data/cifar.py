@@ -58,7 +58,7 @@ def load_cifar(published: CifarSet, holdout: int) -> OfficialData:
         InputError: a file is damaged or cannot be had.
         MachineError: the download cannot be written.
     """
-    path = _find(published) or _download(published)
+    path = cache.find(*_places(published, published.inner, published.archive)) or _download(published)
     names = [*published.train_files, *published.test_files]
     try:
         contents = _read_folder(published, path, names) if path.is_dir() else _read_archive(published, path, names)
@@ -73,16 +73,6 @@ def load_cifar(published: CifarSet, holdout: int) -> OfficialData:
     return OfficialData(_joined(train), None, _joined(test), holdout)
 
 
-def _find(published: CifarSet) -> Path | None:
-    for root in cache.data_roots():
-        for folder in (root, root / published.folder):
-            if (folder / published.inner).is_dir():
-                return folder / published.inner
-            if (folder / published.archive).is_file():
-                return folder / published.archive
-    return None
-
-
 def _download(published: CifarSet) -> Path:
     def problem(path: Path) -> str | None:
         with path.open("rb") as file:
@@ -93,15 +83,17 @@ def _download(published: CifarSet) -> Path:
         remote = Remote(published.archive, (published.url,), problem)
         return fetch(remote, cache.download_root() / published.folder)
     except InputError as error:
-        for root in cache.data_roots():
-            for name in published.pickled:
-                for found in (root / name, root / published.folder / name):
-                    if found.exists():
-                        raise InputError(
-                            f"{error} ({str(found)!r} is the pickled version, which is never opened "
-                            "because a pickle can run code)"
-                        ) from None
-        raise
+        found = cache.find(*_places(published, *published.pickled))
+        if found is None:
+            raise
+        raise InputError(
+            f"{error} ({str(found)!r} is the pickled version, which is never opened because a pickle can run code)"
+        ) from None
+
+
+def _places(published: CifarSet, *names: str) -> list[str]:
+    """`names` below a data root, and below the folder there that downloads go to."""
+    return [f"{folder}{name}" for folder in ("", f"{published.folder}/") for name in names]
 
 
 def _read_folder(published: CifarSet, folder: Path, names: list[str]) -> dict[str, bytes]:

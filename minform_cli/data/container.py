@@ -20,10 +20,14 @@ def open_container(path: str) -> Container:
     Raises:
         InputError: there is nothing there, or it is of another kind.
     """
-    place = Path(path).expanduser()
-    if place.is_dir():
+    try:
+        place = Path(path).expanduser()
+        is_folder, is_file = place.is_dir(), place.is_file()
+    except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be entered, no such user
+        raise InputError(f"data.path: {path!r} cannot be looked at: {getattr(error, 'strerror', error)}") from None
+    if is_folder:
         return Folder(place)
-    if not place.is_file():
+    if not is_file:
         raise InputError(f"data.path: {path!r} does not exist; accepted: a folder or {', '.join(ARCHIVES)}")
     name = place.name.lower()
     if name.endswith(".zip"):
@@ -43,21 +47,11 @@ class Folder:
         found: list[Member] = []
         try:
             for split in _folders(self.path):
-                for group in _folders(Path(split)):
-                    for folder, _, names in os.walk(group, onerror=_raise):
-                        found += self._files(folder, names)
+                for group in _folders(split.path):
+                    found += _files(group.path, f"{split.name}/{group.name}")
         except OSError as error:
             raise InputError(f"{error.filename!r}: cannot be read: {error.strerror}") from None
         return found
-
-    def _files(self, folder: str, names: list[str]) -> Iterator[Member]:
-        prefix = Path(folder).relative_to(self.path).as_posix()
-        for name in names:
-            member = f"{prefix}/{name}"
-            if is_image(member):
-                status = (Path(folder) / name).stat()
-                if stat.S_ISREG(status.st_mode):
-                    yield Member(member, status.st_size, status.st_mtime_ns)
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:  # noqa: D102
         for name in names:
@@ -71,10 +65,19 @@ class Folder:
             yield name, content
 
 
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _folders(path: Path) -> list[str]:
+def _folders(path: Path | str) -> list[os.DirEntry[str]]:
     with os.scandir(path) as entries:
-        return [entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        return [entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+
+
+def _files(folder: str, prefix: str) -> Iterator[Member]:
+    """The images below `folder`, whose names shall begin with `prefix`; links to further folders are not followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith("."):
+                    yield from _files(entry.path, f"{prefix}/{entry.name}")
+            elif is_image(entry.name):
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode):
+                    yield Member(f"{prefix}/{entry.name}", status.st_size, status.st_mtime_ns)

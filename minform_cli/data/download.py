@@ -91,8 +91,8 @@ def fetch(remote: Remote, folder: Path, policy: Policy | None = None) -> Path:
                 _download(remote, path, policy or POLICY)
     except _FailedError as failure:
         raise InputError(f"cannot download {remote.name} ({failure}): {by_hand}") from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise MachineError(f"cannot write {remote.name} into {str(folder)!r}: {reason}") from error
     return path
 

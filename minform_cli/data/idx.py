@@ -88,7 +88,9 @@ def _split(published: IdxSet, images: IdxFile, labels: IdxFile) -> ImageSplit:
 
 
 def _load(published: IdxSet, file: IdxFile) -> NDArray[np.uint8]:
-    path = _find(published, file) or _download(published, file)
+    # Where the user or an earlier download left it; torchvision's names, packed or not.
+    path = cache.find(*(f"{folder}/{file.name}{end}" for folder in published.folders for end in ("", ".gz")))
+    path = path or _download(published, file)
     try:
         return _parse(_unpacked(path, file), file)
     except ValueError as error:
@@ -96,16 +98,6 @@ def _load(published: IdxSet, file: IdxFile) -> NDArray[np.uint8]:
             f"{published.title}: {str(path)!r} is damaged ({error}): "
             f"remove it to download it again, or replace it by {published.mirrors[0]}{file.name}.gz"
         ) from None
-
-
-def _find(published: IdxSet, file: IdxFile) -> Path | None:
-    """The file where the user or an earlier download left it; torchvision's names, packed or not."""
-    for root in cache.data_roots():
-        for folder in published.folders:
-            for name in (file.name, f"{file.name}.gz"):
-                if (root / folder / name).is_file():
-                    return root / folder / name
-    return None
 
 
 def _download(published: IdxSet, file: IdxFile) -> Path:

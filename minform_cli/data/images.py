@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-CHUNK = 1000
-"""Images per step of a pass over a whole split, so that the pass needs little memory beside the split itself."""
+CHUNK_BYTES = 2**22
+"""Pixels per step of a pass over a whole split, so that the pass needs little memory beside the split itself."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,24 @@ class ImageData:
     fingerprint: str
 
 
-def channel_statistics(images: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(mean, std) per channel in units of 0..1, from sums of whole numbers, so the order of addition cannot matter."""
-    channels = images.shape[1]
-    total = np.zeros(channels, dtype=np.uint64)
-    squares = np.zeros(channels, dtype=np.uint64)
-    for start in range(0, len(images), CHUNK):
-        chunk = images[start : start + CHUNK].astype(np.uint32)
-        total += chunk.sum(axis=(0, 2, 3), dtype=np.uint64)
-        squares += (chunk * chunk).sum(axis=(0, 2, 3), dtype=np.uint64)
-    count = images.size // channels
+def chunks(images: Pixels) -> Iterator[Pixels]:
+    """`images` in pieces of about `CHUNK_BYTES`."""
+    step = max(1, CHUNK_BYTES // max(1, images[:1].size))
+    return (images[start : start + step] for start in range(0, len(images), step))
+
+
+def channel_statistics(pieces: Iterable[Pixels]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, std) per channel in units of 0..1 over all `pieces`, each (n, C, H, W).
+
+    They come from sums of whole numbers, so neither the order nor the size of the pieces can matter.
+    """
+    total = squares = np.zeros(1, dtype=np.uint64)
+    count = 0
+    for piece in pieces:
+        wide = piece.astype(np.uint32)
+        total = total + wide.sum(axis=(0, 2, 3), dtype=np.uint64)
+        squares = squares + (wide * wide).sum(axis=(0, 2, 3), dtype=np.uint64)
+        count += piece.size // piece.shape[1]
     means: list[float] = []
     stds: list[float] = []
     for s, q in zip(total.tolist(), squares.tolist(), strict=True):

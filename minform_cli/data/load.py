@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.images import ImageData, ImageSplit, OfficialData, channel_statistics, fingerprint
+from minform_cli.data.images import ImageData, ImageSplit, OfficialData, channel_statistics, chunks, fingerprint
 from minform_cli.data.spec import DATA_SETS, DataSpec
 from minform_cli.data.split import stratified
 from minform_cli.errors import InputError
@@ -19,8 +19,10 @@ LIMIT_SEED = 1
 SAMPLE_SEED = 2
 """Which images of a streamed folder the channel statistics are taken from."""
 
-SAMPLE_SIZE = 10_000
+SAMPLE_SIZE = 2_000
 """How many of them: a pass over all would read the whole folder before the first step."""
+
+SAMPLE_BATCH = 50
 
 
 def load_data(data: DataConfig) -> ImageData:
@@ -67,7 +69,9 @@ def _statistics(train: ImageSplit) -> tuple[tuple[float, ...], tuple[float, ...]
     """Exact over the whole training set; for files too large for memory, over a fixed stratified sample of them."""
     images = train.images
     if isinstance(images, np.ndarray):
-        return channel_statistics(images)
-    num_classes = len(np.unique(train.labels))
-    size = min(len(train), max(SAMPLE_SIZE, num_classes))
-    return channel_statistics(images[stratified(train.labels, size, SAMPLE_SEED)].read_all())
+        return channel_statistics(chunks(images))
+    from minform_cli.data.stream import read_batches  # torch, which an image folder that fits in memory can do without
+
+    size = min(len(train), max(SAMPLE_SIZE, len(np.unique(train.labels))))
+    sample = stratified(train.labels, size, SAMPLE_SEED)
+    return channel_statistics(read_batches(images, np.array_split(sample, -(-size // SAMPLE_BATCH))))

@@ -42,7 +42,7 @@ def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRe
 
 
 def study_line(results: Sequence[ResultRecord]) -> str:
-    """Data set, epochs and seeds of a study, for captions of tables and plots."""
+    """Data set, epochs, seeds and validation split of a study, for captions of tables and plots."""
     first = results[0]
     seeds = sorted({result["seed"] for result in results})
     epochs = sorted({result["epochs"] for result in results})
@@ -50,6 +50,7 @@ def study_line(results: Sequence[ResultRecord]) -> str:
         f"{first['data']['title']}, {integer(int(first['data']['num_train']))} training examples, "
         f"{', '.join(map(integer, epochs))} epoch{'' if epochs == [1] else 's'}, "
         f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+        f"{', VALIDATED ON THE TEST SET' if first['data']['validation'] == 'test' else ''}"
     )
 
 

@@ -38,7 +38,9 @@ class FittedTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.title:
             yield Text(self.title, style="bold")
-        for grid in fit(self.records, self.columns, options.max_width, gap=1):
+        for number, grid in enumerate(fit(self.records, self.columns, options.max_width, gap=1)):
+            if number:
+                yield Text("")
             yield _rich_table(grid, options.max_width)
 
 

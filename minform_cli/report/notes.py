@@ -46,5 +46,5 @@ def record_notes(records: Iterable[CountRecord]) -> list[str]:
     said: dict[str, list[str]] = {}
     for record in records:
         for note in record["notes"]:
-            said.setdefault(note.removeprefix(f"{record['variant']}: "), []).append(record["variant"])
+            said.setdefault(note, []).append(record["variant"])
     return [f"{', '.join(variants)}: {note}" for note, variants in said.items()]

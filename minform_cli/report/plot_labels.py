@@ -83,7 +83,9 @@ def place_labels(
     corners = [(float(px), float(py)) for px, py in axes.transData.transform(drawn)] if drawn else []
     lines: list[Line] = [(*start, *end) for start, end in pairwise(corners)]
     for i in sorted(range(len(labels)), key=lambda i: _room(centres, i)):
-        text = axes.annotate(labels[i], centres[i], xycoords="figure pixels", fontsize=_FONT_SIZE, zorder=4)
+        text = axes.annotate(
+            labels[i], centres[i], xycoords="figure pixels", fontsize=_FONT_SIZE, zorder=4, parse_math=False
+        )
         extent = text.get_window_extent()
         width, height = extent.width + 2 * scale, extent.height + scale
         best = min(
@@ -171,4 +173,4 @@ def _write(axes: Axes, label: str, centre: tuple[float, float], place: Box, *, f
         (x0, y0), (x1, y1) = to_data(centre), to_data(end)
         axes.plot([x0, x1], [y0, y1], color="#999999", linewidth=0.6, zorder=2.5, scalex=False, scaley=False)
     x, y = to_data(middle)
-    axes.text(x, y, label, ha="center", va="center", fontsize=_FONT_SIZE, zorder=4)
+    axes.text(x, y, label, ha="center", va="center", fontsize=_FONT_SIZE, zorder=4, parse_math=False)

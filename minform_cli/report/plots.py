@@ -76,7 +76,7 @@ def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = ""
         axes.scatter(x[i], y[i], marker=marker, s=size, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
     _count_axis(axes, x)
     axes.set_ylabel("validation accuracy in %")
-    axes.set_title(f"{printable(records[0]['preset'])}: accuracy over parameters")
+    axes.set_title(f"{printable(records[0]['preset'])}: accuracy over parameters", parse_math=False)
     axes.margins(x=0.12, y=0.15)
     axes.grid(visible=True, which="major", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -106,15 +106,18 @@ def plot_confusion(record: EvaluationRecord, path: Path) -> None:
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100)
     if num <= _CELL_NUMBERS:
-        axes.set_xticks(range(num), record["class_names"], rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(num), record["class_names"])
+        names = [printable(name) for name in record["class_names"]]
+        axes.set_xticks(range(num), names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+        axes.set_yticks(range(num), names, parse_math=False)
         for i, j in np.ndindex(num, num):
             if counts[i, j]:
                 colour = "black" if shares[i, j] > 55 else "white"
                 axes.text(j, i, integer(int(counts[i, j])), ha="center", va="center", fontsize=7, color=colour)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title(f"{record['variant']} on {record['data']} ({record['split']})")
+    axes.set_title(
+        f"{printable(record['variant'])} on {printable(record['data'])} ({record['split']})", parse_math=False
+    )
     figure.colorbar(image, ax=axes, label="share of the true class in %", shrink=0.8)
     accuracy = f"accuracy {percent(record['accuracy'])} %, {integer(record['num_examples'])} examples"
     _caption(figure, f"preset {record['preset']}, seed {record['seed']}, {record['checkpoint']} checkpoint; {accuracy}")
@@ -180,7 +183,7 @@ def _key(axes: Axes, front: Sequence[int], records: Sequence[CompareRecord]) -> 
 
 def _caption(figure: Figure, text: str) -> None:
     if text:
-        figure.supxlabel(text, fontsize=8, color="#444444")
+        figure.supxlabel(text, fontsize=8, color="#444444", parse_math=False)
 
 
 def _save(figure: Figure, path: Path) -> None:

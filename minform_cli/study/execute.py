@@ -16,6 +16,8 @@ from minform_cli.study.plan import Plan, PlannedRun
 from minform_cli.study.worker import Trainer, train_planned
 from minform_cli.training.interrupt import StopRequest
 
+_ADVICE = "the same command goes on from the last checkpoints"
+
 StudyListener = Callable[[PlannedRun, Progress], None]
 """Is told how each run goes."""
 
@@ -75,7 +77,7 @@ def _do(
     side_by_side = min(jobs or (num_cores() if on_cpu else 1), len(pending))
     trainer = trainer or train
     try:
-        with StopRequest() as stop:
+        with StopRequest(_ADVICE) as stop:
             stop.defer()
             if side_by_side == 1:
                 _one_after_another(pending, device, threads, tell, trainer, stop)
@@ -83,10 +85,7 @@ def _do(
                 with Jobs(side_by_side, trainer, device, threads, tell) as workers:
                     workers.do(pending, stop)
     except Interrupted as stopped:
-        raise Interrupted(
-            stopped.signum,
-            f"{stopped.signal_name}: stopped; what was done is saved, the same command goes on from there",
-        ) from None
+        raise Interrupted(stopped.signum, f"{stopped.signal_name}: stopped; {_ADVICE}") from None
 
 
 def _one_after_another(

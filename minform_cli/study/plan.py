@@ -44,14 +44,12 @@ class Plan:
     """The runs of a study.
 
     Attributes:
-        baseline: config that shares of parameters refer to, whether it is trained or not.
         variants: as the user named them, in that order.
         seeds: of every variant.
         runs: variant by variant, seed by seed.
         skipped: default variants that are no model here -> why.
     """
 
-    baseline: RunConfig
     variants: tuple[str, ...]
     seeds: tuple[int, ...]
     runs: tuple[PlannedRun, ...]
@@ -77,7 +75,7 @@ def plan_study(
     Raises:
         InputError: a name or setting is wrong, something is listed twice, or a folder holds another run.
     """
-    baseline = resolve(preset, BASELINE, settings).config
+    resolve(preset, BASELINE, settings)  # what is wrong with the preset or a setting is no reason to skip a variant
     skipped: dict[str, str] = {}
     if not variants:
         variants = _legal_defaults(preset, settings, skipped)
@@ -90,7 +88,7 @@ def plan_study(
     ]
     for run in runs[:: len(seeds)]:
         spec_for(run.config)  # likewise a patch that does not fit the images
-    return Plan(baseline, tuple(variants), tuple(seeds), tuple(runs), skipped)
+    return Plan(tuple(variants), tuple(seeds), tuple(runs), skipped)
 
 
 def folder_name(variant: str) -> str:

@@ -11,12 +11,12 @@ from minform_cli.study.statistics import CONFIDENCE, Estimate, estimate, paired_
 
 
 def count_plan(plan: Plan) -> list[CountRecord]:
-    """The counts of the plan's variants, in its order; shares refer to its baseline, trained or not."""
+    """The counts of the plan's variants, in its order; shares refer to the baseline, trained or not."""
     from minform_cli.counting.count import count_config
     from minform_cli.data.spec import spec_for
 
     configs = [run.config for run in plan.runs if run.config.seed == plan.seeds[0]]
-    return [count_config(config, spec_for(config), plan.baseline) for config in configs]
+    return [count_config(config, spec_for(config)) for config in configs]
 
 
 def summarise(counts: Sequence[CountRecord], results: Sequence[ResultRecord]) -> list[CompareRecord]:

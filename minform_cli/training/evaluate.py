@@ -94,7 +94,7 @@ def evaluate_run(
     if which not in checkpoint.files and which == "best":
         raise InputError(f"{run} has no best weights yet: its first epoch is not finished")
     spec = spec_for(config)
-    with StopRequest(), runtime(device, threads) as used:
+    with StopRequest("nothing was measured"), runtime(device, threads) as used:
         data = load_data(config.data)
         check_data(folder, meta, data.fingerprint)
         if split == "test" and data.test is None:

@@ -16,6 +16,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """While this context is open, a signal becomes a request to stop.
 
+    `advice` ends the message: how to go on.
+
     Until `defer` is called the first signal raises `Interrupted` where it lands: there is nothing to save yet.
     After it, the signal is only noted, and `check`, called between steps and between evaluation batches, raises.
     The second signal raises `Interrupted` wherever it lands, and sets `leaving` so that nobody saves on the way out;
@@ -25,7 +27,8 @@ class StopRequest:
     started to ignore (as a shell does for background jobs) stays ignored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, advice: str = "to go on, repeat the command with --resume") -> None:
+        self._advice = advice
         self.signum: int | None = None
         self.leaving = False
         self._count = 0
@@ -60,7 +63,7 @@ class StopRequest:
         self._count += 1
         self.signum = signum
         if self._count == 1 and not self._deferred:
-            raise self._interrupted("stopped before training began")
+            raise self._interrupted("stopped")
         if self._count == 2:
             self.leaving = True
             raise self._interrupted("left at once, the last checkpoint stays")
@@ -70,4 +73,4 @@ class StopRequest:
     def _interrupted(self, what: str) -> Interrupted:
         assert self.signum is not None
         name = signal.Signals(self.signum).name
-        return Interrupted(self.signum, f"{name}: {what}; to go on, repeat the command with --resume")
+        return Interrupted(self.signum, f"{name}: {what}; {self._advice}")

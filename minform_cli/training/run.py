@@ -119,7 +119,7 @@ def dry_run(config: RunConfig, *, device: str = "auto", threads: int | None = No
     Raises:
         As `train`, but for the folder.
     """
-    with StopRequest(), runtime(device, threads) as used:
+    with StopRequest("nothing was written"), runtime(device, threads) as used:
         legality.check(config.model)
         spec = spec_for(config)
         count = count_config(config, spec)

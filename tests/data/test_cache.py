@@ -68,11 +68,11 @@ def test_a_cache_that_cannot_be_written_is_done_without(own_cache: Path, monkeyp
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (Path, call)), fail)
     build = Builder()
-    assert right(cache.cached_arrays("slot", "key", build))
+    with monkeypatch.context() as patch:
+        patch.setattr(*((os, "fsync") if call == "fsync" else (Path, call)), fail)
+        assert right(cache.cached_arrays("slot", "key", build))
     assert build.calls == 1
-    monkeypatch.undo()
     folder = own_cache / "decoded"
     assert not folder.exists() or not [p for p in folder.iterdir() if p.suffix != ".lock"]
 
@@ -119,7 +119,9 @@ def test_downloads_go_to_the_chosen_folder_or_to_the_cache_where_that_is_read_on
     assert cache.data_roots() == [tmp_path / "mine" / "not there yet", own_cache / "data"]
     # Root may write anywhere whatever the mode bits say, so the refusal is put in by hand.
     may = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: str(own_cache.parent / "ro") not in str(path) and may(path, mode))
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: str(own_cache.parent / "ro") not in str(path) and may(path, mode)
+    )
     (tmp_path / "ro").mkdir()
     monkeypatch.setenv("MINFORM_DATA", str(tmp_path / "ro"))
     assert cache.download_root() == own_cache / "data"

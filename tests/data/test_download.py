@@ -59,7 +59,7 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
     with contextlib.suppress(OSError):
-        for byte in CONTENT[:40]:
+        for byte in CONTENT[:100]:
             handler.wfile.write(bytes([byte]))
             handler.wfile.flush()
             time.sleep(0.1)
@@ -165,7 +165,9 @@ def test_what_does_not_pass_leaves_nothing_and_says_what_to_do(
 ) -> None:
     server.answers = [answer]
     policy = replace(POLICY, max_bytes=2**20)
+    started = time.monotonic()
     message = refused(InputError, fetch, remote(server.url), tmp_path / "data", policy)
+    assert time.monotonic() - started < 8, "no server is waited for much longer than three times half a second"
     assert reason in message.lower() or reason in message
     assert server.url + "file.bin" in message
     assert str(tmp_path / "data") in message
@@ -229,9 +231,9 @@ def test_a_failing_disk_is_the_machines_fault_and_leaves_nothing(
         raise OSError(code, os.strerror(code))
 
     target = {"open": (Path, "open"), "fsync": (os, "fsync"), "replace": (Path, "replace"), "mkdir": (Path, "mkdir")}
-    monkeypatch.setattr(*target[call], fail)
-    message = refused(MachineError, fetch, remote(server.url), tmp_path / "data", POLICY)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(*target[call], fail)
+        message = refused(MachineError, fetch, remote(server.url), tmp_path / "data", POLICY)
     assert words in message
     assert "file.bin" in message
     assert left_in(tmp_path / "data") == []

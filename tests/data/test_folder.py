@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.data.pictures import draw, make_folder
 
 from minform_cli.config.schema import DataConfig, TrainConfig
 from minform_cli.data import files, folder, stream
@@ -22,6 +21,7 @@ from minform_cli.data.images import ImageData
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import DATA_SETS, DataSpec
 from minform_cli.errors import InputError
+from tests.data.pictures import draw, make_folder
 
 
 def config(path: Path, **kwargs: object) -> DataConfig:
@@ -131,11 +131,28 @@ def test_other_files_are_left_alone(images: Path) -> None:
     assert load(images).fingerprint == before
 
 
+def test_nested_folders_and_the_owners_links_are_followed_but_no_circle(images: Path) -> None:
+    before = load(images)
+    (images / "train/ant").rename(images.parent / "elsewhere")
+    (images / "train/ant").symlink_to(images.parent / "elsewhere")
+    (images / "train/cat/deeper").mkdir()
+    (images / "train/cat/019.png").rename(images / "train/cat/deeper/019.png")
+    (images / "train/cat/deeper/again").symlink_to(images / "train")
+    data = load(images)
+    assert np.array_equal(data.train.images, before.train.images)
+    assert sizes(data) == sizes(before)
+
+
+def test_a_link_to_nothing_is_named(images: Path, refused) -> None:
+    (images / "train/cat/gone.png").symlink_to(images / "nowhere.png")
+    assert "gone.png" in refused(InputError, spec, images)
+
+
 def test_the_same_images_are_decoded_once_until_a_file_changes(images: Path, monkeypatch) -> None:
     first = load(images).fingerprint
-    monkeypatch.setattr(folder, "decode_members", lambda *args: pytest.fail("decoded again"))
-    assert load(images).fingerprint == first
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "decode_members", lambda *args: pytest.fail("decoded again"))
+        assert load(images).fingerprint == first
     draw(images / "train/cat/000.png", seed=999)
     assert load(images).fingerprint != first
 
@@ -199,6 +216,8 @@ def test_what_is_not_a_folder_of_images_is_refused(tmp_path: Path, refused) -> N
     assert "train/<class>/<image>" in refused(InputError, spec, tmp_path / "flat")
     assert "does not exist" in refused(InputError, spec, tmp_path / "nothing")
     assert ".tar.gz" in refused(InputError, spec, tmp_path / "file.rar")
+    for odd in ("x" * 5000, "~no such user/x", "nul\0", "\x1b[2J", "", "https://example.org/x.zip"):
+        refused(InputError, spec, odd)
     assert "--set data.path" in refused(InputError, DATA_SETS.get("image-folder").spec, DataConfig(name="image-folder"))
 
 
@@ -220,7 +239,9 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 AUGMENTED = {"crop_padding": 1, "horizontal_flip": True}
 
 
-def all_batches(data: ImageData, path: Path, start: int = 0, **kwargs: object) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def all_batches(
+    data: ImageData, path: Path, start: int = 0, **kwargs: object
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     made = make_batches(
         data, config(path, **kwargs), TrainConfig(batch_size=8, eval_batch_size=7), 3, torch.device("cpu")
     )
@@ -241,7 +262,7 @@ def test_streamed_batches_equal_resident_ones_bit_for_bit(images, monkeypatch, k
     request.getfixturevalue("no_memory")
     streamed = load(images, **kwargs)
     assert isinstance(streamed.train.images, ImageFiles)
-    # The sample of the statistics is larger than this folder, so it holds every image.
+    # The sample for the statistics is larger than this folder, so it holds every image.
     assert (streamed.mean, streamed.std) == (resident.mean, resident.std)
     assert equal(all_batches(streamed, images, **kwargs, **AUGMENTED), expected)
 

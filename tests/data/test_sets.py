@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from minform_cli.config.schema import DataConfig
+from minform_cli.data import cifar as cifar_module
 from minform_cli.data import idx
 from minform_cli.data.cifar import CifarSet, load_cifar
 from minform_cli.data.idx import IdxFile, IdxSet, load_idx
@@ -132,7 +133,7 @@ def test_idx_files_are_read_packed_and_unpacked(small, packed: bool) -> None:
 
 
 def test_idx_files_are_found_in_torchvisions_layout_without_a_folder_of_the_set(small, tmp_path: Path) -> None:
-    published, folder, contents = small
+    published, _, contents = small
     (tmp_path / "data" / "raw").mkdir()
     write_all(tmp_path / "data" / "raw", contents, packed=True)
     assert len(load_idx(published, holdout=10).train) == 20
@@ -143,7 +144,9 @@ def test_damaged_idx_files_are_refused_and_named(small, refused) -> None:
     name = "train-images-idx3-ubyte"
     good = gzip.compress(contents[name])
     damaged = {
-        "one byte changed": gzip.compress(contents[name][:500] + bytes([contents[name][500] ^ 1]) + contents[name][501:]),
+        "one byte changed": gzip.compress(
+            contents[name][:500] + bytes([contents[name][500] ^ 1]) + contents[name][501:]
+        ),
         "packed file cut": good[: len(good) // 2],
         "unpacked bytes cut": contents[name][:-1],
         "longer": gzip.compress(contents[name] + b"\0"),
@@ -178,7 +181,7 @@ def test_idx_headers_and_labels_are_checked_where_no_checksum_of_the_unpacked_fi
 
 
 def test_the_published_checksum_of_a_packed_file_is_checked(small, refused) -> None:
-    published, folder, contents = small
+    _, folder, contents = small
     write_all(folder, contents, packed=True)
     name = "train-images-idx3-ubyte"
     file = IdxFile(name, 20, packed_sha256=hashlib.sha256((folder / f"{name}.gz").read_bytes()).hexdigest())
@@ -275,6 +278,12 @@ def test_damaged_cifar_files_are_refused_and_named(tmp_path, monkeypatch, refuse
     for name, content in contents.items():
         (tmp_path / "inner" / name).write_bytes(content[:-1] + b"\1")
     assert "SHA-256" in refused(InputError, load_cifar, published, 2)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(3072), bytes(3074), bytes([10]) + bytes(3072)])
+def test_cifar_records_of_another_length_or_class_are_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ValueError):
+        cifar_module._records(content, cifar(tmp_path, 1)[0])
 
 
 def test_where_only_pickles_lie_the_error_says_why_they_are_not_used(tmp_path, monkeypatch, refused) -> None:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from minform_cli.errors import InputError
-from minform_cli.report.compare_table import compare_caption, compare_table
+from minform_cli.report.compare_table import compare_caption, compare_table, study_line
 from minform_cli.report.count_table import count_caption, count_table
 from minform_cli.report.formats import FORMATS, to_csv
 from minform_cli.report.list_table import list_table
@@ -128,7 +128,7 @@ def test_numbers_for_people() -> None:
 def test_the_count_caption_states_the_conventions_and_shares_notes_between_variants() -> None:
     records = [count_record(0), count_record(1)]
     for record in records:
-        record["notes"] = [f"{record['variant']}: 384 dead numbers in b_k"]
+        record["notes"] = ["384 dead numbers in b_k"]
     caption = "\n".join(count_caption(records, title="Digits", examples=1078, outputs=10))
     for piece in (
         "Preset digits: Digits",
@@ -159,6 +159,8 @@ def test_the_comparison_caption_names_data_split_epochs_seeds_and_the_interval()
 def test_validation_on_the_test_set_is_said_loudly() -> None:
     caption = "\n".join(compare_caption([compare_record(0)], [result_record(validation="test")]))
     assert "VALIDATION IS THE TEST SET (359 examples)" in caption
+    assert study_line([result_record(validation="test")]).endswith("VALIDATED ON THE TEST SET")
+    assert "VALIDATED" not in study_line([result_record()])
 
 
 def test_one_seed_says_that_nothing_can_be_said_about_spread() -> None:

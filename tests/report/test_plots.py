@@ -37,6 +37,7 @@ def test_equal_records_give_equal_bytes(suffix: str, tmp_path: Path) -> None:
     data = (tmp_path / f"a.{suffix}").read_bytes()
     assert data == (tmp_path / f"b.{suffix}").read_bytes()
     assert data.startswith({"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[suffix])
+    assert not any(word in data for word in (b"CreationDate", b"dc:date", b"Software"))
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"a.{suffix}", f"b.{suffix}"]
 
 
@@ -80,3 +81,11 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match=r"pip install 'minform\[plot\]'"):
         plot_compare(records, tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_are_drawn_as_they_are_not_as_formulas(tmp_path: Path) -> None:
+    record = compare_record(1)
+    record["variant"] = record["preset"] = r"$\nonsense{$"
+    plot_compare([record], tmp_path / "a.svg", "$\\nonsense{$")
+    plot_confusion(evaluation_record(2, ["$\\nonsense{$", "\x1b[31m"]), tmp_path / "b.png")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.svg", "b.png"}

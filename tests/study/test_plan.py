@@ -47,7 +47,8 @@ def test_defaults_that_are_no_model_with_the_settings_are_left_out_and_named(tmp
 def test_variants_without_the_baseline_leave_it_untrained_but_shares_refer_to_it(tmp_path: Path) -> None:
     plan = plan_study(tmp_path, "debug", ["minimal"], [3], ["model.dim=32"])
     assert [str(run) for run in plan.runs] == ["minimal, seed 3"]
-    assert (plan.baseline.variant, plan.baseline.model.dim, plan.baseline.model.mlp.kind) == ("baseline", 32, "gelu")
+    baseline = plan.runs[0].config.baseline
+    assert baseline is not None and (baseline.dim, baseline.mlp.kind) == (32, "gelu")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ T_2 = 0.95 * (2 / (1 - 0.95**2)) ** 0.5
 
 def test_an_estimate_equals_the_hand_computed_one() -> None:
     found = estimate([1.0, 2.0, 6.0])
-    # mean 3, deviations -2, -1, 3: variance 14 / 2; Student's 97.5 % quantile at 2 degrees of freedom has a closed form.
+    # mean 3, deviations -2, -1, 3: variance 14 / 2.
     half = T_2 * (7 / 3) ** 0.5
     assert (found.mean, found.num) == (3.0, 3)
     assert found.std == pytest.approx(7**0.5, rel=1e-14)

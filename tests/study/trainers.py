@@ -71,7 +71,7 @@ def stubborn(
 
 def _until_stopped(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    with StopRequest() as stop:
+    with StopRequest("go on") as stop:
         stop.defer()
         (out / "begun").write_text(str(os.getpid()))
         try:

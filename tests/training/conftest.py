@@ -9,9 +9,9 @@ import torch
 
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
-from minform_cli.training.folder import read_meta
 from minform_cli.results import RunFolder
 from minform_cli.training.checkpoint import read_checkpoint
+from minform_cli.training.folder import read_meta
 from minform_cli.training.run import train
 
 # Odd sizes on purpose: the last batch of an epoch is smaller, dropout and clipping are on.

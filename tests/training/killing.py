@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import sys
 import time
@@ -70,7 +69,7 @@ def train_under_fire(out: Path, variant: str, settings: tuple[str, ...], rng: ra
 
 def _stamp(path: Path) -> tuple[int, int] | None:
     try:
-        status = os.stat(path)
+        status = path.stat()
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns

@@ -1,14 +1,16 @@
 """Evaluation from the run folder alone."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from minform_cli.data.load import load_data
-from minform_cli.errors import InputError, NumericalError
+from minform_cli.errors import InputError, Interrupted, NumericalError
 from minform_cli.results import RunFolder, read_json, read_result, write_json
 from minform_cli.training.checkpoint import read_checkpoint
 from minform_cli.training.evaluate import confusion_matrix, evaluate_run
@@ -35,7 +37,7 @@ def test_it_measures_what_training_measured(undisturbed: Path, split: str) -> No
 
 def test_best_takes_the_weights_of_the_best_epoch(train_tiny: TrainTiny) -> None:
     # A learning rate this high makes the last epoch another one than the best.
-    folder = train_tiny("train.learning_rate=0.05", "train.epochs=6", "train.schedule=constant")
+    folder = train_tiny("train.learning_rate=0.1", "train.epochs=5", "train.schedule=constant")
     metrics = read_result(folder)["metrics"]
     assert metrics["best_val_accuracy"] != metrics["val_accuracy"]
     assert evaluate_run(folder, which="best", threads=1)["accuracy"] == metrics["best_val_accuracy"]
@@ -60,7 +62,7 @@ def test_rows_are_classes_and_columns_are_what_they_were_taken_for() -> None:
 
 def test_a_test_split_that_validation_used_is_refused_with_the_reason(train_tiny: TrainTiny) -> None:
     folder = train_tiny("data.validation=test")
-    with pytest.raises(InputError, match="validated on the test set of digits.*use --split val"):
+    with pytest.raises(InputError, match=r"validated on the test set of digits.*use --split val"):
         evaluate_run(folder, "test", threads=1)
     assert evaluate_run(folder, "val", threads=1)["notes"] == ["validation was done on the test set"]
 
@@ -73,7 +75,7 @@ def test_an_unknown_split_is_refused(undisturbed: Path) -> None:
 def test_folders_that_hold_no_run_are_refused(tmp_path: Path, undisturbed: Path) -> None:
     with pytest.raises(InputError, match="is not a folder"):
         evaluate_run(tmp_path / "none")
-    with pytest.raises(InputError, match="run description .*run.json is missing"):
+    with pytest.raises(InputError, match=r"run description .*run.json is missing"):
         evaluate_run(tmp_path)
     unfinished = copy(undisturbed, tmp_path / "run")
     RunFolder(unfinished).checkpoint.unlink()
@@ -101,6 +103,13 @@ def test_an_unfinished_run_is_measured_and_a_note_says_where_it_stands(tmp_path:
     assert notes == ["the run is not finished: these are the weights after step 15, 3 of 3 epochs"]
 
 
+def test_a_signal_stops_it_with_the_signals_code(undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minform_cli.training.evaluate.load_data", lambda _: os.kill(os.getpid(), 15))
+    with pytest.raises(Interrupted, match=r"^SIGTERM: stopped; nothing was measured$") as caught:
+        evaluate_run(undisturbed)
+    assert caught.value.exit_code == 143
+
+
 def test_other_data_are_refused(tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = load_data(tiny("data.limit=100").data)
     monkeypatch.setattr("minform_cli.training.evaluate.load_data", lambda _: data)
@@ -113,8 +122,6 @@ def test_weights_that_measure_nothing_finite_are_a_numerical_failure(tmp_path: P
     run = RunFolder(folder)
     meta = read_meta(run)
     checkpoint = read_json(run.checkpoint, "checkpoint")
-    import safetensors.torch
-
     weights = safetensors.torch.load_file(folder / checkpoint["files"]["weights"]["name"])
     weights = {name: torch.full_like(value, float("nan")) for name, value in weights.items()}
     checkpoint["files"]["weights"] = write_tensors(run, "weights-15.safetensors", weights)

@@ -133,7 +133,7 @@ def test_outside_the_main_thread_nothing_is_installed() -> None:
     before, seen = signal.getsignal(signal.SIGINT), []
 
     def work() -> None:
-        with StopRequest():
+        with StopRequest("try again"):
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)
@@ -145,7 +145,7 @@ def test_outside_the_main_thread_nothing_is_installed() -> None:
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with StopRequest() as stop:
+        with StopRequest("try again") as stop:
             send(signal.SIGINT)
             stop.check()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -177,7 +177,7 @@ def test_a_third_signal_ends_the_process_on_the_spot() -> None:
 import os, signal
 from minform_cli.errors import Interrupted
 from minform_cli.training.interrupt import StopRequest
-with StopRequest() as stop:
+with StopRequest("try again") as stop:
     stop.defer()
     os.kill(os.getpid(), signal.SIGTERM)
     try:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from minform_cli.config.presets import variant_names
+from minform_cli.training.run import train
 from tests.training.conftest import SETTINGS, bits, tiny
 from tests.training.killing import Kills, train_under_fire
-from minform_cli.training.run import train
 
 NUM_KILLS = int(os.environ.get("MINFORM_KILLS", "8"))
 EAGER = (*SETTINGS, "train.checkpoint_every_s=0")

@@ -1,5 +1,6 @@
 """The whole path: what a run leaves behind, what it refuses, and that it repeats to the bit."""
 
+import contextlib
 import errno
 import json
 import os
@@ -12,14 +13,15 @@ import torch
 from filelock import FileLock
 
 from minform_cli.config.presets import load_config
+from minform_cli.config.schema import DataConfig
 from minform_cli.data.batches import Batches
+from minform_cli.data.images import ImageData
 from minform_cli.errors import InputError, Interrupted, MachineError, NumericalError
 from minform_cli.results import Progress, RunFolder, read_json, read_result, write_json
 from minform_cli.training import folder as folder_module
 from minform_cli.training import run as run_module
 from minform_cli.training.checkpoint import read_checkpoint
 from minform_cli.training.folder import read_meta
-from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.run import dry_run, train
 from minform_cli.training.seal import sealed
 from minform_cli.training.step import Stepper
@@ -55,6 +57,12 @@ def test_the_same_command_twice_gives_the_same_bytes(train_tiny: TrainTiny, undi
         assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
     ours, theirs = read_result(folder), read_result(undisturbed)
     assert {**ours, "timing": None} == {**theirs, "timing": None}
+
+
+def test_two_threads_repeat_their_own_bits(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert train(tiny(), tmp_path / name, threads=2)["environment"]["threads"] == 2
+    assert bits(tmp_path / "a") == bits(tmp_path / "b")
 
 
 def test_another_seed_gives_other_weights(tmp_path: Path, undisturbed: Path) -> None:
@@ -349,11 +357,17 @@ def test_a_dry_run_takes_one_step_and_writes_nothing(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_signal_before_training_is_raised_even_where_an_error_was_swallowed() -> None:
-    with StopRequest() as stop:
-        try:
+def test_a_signal_whose_error_the_data_code_swallowed_still_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_data = run_module.load_data
+
+    def swallowing(data: DataConfig) -> ImageData:
+        with contextlib.suppress(Interrupted):
             os.kill(os.getpid(), 2)
-        except Interrupted:
-            pass
-        with pytest.raises(Interrupted):
-            stop.check()
+        return load_data(data)
+
+    monkeypatch.setattr(run_module, "load_data", swallowing)
+    with pytest.raises(Interrupted):
+        train(tiny(), tmp_path / "run", threads=1)
+    assert list(tmp_path.iterdir()) == []

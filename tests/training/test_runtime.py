@@ -37,7 +37,7 @@ def test_a_cuda_device_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatc
         choose_device("cuda:2")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cpu:1", "cuda:x", ""])
+@pytest.mark.parametrize("name", ["tpu", "cpu:1", "cuda:x", ""])
 def test_an_unknown_device_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"--device: unknown device .*accepted: auto, cpu, cuda, mps"):
         choose_device(name)
@@ -67,7 +67,7 @@ def test_no_threads_are_refused() -> None:
     [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
 )
 def test_memory_that_runs_out_is_the_machines_failure(error: Exception) -> None:
-    with pytest.raises(MachineError, match="out of memory on cpu; try a smaller train.batch_size"), runtime("cpu", 1):
+    with pytest.raises(MachineError, match=r"out of memory on cpu; try a smaller train.batch_size"), runtime("cpu", 1):
         raise error
 
 
@@ -82,7 +82,7 @@ def test_other_errors_stay_what_they_are() -> None:
 
 
 def test_seeds_are_the_same_everywhere_and_differ_by_every_part_of_the_key() -> None:
-    assert derive_seed(0, "step", 0) == 6413166323440316310  # golden: a change here changes every result
+    assert derive_seed(0, "step", 0) == 4433896974232160741  # golden: a change here changes every result
     keys = [(s, p, n) for s in range(20) for p in ("step", "weights") for n in range(50)]
     assert len({derive_seed(*key) for key in keys}) == len(keys)
     assert all(0 <= derive_seed(*key) < 2**63 for key in keys)

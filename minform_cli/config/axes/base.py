@@ -18,7 +18,7 @@ Requires = Mapping[str, tuple[str, ...]]
 """Axis -> the kinds a part can live with there."""
 
 
-class PartOptions(BaseModel, frozen=True, extra="forbid"):
+class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf_nan=False):
     """Options of one part. A subclass is the single place that says what the part is and what it asks for.
 
     Class attributes:
@@ -69,8 +69,8 @@ class Axis(Registry[type[PartOptions]]):
         """Options from a name, from a mapping ``{kind: name, ...}``, or from options themselves.
 
         Raises:
-            ValueError: the name is unknown or the value has another form (pydantic adds the place).
-            pydantic.ValidationError: an option of the part is unknown or has a wrong value.
+            ValueError: a name is unknown or the value has another form (pydantic adds the place).
+            pydantic.ValidationError: an option of the part has a wrong value.
         """
         if isinstance(value, PartOptions):
             return value
@@ -83,7 +83,15 @@ class Axis(Registry[type[PartOptions]]):
             raise ValueError(
                 f"unknown {self.name} {kind!r}{did_you_mean(kind, self.names())}; accepted: {', '.join(self.names())}"
             )
-        return self.get(kind).model_validate(value)
+        part = self.get(kind)
+        for option in value:
+            if option not in part.model_fields:
+                accepted = [name for name in part.model_fields if name != "kind"]
+                raise ValueError(
+                    f"unknown option {option!r} of {self.name} {kind!r}{did_you_mean(option, accepted)}; "
+                    f"accepted: {', '.join(accepted) or 'none'}"
+                )
+        return part.model_validate(value)
 
 
 AXES: dict[str, Axis] = {}

@@ -55,7 +55,7 @@ class Listed(Order, frozen=True):
     """
 
     kind: Literal["listed"] = "listed"
-    list: tuple[int, ...] = Field(min_length=1)
+    list: tuple[int, ...] = Field(min_length=1, strict=False)  # YAML knows no tuples; its numbers stay strict
     meaning = "any order of blocks, written as a list: [0,0,1,1]"
     source = "sharing depth as an execution order over a shorter list of blocks"
 
@@ -65,7 +65,8 @@ class Listed(Order, frozen=True):
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         if len(self.list) != model.depth:
             return f"model.order lists {len(self.list)} blocks, but model.depth is {model.depth}; they must be equal"
-        if set(self.list) != set(range(max(self.list) + 1)):
+        used = set(self.list)
+        if used != set(range(len(used))):
             return f"model.order {list_text(self.list)} must use every block number from 0 to its largest"
         return None
 

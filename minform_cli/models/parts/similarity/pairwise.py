@@ -30,8 +30,9 @@ class Pairwise(Similarity):
         super().__init__(model)
         noise = cast(Options, model.similarity).noise
         self.w_q = linear(model.dim, model.dim, bias=has_bias(model), std=tied_std(model))
-        identity = torch.eye(self.head_dim).expand(self.heads, -1, -1)
-        self.p = nn.Parameter(identity + noise * torch.randn(self.heads, self.head_dim, self.head_dim))
+        self.p = nn.Parameter(torch.empty(self.heads, self.head_dim, self.head_dim))
+        nn.init.normal_(self.p, std=noise)
+        self.p.data.diagonal(dim1=1, dim2=2).add_(1)
 
     def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
         """Queries through P, keys without."""

@@ -6,6 +6,7 @@ tensor is what can vary.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,9 +20,8 @@ class Triangle(nn.Module):
         self.size = size
         self.free = nn.Parameter(torch.empty(heads, size * (size + 1) // 2))
         nn.init.normal_(self.free, std=std)
-        rows, columns = torch.tril_indices(size, size)
-        self.place: Tensor
-        self.register_buffer("place", rows * size + columns, persistent=False)
+        self.place: Tensor  # where each free number stands in the flattened n x n matrix
+        self.register_buffer("place", torch.as_tensor(np.flatnonzero(np.tri(size))), persistent=False)
 
     def lower(self) -> Float[Tensor, "h n n"]:
         """The lower triangular matrices, zeros above the diagonal."""

@@ -1,0 +1,124 @@
+"""The Python API returns the records that the commands print."""
+
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+import minform_cli
+from minform_cli import api
+from minform_cli.errors import InputError
+from tests.cli.conftest import TINY, Command, minform  # noqa: F401  (a fixture)
+
+SETTINGS = [TINY[i + 1] for i, word in enumerate(TINY) if word == "--set"]
+
+
+def printed(outcome_of: Command, *arguments: str) -> list[dict[str, object]]:
+    return json.loads(outcome_of(*arguments, "--format", "json").out)
+
+
+def test_count_returns_what_the_command_prints(minform: Command) -> None:  # noqa: F811
+    assert printed(minform, "count") == minform_cli.count()
+    given = [
+        "count",
+        *TINY,
+        "--variant",
+        "minimal",
+        "--variant",
+        "no-mlp+symmetric",
+        "--examples",
+        "7",
+        "--outputs",
+        "3",
+    ]
+    assert printed(minform, *given) == minform_cli.count(
+        "debug", ["minimal", "no-mlp+symmetric"], SETTINGS, examples=7, outputs=3
+    )
+
+
+def test_train_and_evaluate_return_what_the_commands_print(minform: Command, tmp_path: Path) -> None:  # noqa: F811
+    arguments = ["--variant", "minimal", "--seed", "3", "--device", "cpu", "--threads", "1"]
+    (by_command,) = printed(minform, "train", *TINY, *arguments, "--out", str(tmp_path / "command"))
+    by_function = minform_cli.train(
+        "debug", "minimal", SETTINGS, seed=3, out=tmp_path / "function", device="cpu", threads=1
+    )
+    assert {**by_command, "timing": None} == {**by_function, "timing": None, "folder": by_command.get("folder")} or {
+        key: value for key, value in by_command.items() if key in by_function and key != "timing"
+    } == {key: value for key, value in by_function.items() if key != "timing"}
+
+    evaluation = minform_cli.evaluate(tmp_path / "function", "test", checkpoint="best", device="cpu", threads=1)
+    given = ["eval", str(tmp_path / "function"), "--split", "test", "--checkpoint", "best", "--device", "cpu"]
+    assert printed(minform, *given, "--threads", "1") == [evaluation]
+    assert minform_cli.evaluate(str(tmp_path / "function"), threads=1)["split"] == "val"
+
+
+def test_compare_returns_what_the_command_prints(minform: Command, tmp_path: Path) -> None:  # noqa: F811
+    records = minform_cli.compare(
+        "debug", ["baseline", "minimal"], SETTINGS, seeds=1, out=tmp_path, jobs=1, device="cpu", threads=1
+    )
+    given = ["compare", *TINY, "--variant", "baseline", "--variant", "minimal", "--seeds", "1", "--out", str(tmp_path)]
+    assert printed(minform, *given) == records  # the same runs, taken as they are
+
+
+def test_the_functions_hear_of_progress(tmp_path: Path) -> None:
+    heard: list[str] = []
+    minform_cli.train(
+        "debug", settings=SETTINGS, out=tmp_path, threads=1, on_progress=lambda news: heard.append(news.kind)
+    )
+    assert set(heard) >= {"note", "epoch", "done"}
+    assert heard[-1] == "done"
+
+
+def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    minform_cli.train("debug", settings=SETTINGS, out=tmp_path / "run", threads=1)
+    minform_cli.evaluate(tmp_path / "run", threads=1)
+    minform_cli.count("debug")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: minform_cli.count("mnits"), "--preset: unknown preset 'mnits'; did you mean 'mnist'?"),
+        (
+            lambda: minform_cli.count(variants=["minimul"]),
+            "--variant: unknown variant 'minimul'; did you mean 'minimal'?",
+        ),
+        (lambda: minform_cli.count(settings=["model.dim=0"]), "--set: model.dim: should be greater than or equal to 1"),
+        (lambda: minform_cli.train(device="gpu"), "--device: unknown device 'gpu'; did you mean 'cpu'?"),
+        (lambda: minform_cli.train(seed=-1), "--seed: should be greater than or equal to 0, not -1"),
+        (lambda: minform_cli.evaluate("nowhere"), "nowhere is not a run folder"),
+        (lambda: minform_cli.evaluate("nowhere", "tset"), "--split: unknown split 'tset'; did you mean 'test'?"),
+        (lambda: minform_cli.compare(seeds=0), "--seeds: expected 1 or more, not 0"),
+        (lambda: minform_cli.compare(device="tpu", out="nowhere"), "--device: unknown device 'tpu'"),
+    ],
+)
+def test_a_mistake_raises_our_error_with_the_same_line(call: object, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        call()  # type: ignore[operator]
+    assert str(caught.value).startswith(message)
+
+
+def test_what_is_public_is_named_and_explained() -> None:
+    assert set(minform_cli.__all__) == {"__version__", "count", "train", "evaluate", "compare"}
+    for name in ("count", "train", "evaluate", "compare"):
+        function = getattr(minform_cli, name)
+        assert function is getattr(api, name)
+        doc = inspect.getdoc(function) or ""
+        for parameter in inspect.signature(function).parameters:
+            assert parameter in doc, (name, parameter)
+
+
+@pytest.mark.parametrize(
+    ("name", "file_name"),
+    [
+        ("minimal", "minimal"),
+        ("no-mlp+symmetric", "no-mlp+symmetric"),
+        ("a/b/mine.yaml", "mine"),
+        ("no-mlp+./x y.yaml", "x_y"),
+        ("ü\x1b[31m", "ü__31m"),
+    ],
+)
+def test_a_name_is_made_fit_for_a_file_name(name: str, file_name: str) -> None:
+    assert api.file_name(name) == file_name

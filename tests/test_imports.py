@@ -1,0 +1,175 @@
+"""What may be imported when: no torch before a command body needs it, and layers that import only those below."""
+
+import importlib
+import json
+import os
+import pkgutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minform_cli
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "PIL", "safetensors")
+LIGHT = (
+    "errors",
+    "registry",
+    "results",
+    "config",
+    "data.spec",
+    "data.sets",
+    "report",
+    "cli",
+    "api",
+    "study.plan",
+    "tasks",
+)
+"""Modules and packages that must be importable without any of `HEAVY`."""
+
+REFUSALS = [
+    ["cuont"],
+    ["--hepl"],
+    ["count", "--presett", "x"],
+    ["count", "--preset", "mnits"],
+    ["count", "--variant", "simmetric"],
+    ["count", "--variant", "symmetric+collapsed-qk"],
+    ["count", "--variant", "key-value+collapsed-qk"],
+    ["count", "--set", "model.dm=3"],
+    ["count", "--set", "model.heads=3"],
+    ["count", "--set", "model.patch_size=3"],
+    ["count", "--set", "model.norm=per"],
+    ["count", "--set", "model.norm=["],
+    ["count", "--preset", "nowhere.yaml"],
+    ["count", "--format", "jsn"],
+    ["train", "--preset", "mnits"],
+    ["train", "--set", "model.value=stack-collapsed"],
+    ["train", "--set", "data.name=mnst"],
+    ["train", "--set", "data.limit=5"],
+    ["train", "--device", "gpu"],
+    ["train", "--dry-run", "--device", "gpu"],
+    ["train", "--seed", "-1"],
+    ["compare", "--seeds", "x"],
+    ["compare", "--variant", "minimal", "--variant", "minimal"],
+    ["compare", "--variant", "no-mlp", "--set", "train.epochs=0"],
+    ["compare", "--plot", "x.bmp"],
+    ["eval", "nowhere"],
+    ["eval"],
+    ["eval", "nowhere", "--split", "tset"],
+    ["variants", "--format", "xml"],
+]
+
+
+def fresh(code: str, **changes: str) -> str:
+    """What `code` prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | changes,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def light_modules() -> list[str]:
+    """Every module of `LIGHT`, found in the package."""
+    found = ["minform_cli"]
+    for name in LIGHT:
+        module = importlib.import_module(f"minform_cli.{name}")
+        found.append(module.__name__)
+        if hasattr(module, "__path__"):
+            subs = [info.name for info in pkgutil.walk_packages(module.__path__, f"{module.__name__}.")]
+            found += [sub for sub in subs if not sub.startswith("minform_cli.tasks.")]  # a task itself needs torch
+    return found
+
+
+def test_what_is_needed_before_a_command_body_imports_nothing_heavy() -> None:
+    modules = light_modules()
+    assert len(modules) > 50
+    code = "import importlib, json, sys\nfound = {}\n"
+    code += f"for name in {modules}:\n    importlib.import_module(name)\n"
+    code += f"    for heavy in {HEAVY}:\n        if heavy in sys.modules: found.setdefault(heavy, name)\n"
+    assert json.loads(fresh(code + "print(json.dumps(found))")) == {}
+
+
+def test_help_versions_lists_and_every_refusal_import_nothing_heavy() -> None:
+    done = [["--version"], ["--help"], ["variants"], ["presets"], ["datasets"], []]
+    done += [[command, "-h"] for command in ("count", "train", "eval", "compare", "variants", "presets", "datasets")]
+    code = f"""
+import contextlib, io, json, sys
+from minform_cli.cli import main
+found = []
+for arguments in {done + REFUSALS}:
+    sys.argv = ["minform", *arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code
+    found.append([arguments, code, err.getvalue(), [name for name in {HEAVY} if name in sys.modules]])
+print(json.dumps(found))
+"""
+    for arguments, code_, err, heavy in json.loads(fresh(code)):
+        assert heavy == [], arguments
+        if arguments in REFUSALS:
+            assert code_ == 2, (arguments, err)
+            assert err.startswith("minform: ")
+            assert err.count("\n") == 1
+
+
+def test_the_api_is_imported_when_it_is_used() -> None:
+    code = "import sys, minform_cli\nbefore = 'minform_cli.api' in sys.modules\nminform_cli.count\n"
+    assert (
+        fresh(code + "print(before, 'minform_cli.api' in sys.modules, 'torch' in sys.modules)") == "False True False\n"
+    )
+    assert not hasattr(minform_cli, "nonsense")
+
+
+def test_layers_import_only_those_below_them() -> None:
+    command = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([str(command), "--no-cache"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+COMPLETION = {
+    "_MINFORM_COMPLETE": "complete_bash",
+    "COMP_WORDS": "minform count --variant no-mlp+sym",
+    "COMP_CWORD": "3",
+}
+TIMED = {
+    "import torch": (["-c", "import torch"], {}),
+    "--help": (["-m", "minform_cli", "--help"], {}),
+    "--version": (["-m", "minform_cli", "--version"], {}),
+    "train --help": (["-m", "minform_cli", "train", "--help"], {}),
+    "completion": (["-m", "minform_cli"], COMPLETION),
+    "usage error": (["-m", "minform_cli", "compare", "--seeds", "x"], {}),
+    "unknown preset": (["-m", "minform_cli", "compare", "--preset", "mnits"], {}),
+    "illegal model": (["-m", "minform_cli", "train", "--set", "model.heads=3"], {}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="processor time of a child cannot be asked for")
+def test_what_needs_no_torch_takes_at_most_a_fifth_of_its_import() -> None:
+    """Processor time, interleaved, medians of five: other processes on the machine disturb that least."""
+    times: dict[str, list[float]] = {name: [] for name in TIMED}
+    sink = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+    for _ in range(5):
+        for name, (arguments, changes) in TIMED.items():
+            environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | changes
+            process = os.posix_spawn(sys.executable, [sys.executable, *arguments], environment, file_actions=sink)
+            used = os.wait4(process, 0)[2]
+            times[name].append(used.ru_utime + used.ru_stime)
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    reference = medians.pop("import torch")
+    shares = {name: round(median / reference, 3) for name, median in medians.items()}
+    assert max(shares.values()) <= 0.2, shares

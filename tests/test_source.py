@@ -1,0 +1,149 @@
+"""The source itself: short files, docstrings, and nothing that runs what a file or a name contains."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "minform_cli"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+FORBIDDEN_IMPORTS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "imp"}
+FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__", "breakpoint", "input"}
+FORBIDDEN_CALLS = {
+    "torch.load", "torch.save", "torch.jit.load", "numpy.load", "np.load", "yaml.load", "yaml.load_all",
+    "yaml.unsafe_load", "yaml.unsafe_load_all", "yaml.full_load", "os.system", "os.popen", "pty.spawn",
+}  # fmt: skip
+FORBIDDEN_METHODS = {"extractall", "allow_pickle"}
+FORBIDDEN_ATTRIBUTES = {"yaml.UnsafeLoader", "yaml.FullLoader", "yaml.Loader", "yaml.UnsafeDumper"}
+NETWORK = {
+    "socket", "ssl", "http", "urllib", "ftplib", "smtplib", "telnetlib", "xmlrpc", "socketserver", "requests",
+    "urllib3", "httpx", "aiohttp", "asyncio", "huggingface_hub", "wandb",
+}  # fmt: skip
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and full name of every import, wherever it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def dangers(tree: ast.AST) -> list[str]:
+    """Every use of something that could run what data contains, as ``line: what``."""
+    found = [f"{line}: import {name}" for line, name in imported(tree) if name.split(".")[0] in FORBIDDEN_IMPORTS]
+    found += [
+        f"{line}: import {name}" for line, name in imported(tree) if name in FORBIDDEN_CALLS | FORBIDDEN_ATTRIBUTES
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in FORBIDDEN_ATTRIBUTES:
+            found.append(f"{node.lineno}: {ast.unparse(node)}")
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        if name in FORBIDDEN_NAMES | FORBIDDEN_CALLS or name.rpartition(".")[2] in FORBIDDEN_METHODS:
+            found.append(f"{node.lineno}: {name}()")
+        for keyword in node.keywords:
+            is_false = isinstance(keyword.value, ast.Constant) and not keyword.value.value
+            if keyword.arg in ("shell", "allow_pickle") and not is_false:
+                found.append(f"{node.lineno}: {keyword.arg}={ast.unparse(keyword.value)}")
+    return found
+
+
+@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_is_longer_than_300_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_runs_what_a_file_or_a_name_contains(path: Path) -> None:
+    assert dangers(parsed(path)) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle", "from pickle import loads", "import torch\ntorch.load('x')", "from torch import load",
+        "import yaml\nyaml.load('x', yaml.Loader)", "x = eval('1')", "exec('x')", "compile('x', 'y', 'exec')",
+        "import subprocess\nsubprocess.run('x', shell=True)", "import subprocess\nsubprocess.run('x', shell=yes)",
+        "archive.extractall('.')", "import os\nos.system('x')", "np.load('x', allow_pickle=True)",
+        "def late():\n    import marshal",
+    ],
+)  # fmt: skip
+def test_the_search_for_dangers_finds_them(source: str) -> None:
+    assert dangers(ast.parse(source))
+
+
+def test_the_search_for_dangers_leaves_the_harmless_alone() -> None:
+    harmless = "model.eval()\nre.compile('x')\nsubprocess.run(['x'], shell=False)\nread_yaml(path)\nopen('x')"
+    assert dangers(ast.parse(harmless)) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_network_is_reached_from_the_data_alone(path: Path) -> None:
+    used = [name for _, name in imported(parsed(path)) if name.split(".")[0] in NETWORK]
+    assert not used or path.is_relative_to(PACKAGE / "data"), used
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_commands_and_reports_print(path: Path) -> None:
+    calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
+    printing = [node.lineno for node in calls if ast.unparse(node.func) in ("print", "sys.stdout.write", "rich.print")]
+    assert not printing or path.is_relative_to(PACKAGE / "cli"), printing
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_everything_public_has_a_docstring(path: Path) -> None:
+    tree = parsed(path)
+    assert ast.get_docstring(tree), "the module"
+    public = [
+        node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
+    ]
+    assert [node.name for node in public if not ast.get_docstring(node)] == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_test_file_says_what_it_tests(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not text or ast.get_docstring(ast.parse(text))
+
+
+SHIPPED = [
+    *MODULES,
+    *sorted((ROOT / "presets").rglob("*.yaml")),
+    *ROOT.glob("*.md"),
+    *ROOT.glob("*.toml"),
+    ROOT / "Makefile",
+]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_path_of_some_machine_is_written_down(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r"(?<![\w.])(?:/work|/home|/root|/Users|/mnt|/opt)/\w+|[A-Z]:\\\w+", text) == []
+
+
+@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_left_to_be_done(path: Path) -> None:
+    if path == Path(__file__):
+        return
+    assert re.findall(r"\b(?:TODO|FIXME|XXX|NotImplemented)\b(?!Error)", path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("name", ["utils", "helpers", "misc", "common", "new"])
+def test_no_module_is_a_drawer(name: str) -> None:
+    assert [path for path in MODULES if path.stem == name] == []
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").is_file()
