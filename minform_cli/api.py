@@ -50,10 +50,9 @@ def count(
         InputError: a name, key or value is wrong, or a variant asked for is no legal model.
     """
     configs, spec = counted_configs(preset, variants, settings)
-    baseline = resolve(preset, BASELINE, settings).config
-    from minform_cli.counting.count import count_all
+    from minform_cli.counting.count import count_config
 
-    return count_all(configs, spec, baseline, examples=examples, outputs=outputs)
+    return [count_config(config, spec, examples=examples, outputs=outputs) for config in configs]
 
 
 def counted_configs(preset: str, variants: Sequence[str], settings: Sequence[str]) -> tuple[list[RunConfig], DataSpec]:

@@ -1,10 +1,14 @@
 """What all tests share: real data only where it is, one thread, caches that no test leaves behind."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from minform_cli.cli import main
+from tests.cli.commands import Command, Outcome
 
 torch.set_num_threads(1)
 
@@ -24,3 +28,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Decoded caches of the whole session go to one temporary folder, never to the user's."""
     os.environ.setdefault("MINFORM_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def minform(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command in this process: ``minform("count", "--quiet")``."""
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["minform", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        captured = capsys.readouterr()
+        assert isinstance(exit_.value.code, int)
+        return Outcome(exit_.value.code, captured.out, captured.err)
+
+    return run

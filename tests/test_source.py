@@ -15,10 +15,10 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 FORBIDDEN_IMPORTS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "imp"}
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__", "breakpoint", "input"}
 FORBIDDEN_CALLS = {
-    "torch.load", "torch.save", "torch.jit.load", "numpy.load", "np.load", "yaml.load", "yaml.load_all",
+    "torch.load", "torch.save", "torch.jit.load", "yaml.load", "yaml.load_all",
     "yaml.unsafe_load", "yaml.unsafe_load_all", "yaml.full_load", "os.system", "os.popen", "pty.spawn",
 }  # fmt: skip
-FORBIDDEN_METHODS = {"extractall", "allow_pickle"}
+FORBIDDEN_METHODS = {"extractall"}
 FORBIDDEN_ATTRIBUTES = {"yaml.UnsafeLoader", "yaml.FullLoader", "yaml.Loader", "yaml.UnsafeDumper"}
 NETWORK = {
     "socket", "ssl", "http", "urllib", "ftplib", "smtplib", "telnetlib", "xmlrpc", "socketserver", "requests",
@@ -53,6 +53,8 @@ def dangers(tree: ast.AST) -> list[str]:
         name = ast.unparse(node.func)
         if name in FORBIDDEN_NAMES | FORBIDDEN_CALLS or name.rpartition(".")[2] in FORBIDDEN_METHODS:
             found.append(f"{node.lineno}: {name}()")
+        if name in ("np.load", "numpy.load") and "allow_pickle" not in {keyword.arg for keyword in node.keywords}:
+            found.append(f"{node.lineno}: {name}() without allow_pickle=False")
         for keyword in node.keywords:
             is_false = isinstance(keyword.value, ast.Constant) and not keyword.value.value
             if keyword.arg in ("shell", "allow_pickle") and not is_false:
@@ -76,7 +78,7 @@ def test_nothing_runs_what_a_file_or_a_name_contains(path: Path) -> None:
         "import pickle", "from pickle import loads", "import torch\ntorch.load('x')", "from torch import load",
         "import yaml\nyaml.load('x', yaml.Loader)", "x = eval('1')", "exec('x')", "compile('x', 'y', 'exec')",
         "import subprocess\nsubprocess.run('x', shell=True)", "import subprocess\nsubprocess.run('x', shell=yes)",
-        "archive.extractall('.')", "import os\nos.system('x')", "np.load('x', allow_pickle=True)",
+        "archive.extractall('.')", "np.load('x')", "import os\nos.system('x')", "np.load('x', allow_pickle=True)",
         "def late():\n    import marshal",
     ],
 )  # fmt: skip
@@ -85,7 +87,9 @@ def test_the_search_for_dangers_finds_them(source: str) -> None:
 
 
 def test_the_search_for_dangers_leaves_the_harmless_alone() -> None:
-    harmless = "model.eval()\nre.compile('x')\nsubprocess.run(['x'], shell=False)\nread_yaml(path)\nopen('x')"
+    harmless = (
+        "model.eval()\nre.compile('x')\nrun(['x'], shell=False)\nread_yaml(path)\nnp.load('x', allow_pickle=False)"
+    )
     assert dangers(ast.parse(harmless)) == []
 
 

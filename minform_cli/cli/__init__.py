@@ -65,13 +65,10 @@ def main() -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks must not end a run
         sys.stdout.reconfigure(errors="backslashreplace")
     code = _run()
-    try:
-        sys.stdout.flush()
-    except OSError as error:  # full, or the reader is gone; what is still buffered must not fail again at the exit
-        with _nowhere() as sink:
-            os.dup2(sink.fileno(), sys.stdout.fileno())
-        if code == 0 and not isinstance(error, BrokenPipeError):
-            code = _say(_system_error(error), 4)
+    failure = _settled(sys.stdout)
+    if failure is not None and not isinstance(failure, BrokenPipeError) and code == 0:
+        code = _say(_system_error(failure), 4)
+    _settled(sys.stderr)
     sys.exit(code)
 
 
@@ -124,6 +121,17 @@ def _say(message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # stderr may be full too; the code still tells
         print(f"minform: {one_line(message)}", file=sys.stderr, flush=True)
     return code
+
+
+def _settled(stream: TextIO) -> OSError | None:
+    """Writes what is still buffered, or drops it, so that it does not fail again at the exit; why it failed."""
+    try:
+        stream.flush()
+    except OSError as error:  # full, or the reader is gone
+        with _nowhere() as sink:
+            os.dup2(sink.fileno(), stream.fileno())
+        return error
+    return None
 
 
 def _system_error(error: OSError) -> str:

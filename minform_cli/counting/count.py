@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from torch import nn
 
 from minform_cli.config.schema import ModelConfig, RunConfig
@@ -16,52 +13,35 @@ from minform_cli.models.build import build_model
 from minform_cli.results import GROUPS, CountRecord
 
 
-@dataclass(frozen=True)
-class Facts:
-    """K and M of the determination ratio Q = K M / P, where known.
-
-    Attributes:
-        examples: K, examples trained on.
-        outputs: M, outputs per example (classes).
-    """
-
-    examples: int | None
-    outputs: int | None
-
-
-def count_config(config: RunConfig, spec: DataSpec, baseline: RunConfig | None = None) -> CountRecord:
+def count_config(
+    config: RunConfig, spec: DataSpec, *, examples: int | None = None, outputs: int | None = None
+) -> CountRecord:
     """Counts the config's model without allocating a weight.
 
     Args:
-        config: the run.
-        spec: its data set's spec; gives K and M.
-        baseline: what the share refers to; None takes the config's own baseline.
+        config: the run; shares refer to its `baseline`.
+        spec: its data set's spec; gives K and M of the determination ratio.
+        examples, outputs: K and M, over the data set's own.
 
     Raises:
         AssertionError: the built model differs from the closed form (our bug).
     """
-    return count_against(config, spec, baseline, Facts(spec.num_train, spec.num_classes))
-
-
-def count_against(config: RunConfig, spec: DataSpec, baseline: RunConfig | None, facts: Facts) -> CountRecord:
-    """As `count_config`, with K and M given."""
     groups = checked_groups(config, spec)
-    reference_model = baseline.model if baseline is not None else config.baseline or config.model
-    reference = closed_form(reference_model, spec)
+    baseline = config.baseline or config.model
+    reference = closed_form(baseline, spec)
     total = sum(groups.values())
-    ratio = facts.examples * facts.outputs / total if facts.examples and facts.outputs else None
     dead = dead_parameters(config.model)
     return CountRecord(
         preset=config.preset,
         variant=config.variant,
         parameters=total,
         share_of_baseline=total / sum(reference.values()),
-        determination_ratio=ratio,
+        determination_ratio=(examples or spec.num_train) * (outputs or spec.num_classes) / total,
         macs=forward_macs(config.model, spec),
         groups=groups,
         heads=config.model.heads,
         dead_parameters=dead,
-        notes=_notes(config.model, reference_model, groups, reference, dead),
+        notes=_notes(config.model, baseline, groups, reference, dead),
     )
 
 
@@ -119,23 +99,3 @@ def _notes(
         notes.append(f"the linear head could absorb the last W_VO too ({groups['value_output']:,} of the parameters)")
     notes.extend(f"{numbers:,} dead numbers in {path}: softmax cancels them" for path, numbers in dead.items())
     return notes
-
-
-def count_all(
-    configs: Sequence[RunConfig],
-    spec: DataSpec,
-    baseline: RunConfig,
-    *,
-    examples: int | None = None,
-    outputs: int | None = None,
-) -> list[CountRecord]:
-    """One record per config of one preset.
-
-    Args:
-        configs: the variants, all on the data set of `spec`.
-        spec: shape of the examples.
-        baseline: the preset with no variant and the same settings, whether it is listed or not.
-        examples, outputs: K and M of the determination ratio, over the data set's own.
-    """
-    facts = Facts(examples or spec.num_train, outputs or spec.num_classes)
-    return [count_against(config, spec, baseline, facts) for config in configs]

@@ -39,7 +39,7 @@ def look(folder: RunFolder, config: RunConfig, *, resume: bool) -> dict[str, Any
         if given.get(key) != stored.get(key):
             raise InputError(
                 f"{folder.path} is another run: {key} is {stored.get(key)!r} there and {given.get(key)!r} here; "
-                "--resume needs the same settings, --out names another folder"
+                "going on needs the same settings, --out names another folder"
             )
     return meta
 

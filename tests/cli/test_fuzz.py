@@ -12,21 +12,21 @@ from minform_cli import api
 from minform_cli.config.names import preset_names, variant_names
 from minform_cli.config.schema import known_keys
 from minform_cli.errors import InputError
-from tests.cli.conftest import Command
+from tests.cli.commands import Command
 
 TRIES = int(os.environ.get("MINFORM_FUZZ", "300"))
 COMMANDS = ["count", "train", "eval", "compare", "variants", "presets", "datasets"]
 OPTIONS = [
-    "--preset", "--variant", "--set", "--seed", "--seeds", "--jobs", "--out", "--device", "--threads", "--format", "--plot",
-    "--quiet", "-q", "--resume", "--dry-run", "--split", "--checkpoint", "--examples", "--outputs", "--help", "-h",
-    "--version",
+    "--preset", "--variant", "--set", "--seed", "--seeds", "--jobs", "--out", "--device", "--threads", "--format",
+    "--plot", "--quiet", "-q", "--resume", "--dry-run", "--split", "--checkpoint", "--examples", "--outputs", "--help",
+    "-h", "--version",
 ]  # fmt: skip
 VALUES = [
-    "digits", "debug", "mnits", "minimal", "no-mlp+symmetric", "symmetric+collapsed-qk", "simmetric", "json", "rich", "jsn",
-    "model.dim=8", "model.heads=3", "train.epochs=1e3", "model.norm=[", "=", "model.dim", "data.name=mnist", "a.b=c",
-    "data.name=image-folder", "data.path=/nowhere", "-1", "0", "1", "99999999999999999999", "1.5", "nan", "", " ", "é",
-    "\x1b[31m", "\n", "\udcff", "/nowhere", "nowhere/x.yaml", "x.png", "x.bmp", "cpu", "gpu", "cuda:99", "val", "tset", "--",
-    "-", "---", "-qq", "--preset=", "--preset=mnits", "--set=model.dim=8", "--quiet=1", "a" * 3000,
+    "digits", "debug", "mnits", "minimal", "no-mlp+symmetric", "symmetric+collapsed-qk", "simmetric", "json", "rich",
+    "jsn", "model.dim=8", "model.heads=3", "train.epochs=1e3", "model.norm=[", "=", "model.dim", "data.name=mnist",
+    "a.b=c", "data.name=image-folder", "data.path=/nowhere", "-1", "0", "1", "99999999999999999999", "1.5", "nan", "",
+    " ", "é", "\x1b[31m", "\n", "\udcff", "/nowhere", "nowhere/x.yaml", "x.png", "x.bmp", "cpu", "gpu", "cuda:99",
+    "val", "tset", "--", "-", "---", "-qq", "--preset=", "--preset=mnits", "--set=model.dim=8", "--quiet=1", "a" * 3000,
 ]  # fmt: skip
 """``--install-completion`` is missing on purpose: it would write to the shell's own files."""
 

@@ -14,7 +14,7 @@ from minform_cli.cli import app
 from minform_cli.config.names import preset_names, variant_names
 from minform_cli.config.schema import known_keys
 from minform_cli.report.formats import FORMATS
-from tests.cli.conftest import Command
+from tests.cli.commands import Command
 
 GOLDEN = Path(__file__).with_name("options.txt")
 

@@ -11,7 +11,7 @@ import pytest
 
 from minform_cli.config.names import preset_names, variant_names
 from minform_cli.results import GROUPS
-from tests.cli.conftest import ROOT, Command, environment, on_terminal, plain, process
+from tests.cli.commands import ROOT, Command, environment, on_terminal, plain, process
 
 COUNT_KEYS = {
     "preset", "variant", "parameters", "share_of_baseline", "determination_ratio", "macs", "groups", "heads",
@@ -88,10 +88,10 @@ def test_formats_for_people_show_every_exact_number(
     assert "K = 1,257" not in outcome.out
 
 
-def test_in_a_pipe_the_default_is_plain_text_without_escape_codes() -> None:
-    piped = process("count", "--variant", "minimal", "--variant", "baseline")
-    asked = process("count", "--variant", "minimal", "--variant", "baseline", "--format", "plain")
-    assert piped == asked
+def test_in_a_pipe_the_default_is_plain_text_without_escape_codes(minform: Command) -> None:
+    arguments = ("count", "--variant", "minimal", "--variant", "baseline")
+    piped = process(*arguments)
+    assert piped == minform(*arguments, "--format", "plain")
     assert piped.code == 0
     assert "\x1b" not in piped.out + piped.err
     assert "Preset digits" in piped.err
@@ -140,33 +140,34 @@ def test_lists_name_everything_with_meaning_and_source(minform: Command) -> None
     assert set(names) >= {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "image-folder", "imagenet-folder"}
 
 
-@pytest.mark.parametrize("command", ["count", "variants"])
-def test_a_reader_that_has_seen_enough_is_no_error(command: str) -> None:
-    shell = f"{sys.executable} -m minform_cli {command} -q | head -1; echo ${{PIPESTATUS[0]}}"
-    shell = shell.replace(" -q", "" if command == "variants" else " -q")
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=environment(), check=False)
-    assert done.stderr == ""
-    assert len(done.stdout.splitlines()) == 2
-    assert done.stdout.splitlines()[-1] == "0"
-
-
-def test_a_reader_that_has_gone_before_anything_was_written_is_no_error() -> None:
-    # Writes more than a buffer, so that the write itself fails and not only the last flush.
-    code = "import sys; sys.argv = ['minform', 'presets', '--format', 'json']; import time; time.sleep(1)\n"
-    code += "from minform_cli.cli import main; import builtins; real = print\n"
-    code += "builtins.print = lambda *a, **k: real('x' * 200_000, **k)\nmain()"
-    shell = f'{sys.executable} -c "$CODE" | true; echo ${{PIPESTATUS[0]}}'
+def piped(code: str, reader: str) -> tuple[str, str]:
+    """What is left of a process that runs `code`, whose output goes to `reader`: its exit code, and its stderr."""
+    shell = f'{sys.executable} -c "$CODE" | {reader}; echo ${{PIPESTATUS[0]}}'
     done = subprocess.run(
         ["bash", "-c", shell], capture_output=True, text=True, env=environment(CODE=code), check=False
     )
-    assert (done.stdout, done.stderr) == ("0\n", "")
+    return done.stdout.splitlines()[-1], done.stderr
+
+
+RUN = "import sys, time; sys.argv = ['minform', 'presets']\nfrom minform_cli.cli import console, main\n"
+
+
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+@pytest.mark.parametrize("size", [100, 1_000_000])
+def test_a_reader_that_has_seen_enough_is_no_error(reader: str, size: int) -> None:
+    """A small output fails at the last flush, a large one within the command."""
+    late = f"real = console.show\ndef show(output): time.sleep(0.5); real('line\\n' * {size})\n"
+    code = RUN + late + "from minform_cli.cli import lists; lists.show = show\nmain()"
+    assert piped(code, reader) == ("0", "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_full_device_is_exit_code_4_and_one_line() -> None:
-    shell = f"{sys.executable} -m minform_cli presets > /dev/full"
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=environment(), check=False)
-    assert (done.returncode, done.stderr) == (4, "minform: input/output: No space left on device\n")
+    for buffered in ("", "1"):
+        shell = f"{sys.executable} -m minform_cli presets > /dev/full"
+        changed = environment(PYTHONUNBUFFERED=buffered)
+        done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=changed, check=False)
+        assert (done.returncode, done.stderr) == (4, "minform: input/output: No space left on device\n")
 
 
 def test_closed_and_odd_streams_are_no_bug_of_ours() -> None:

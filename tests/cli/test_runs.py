@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.results import RunFolder
-from tests.cli.conftest import TINY, Command, environment, process
+from tests.cli.commands import TINY, Command, environment, on_terminal, plain, process
 
 RESULT_KEYS = {
     "format", "minform", "preset", "variant", "seed", "epochs", "steps", "heads", "count", "data", "metrics", "timing",
@@ -185,6 +185,20 @@ def test_compare_trains_once_and_takes_finished_runs_as_they_are(minform: Comman
     csv = minform("compare", *arguments, "--format", "csv", "-q").out.splitlines()
     assert len(csv) == 3
     assert {"variant", "groups.query_key", "val_accuracy_mean"} <= set(csv[0].split(","))
+
+
+@pytest.mark.slow
+def test_training_on_an_80_column_terminal_shows_bars_and_no_line_is_too_long(minform: Command, tmp_path: Path) -> None:
+    arguments = [*TINY, "--set", "train.epochs=3", "--seeds", "1", "--jobs", "1", "--out", str(tmp_path)]
+    arguments += ["--device", "cpu", "--variant", "baseline", "--variant", "no-mlp+symmetric-cholesky"]
+    shown = on_terminal("compare", *arguments)
+    assert shown.code == 0
+    assert "all runs" in shown.out
+    drawn = [part for line in plain(shown.out).splitlines() for part in line.split("\r")]
+    assert max(map(len, drawn)) <= 80
+    for record in json.loads(minform("compare", *arguments, "--format", "json").out):
+        assert f"{record['parameters']:,}" in plain(shown.out)
+        assert f"{100 * record['val_accuracy_mean']:.2f}" in plain(shown.out)
 
 
 def test_compare_in_a_folder_of_other_settings_is_refused(minform: Command, tmp_path: Path) -> None:

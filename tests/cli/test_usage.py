@@ -3,7 +3,7 @@
 import pytest
 
 from minform_cli import __version__
-from tests.cli.conftest import Command
+from tests.cli.commands import Command
 
 COMMANDS = ["count", "train", "eval", "compare", "variants", "presets", "datasets"]
 

@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_read_is_named(name: str, reason: str, tmp_path: P
 
 
 def test_a_name_with_a_null_character_is_refused_and_not_a_bug_of_ours() -> None:
-    with pytest.raises(InputError, match="cannot be read: embedded null byte$"):
+    with pytest.raises(InputError, match=r"cannot be read: embedded null byte$"):
         read_yaml(Path("a\0b.yaml"))
 
 

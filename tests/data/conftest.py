@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from minform_cli.errors import MinformError
+from tests.data.pictures import CLASSES, make_folder
 
 REAL_DATA = os.environ.get("MINFORM_DATA")
 
@@ -46,3 +47,8 @@ def refused() -> Callable[..., str]:
         return message
 
     return check
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "my images", {"train": CLASSES, "val": {"cat": 3, "ant": 2}, "test": {"ant": 4}})

@@ -3,55 +3,22 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
-import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from minform_cli.config.schema import DataConfig, TrainConfig
-from minform_cli.data import files, folder, stream
-from minform_cli.data.batches import make_batches
-from minform_cli.data.files import ImageFiles
-from minform_cli.data.images import ImageData
+from minform_cli.config.schema import DataConfig
+from minform_cli.data import folder
 from minform_cli.data.load import load_data
-from minform_cli.data.spec import DATA_SETS, DataSpec
+from minform_cli.data.spec import DATA_SETS
 from minform_cli.errors import InputError
-from tests.data.pictures import draw, make_folder
-
-
-def config(path: Path, **kwargs: object) -> DataConfig:
-    return DataConfig(name="image-folder", path=str(path), **kwargs)
-
-
-def spec(path: Path, **kwargs: object) -> DataSpec:
-    return DATA_SETS.get("image-folder").spec(config(path, **kwargs))
-
-
-def load(path: Path, **kwargs: object) -> ImageData:
-    data = load_data(config(path, **kwargs))
-    assert data.spec == spec(path, **kwargs)
-    return data
+from tests.data.pictures import archived, draw, load, make_folder, sizes, spec
 
 
 def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1)
-
-
-CLASSES = {"cat": 20, "ant": 30}
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    return make_folder(tmp_path / "my images", {"train": CLASSES, "val": {"cat": 3, "ant": 2}, "test": {"ant": 4}})
-
-
-def sizes(data: ImageData) -> tuple[int, int, int | None]:
-    return len(data.train), len(data.val), len(data.test) if data.test else None
 
 
 def test_classes_are_the_sorted_folders_and_images_come_by_class_and_name(images: Path) -> None:
@@ -93,20 +60,6 @@ def test_validation_on_a_test_folder_that_is_not_there_is_refused(images: Path, 
 def test_a_class_of_one_image_cannot_be_held_out(tmp_path: Path, refused) -> None:
     path = make_folder(tmp_path / "one", {"train": {"a": 1, "b": 30}})
     assert "'a' has a single training image" in refused(InputError, spec, path)
-
-
-def archived(images: Path, kind: str, top: str = "") -> Path:
-    path = images.parent / f"packed{kind}"
-    found = sorted((p for p in images.rglob("*") if p.is_file()), reverse=True)  # an order that is not ours
-    if kind == ".zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            for p in found:
-                archive.write(p, f"{top}{p.relative_to(images)}")
-    else:
-        with tarfile.open(path, "w" if kind == ".tar" else "w:gz") as archive:
-            for p in found:
-                archive.add(p, f"{top}{p.relative_to(images)}")
-    return path
 
 
 @pytest.mark.parametrize("kind", [".zip", ".tar", ".tar.gz", ".tgz"])
@@ -225,106 +178,3 @@ def test_imagenet_with_a_folder_is_that_folder_at_224_pixels(images: Path) -> No
     data = load_data(DataConfig(name="imagenet-folder", path=str(images)))
     assert data.train.images.shape == (50, 3, 224, 224)
     assert data.spec.name == "imagenet-folder"
-
-
-# A folder too large for memory
-
-
-@pytest.fixture
-def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "memory_budget", lambda: 0)
-    monkeypatch.setattr(stream, "num_workers", lambda: 2)
-
-
-AUGMENTED = {"crop_padding": 1, "horizontal_flip": True}
-
-
-def all_batches(
-    data: ImageData, path: Path, start: int = 0, **kwargs: object
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    made = make_batches(
-        data, config(path, **kwargs), TrainConfig(batch_size=8, eval_batch_size=7), 3, torch.device("cpu")
-    )
-    found = [*made.epoch(0, start), *made.epoch(1), *made.evaluation("train"), *made.evaluation("val")]
-    return found + (list(made.evaluation("test")) if data.test else [])
-
-
-def equal(first: list, second: list) -> bool:
-    return len(first) == len(second) and all(
-        torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) for a, b in zip(first, second, strict=True)
-    )
-
-
-@pytest.mark.parametrize("kwargs", [{}, {"limit": 20}, {"validation": "test"}, {"image_size": 5}])
-def test_streamed_batches_equal_resident_ones_bit_for_bit(images, monkeypatch, kwargs, request) -> None:
-    resident = load(images, **kwargs)
-    expected = all_batches(resident, images, **kwargs, **AUGMENTED)
-    request.getfixturevalue("no_memory")
-    streamed = load(images, **kwargs)
-    assert isinstance(streamed.train.images, ImageFiles)
-    # The sample for the statistics is larger than this folder, so it holds every image.
-    assert (streamed.mean, streamed.std) == (resident.mean, resident.std)
-    assert equal(all_batches(streamed, images, **kwargs, **AUGMENTED), expected)
-
-
-def test_streamed_batches_resume_and_leave_the_global_random_state_alone(images: Path, no_memory) -> None:
-    data = load(images)
-    torch.manual_seed(1)
-    before = torch.random.get_rng_state()
-    whole = all_batches(data, images, **AUGMENTED)
-    assert equal(all_batches(data, images, start=3, **AUGMENTED), whole[3:])
-    assert torch.equal(before, torch.random.get_rng_state())
-
-
-def test_a_fingerprint_of_files_changes_with_a_file(images: Path, no_memory) -> None:
-    first = load(images).fingerprint
-    assert load(images).fingerprint == first
-    draw(images / "train/cat/003.png", seed=77, mode="L")
-    assert load(images).fingerprint != first
-
-
-def test_a_damaged_image_in_a_worker_is_one_line_without_its_traceback(images: Path, no_memory, refused) -> None:
-    data = load(images)
-    (images / "train/cat/003.png").write_bytes(b"broken since")
-    assert "train/cat/003.png" in refused(InputError, all_batches, data, images)
-    (images / "train/cat/003.png").unlink()
-    assert "train/cat/003.png" in refused(InputError, all_batches, data, images)
-
-
-def test_an_epoch_left_early_leaves_no_process_behind(images: Path, no_memory) -> None:
-    import multiprocessing
-
-    data = load(images)
-    made = make_batches(data, config(images), TrainConfig(batch_size=8), 0, torch.device("cpu"))
-    batches = made.epoch(0)
-    next(batches)
-    batches.close()
-    deadline = time.monotonic() + 10
-    while multiprocessing.active_children() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not multiprocessing.active_children()
-
-
-def test_an_archive_too_large_for_memory_is_to_be_unpacked(images: Path, no_memory, refused) -> None:
-    assert "unpack the archive" in refused(InputError, load, archived(images, ".zip"))
-
-
-def test_the_memory_budget_is_a_part_of_what_is_free() -> None:
-    assert 2**20 < files.memory_budget() < 2**44
-
-
-@pytest.mark.real_data
-@pytest.mark.slow
-def test_cifar10_as_jpeg_loads_whole_and_balanced(real_data: Path) -> None:
-    path = real_data / "cifar10-jpeg.tar.gz"
-    data = load(path)
-    assert sizes(data) == (45000, 5000, 10000)
-    assert data.train.images.shape[1:] == (3, 32, 32)
-    assert np.bincount(data.train.labels).tolist() == [4500] * 10
-    assert np.bincount(data.val.labels).tolist() == [500] * 10
-    assert np.bincount(data.test.labels).tolist() == [1000] * 10
-    # The original CIFAR-10 has means 0.4914, 0.4822, 0.4465; JPEG moves them by less than 0.001.
-    np.testing.assert_allclose(data.mean, (0.4914, 0.4822, 0.4465), atol=1e-3)
-    started = time.monotonic()
-    assert load(path).fingerprint == data.fingerprint
-    assert time.monotonic() - started < 20

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import ast
-import gzip
 import io
 import stat
-import struct
-import subprocess
-import sys
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,43 +16,10 @@ from PIL import Image
 import minform_cli.data
 from minform_cli.config.schema import DataConfig
 from minform_cli.data import archive as archive_module
-from minform_cli.data.load import load_data
 from minform_cli.data.spec import DATA_SETS
 from minform_cli.errors import InputError, MinformError
-from tests.data.pictures import make_folder
-
-
-def png(size: tuple[int, int] = (8, 8)) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)).save(buffer, "png")
-    return buffer.getvalue()
-
-
-def load(path: Path) -> object:
-    return load_data(DataConfig(name="image-folder", path=str(path)))
-
-
-def tar_with(path: Path, *extra: tarfile.TarInfo | tuple[str, bytes], packed: bool = False) -> Path:
-    """A tar that would be a good set of images without its last members."""
-    with tarfile.open(path, "w:gz" if packed else "w", format=tarfile.GNU_FORMAT) as archive:
-        members = [(f"train/{c}/{n}.png", png()) for c in "ab" for n in range(3)]
-        for member in [*members, *extra]:
-            info = member if isinstance(member, tarfile.TarInfo) else tarfile.TarInfo(member[0])
-            content = b"" if isinstance(member, tarfile.TarInfo) else member[1]
-            if info.isreg():
-                info.size = info.size or len(content)
-            archive.addfile(info, io.BytesIO(content.ljust(info.size, b"\0")) if info.isreg() else None)
-    return path
-
-
-def zip_with(path: Path, *extra: tuple[zipfile.ZipInfo | str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for c in "ab":
-            for n in range(3):
-                archive.writestr(f"train/{c}/{n}.png", png())
-        for name, content in extra:
-            archive.writestr(name, content)
-    return path
+from tests.data.archives import png, tar_with, zip_with
+from tests.data.pictures import load, make_folder
 
 
 def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
@@ -189,150 +150,6 @@ def test_random_damage_to_images_is_one_line_or_harmless(tmp_path) -> None:
             except MinformError as error:
                 assert isinstance(error, InputError)
                 assert str(error).isprintable()
-
-
-# Bombs: run in a process of their own, so that its largest memory can be read
-
-
-def huge_header(width: int, height: int) -> bytes:
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = b"IDAT" + zlib.compress(bytes(2**20), 9)
-    chunks = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (body, data, b"IEND"))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def claims(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size = size
-    info.type = kind
-    return info.tobuf(format=tarfile.GNU_FORMAT)
-
-
-def zeros_gz(path: Path, head: bytes, megabytes: int) -> Path:
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        file.write(head)
-        for _ in range(megabytes):
-            file.write(bytes(2**20))
-    return path
-
-
-def member_bomb(folder: Path) -> Path:
-    return zeros_gz(folder / "b.tar.gz", claims("train/a/0.png", 2**33), 400)
-
-
-def pax_bomb(folder: Path) -> Path:
-    return zeros_gz(folder / "b.tar.gz", claims("x", 400 * 2**20, tarfile.XHDTYPE), 400)
-
-
-def longname_bomb(folder: Path) -> Path:
-    return zeros_gz(folder / "b.tar.gz", claims("x", 400 * 2**20, tarfile.GNUTYPE_LONGNAME), 400)
-
-
-def longname_chain(folder: Path) -> Path:
-    return zeros_gz(folder / "b.tar.gz", (claims("x", 512, tarfile.GNUTYPE_LONGNAME) + bytes(512)) * 5000, 1)
-
-
-def trailing_zeros(folder: Path) -> Path:
-    return zeros_gz(folder / "b.tar.gz", b"", 400)
-
-
-def sparse_bomb(folder: Path) -> Path:
-    block = bytearray(claims("train/a/0.png", 512, tarfile.GNUTYPE_SPARSE))
-    block[386:398] = b"%011o\0" % 0
-    block[398:410] = b"%011o\0" % 512
-    block[483:495] = b"%011o\0" % (2**25)
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    path = folder / "b.tar"
-    path.write_bytes(bytes(block) + bytes(512 + 1024))
-    return path
-
-
-def zip_bomb(folder: Path) -> Path:
-    path = folder / "b.zip"
-    with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open("train/a/0.png", "w", force_zip64=True) as file,
-    ):
-        for _ in range(400):
-            file.write(bytes(2**20))
-    return path
-
-
-def zip_that_lies(folder: Path) -> Path:
-    """The directory says 100 bytes, the compressed stream holds 400 MB."""
-    path = zip_bomb(folder)
-    with zipfile.ZipFile(path, "a") as archive:
-        for name in ("train/a/1.png", "train/b/0.png", "train/b/1.png"):
-            archive.writestr(name, png())
-    content = path.read_bytes()
-    path.write_bytes(content.replace(struct.pack("<I", 400 * 2**20), struct.pack("<I", 100)))
-    return path
-
-
-def header_bomb(folder: Path) -> Path:
-    return zip_with(folder / "b.zip", ("train/a/!.png", huge_header(2**31 - 1, 2**31 - 1)))
-
-
-def quiet_pixel_bomb(folder: Path) -> Path:
-    """Below the size at which the image library itself warns."""
-    return zip_with(folder / "b.zip", ("train/a/!.png", huge_header(7_000, 7_000)))
-
-
-def pixel_bomb(folder: Path) -> Path:
-    return zip_with(folder / "b.zip", ("train/a/!.png", huge_header(20_000, 20_000)))
-
-
-def text_bomb(folder: Path) -> Path:
-    """A compressed text chunk of 200 MB in a small PNG."""
-    body = b"zTXt" + b"k\0\0" + zlib.compress(bytes(200 * 2**20), 9)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    image = png()
-    return zip_with(folder / "b.zip", ("train/a/!.png", image[:33] + chunk + image[33:]))
-
-
-BOMBS = {
-    member_bomb: "claims 8,589,934,592 bytes",
-    pax_bomb: "absurd size",
-    longname_bomb: "absurd size",
-    longname_chain: "recursion",
-    trailing_zeros: "too long an end",
-    sparse_bomb: "sparse",
-    zip_bomb: "claims 419,430,400 bytes",
-    zip_that_lies: "CRC",
-    header_bomb: "exceeds limit",
-    pixel_bomb: "exceeds limit",
-    quiet_pixel_bomb: "claims 7000x7000 pixels",
-    text_bomb: "too large",
-}
-
-# VmHWM and not ru_maxrss: the latter remembers the largest size of the process that started this one.
-LOAD = """
-import pathlib, sys
-from minform_cli.config.schema import DataConfig
-from minform_cli.data.load import load_data
-from minform_cli.errors import InputError
-try:
-    load_data(DataConfig(name="image-folder", path=sys.argv[1]))
-except InputError as error:
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    print(next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), error)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the largest memory from /proc")
-@pytest.mark.parametrize(("bomb", "words"), BOMBS.items())
-def test_bombs_are_refused_within_256_mb(tmp_path: Path, bomb: Callable[[Path], Path], words: str) -> None:
-    path = bomb(tmp_path)
-    done = subprocess.run([sys.executable, "-c", LOAD, str(path)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    megabytes, message = done.stdout.rstrip("\n").split(" ", 1)
-    assert int(megabytes) <= 256
-    assert message.isprintable()
-    assert words in message
-    assert f"/{path.name}" in message
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "cache") == [path.name]
 
 
 def test_an_absurd_number_of_members_or_bytes_is_refused(tmp_path, refused, monkeypatch) -> None:

@@ -80,6 +80,7 @@ def _until_stopped(out: Path) -> None:
                 time.sleep(0.01)
         except Interrupted:
             if not stop.leaving:
+                time.sleep(0.5)  # a second signal during the save would leave without it
                 (out / "saved").touch()
             raise
 

@@ -1,18 +1,23 @@
 """Small real runs, and what of them must be equal to the bit."""
 
 import hashlib
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
+from minform_cli.errors import Interrupted
 from minform_cli.results import RunFolder
 from minform_cli.training.checkpoint import read_checkpoint
 from minform_cli.training.folder import read_meta
 from minform_cli.training.run import train
+from minform_cli.training.step import Stepper
 
 # Odd sizes on purpose: the last batch of an epoch is smaller, dropout and clipping are on.
 SETTINGS = (
@@ -60,3 +65,22 @@ def train_tiny(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return run
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def stopped(out: Path, step: int, *settings: str) -> Path:
+    """A run that was stopped by a signal at `step`."""
+    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Interrupted):
+        take = Stepper.take
+
+        def signalled(self: Stepper, number: int, batch: Any) -> tuple[float, int]:
+            if number + 1 == step:
+                os.kill(os.getpid(), 2)
+            return take(self, number, batch)
+
+        monkeypatch.setattr(Stepper, "take", signalled)
+        train(tiny(*settings), out, threads=1)
+    return out

@@ -14,10 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from minform_cli.cli import main
-
 ROOT = Path(__file__).parents[2]
 TINY = ("--preset", "debug", "--set", "train.epochs=1", "--set", "train.warmup_epochs=0", "--set", "data.limit=60")
 
@@ -45,24 +41,9 @@ class Outcome:
 Command = Callable[..., Outcome]
 
 
-@pytest.fixture
-def minform(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command in this process."""
-
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["minform", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        captured = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return Outcome(exit_.value.code, captured.out, captured.err)
-
-    return run
-
-
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a process of ours: one thread, and nothing that decides about colour or width."""
-    dropped = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+    """The environment of a process of ours: one thread, and nothing that decides about colour, width or buffers."""
+    dropped = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "PYTHONUNBUFFERED")
     kept = {key: value for key, value in os.environ.items() if key not in dropped}
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"} | changes
 
