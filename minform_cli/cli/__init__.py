@@ -60,6 +60,9 @@ def main() -> NoReturn:
 
     Exit codes: 0 done, 1 our bug, 2 bad input, 3 numerical failure, 4 the machine failed, 130 and 143 signals.
     """
+    # Threads that wait should sleep, not spin: beside another busy process a spinning pair takes many times as long.
+    # OpenMP reads this when torch is imported, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Where the caller closed them (`>&-`) they are None.
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks must not end a run

@@ -56,6 +56,7 @@ class RunProgress(Display):
     """The progress of one run."""
 
     _task: TaskID | None = None
+    _last_epoch: News | None = None
 
     def __enter__(self) -> RunProgress:
         super().__enter__()
@@ -69,8 +70,10 @@ class RunProgress(Display):
             self.say(news.text)
         elif self.live is not None:
             if self._task is None:
-                self._task = self.live.add_task("training", total=news.steps, text="")
-            self.live.update(self._task, completed=news.step, text=status(news))
+                self._task = self.live.add_task("", total=news.steps, text="")
+            if news.kind == "epoch":
+                self._last_epoch = news
+            self.live.update(self._task, completed=news.step, text=brief(news, self._last_epoch, rate=True))
         elif news.kind == "epoch":
             self.say(status(news))
 
@@ -89,4 +92,25 @@ def status(news: News) -> str:
         parts.append(f"{news.examples_per_s:,.0f}/s")
     if news.kind != "done" and news.seconds_left:
         parts.append(f"left {duration(news.seconds_left)}")
+    return "  ".join(parts)
+
+
+def brief(news: News, last_epoch: News | None, *, rate: bool) -> str:
+    """``3/10  loss 0.412  acc 87.2 %  val 88.1 %  5,120/s  12 s left``: with a bar before it, 80 columns hold it.
+
+    Args:
+        news: of a run.
+        last_epoch: the run's last news of a whole epoch; has the validation accuracy.
+        rate: whether training loss, training accuracy and examples per second are in it.
+    """
+    metrics = {**((last_epoch.metrics if last_epoch else None) or {}), **(news.metrics or {})}
+    parts = [f"{news.epoch}/{news.epochs}"]
+    if rate and "train_loss" in metrics:
+        parts += [f"loss {metrics['train_loss']:.3f}", f"acc {100 * metrics['train_accuracy']:.1f} %"]
+    if "val_accuracy" in metrics:
+        parts.append(f"val {100 * metrics['val_accuracy']:.1f} %")
+    if rate:
+        parts.append(f"{news.examples_per_s:,.0f}/s")
+    if news.kind != "done" and news.seconds_left:
+        parts.append(f"{duration(news.seconds_left)} left")
     return "  ".join(parts)

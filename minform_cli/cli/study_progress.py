@@ -6,7 +6,7 @@ import time
 
 from rich.progress import TaskID
 
-from minform_cli.cli.progress import Display, status
+from minform_cli.cli.progress import Display, brief
 from minform_cli.report.numbers import duration
 from minform_cli.results import Progress as News
 from minform_cli.study.plan import Plan, PlannedRun
@@ -51,7 +51,9 @@ class StudyProgress(Display):
         elif self.live is not None:
             if name not in self._tasks:
                 self._tasks[name] = self.live.add_task(name, total=news.steps, text="")
-            self.live.update(self._tasks[name], completed=news.step, text=status(news))
+            self.live.update(
+                self._tasks[name], completed=news.step, text=brief(news, self._last_epoch.get(name), rate=False)
+            )
         self._show_whole()
 
     def _finish(self, name: str) -> None:
