@@ -156,6 +156,7 @@ def compare(
     jobs: int | None = None,
     device: str = "auto",
     threads: int | None = None,
+    margin: float | None = None,
     on_progress: StudyListener | None = None,
 ) -> list[CompareRecord]:
     """Trains variants over seeds and compares them. Finished runs in the folder are reused, begun ones go on.
@@ -168,6 +169,7 @@ def compare(
         jobs: runs side by side; None takes one per CPU core, or one on a GPU.
         device: as for `train`.
         threads: CPU threads of each run; None takes 1 on a CPU.
+        margin: how much less accuracy is acceptable, as a fraction: gives the verdict `not_worse`.
         on_progress: is told how each run goes.
 
     Returns:
@@ -177,7 +179,7 @@ def compare(
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
     """
     plan = planned_comparison(preset, variants, settings, seeds=seeds, out=out)
-    records, _ = run_comparison(plan, jobs=jobs, device=device, threads=threads, on_progress=on_progress)
+    records, _ = run_comparison(plan, jobs=jobs, device=device, threads=threads, margin=margin, on_progress=on_progress)
     return records
 
 
@@ -202,6 +204,7 @@ def run_comparison(
     jobs: int | None = None,
     device: str = "auto",
     threads: int | None = None,
+    margin: float | None = None,
     on_progress: StudyListener | None = None,
 ) -> tuple[list[CompareRecord], list[ResultRecord]]:
     """Does what is left of a plan; the records of its variants, and the results of its runs."""
@@ -211,7 +214,7 @@ def run_comparison(
 
     counts = count_plan(plan)  # a model that cannot be counted must not surface after hours of training
     results = execute(plan, jobs=jobs, device=device, threads=threads, on_progress=on_progress)
-    return summarise(counts, results), results
+    return summarise(counts, results, margin), results
 
 
 def default_run_folder(config: RunConfig) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,8 @@ class CountRecord(TypedDict):
     """One variant's count. Fractions are 0..1; `macs` are forward multiply-accumulates per example (1 MAC = 2 FLOPs).
 
     `determination_ratio` is Q = K M / P; None where K or M is unknown. `dead_parameters` are numbers no loss can
-    depend on, by parameter name. `notes` are sentences a reader of the table should see.
+    depend on, by parameter name. `notes` are sentences a reader of the table should see. `grid` has the settings that
+    a study sweeps, by dotted key, in the study's records alone; it is empty where nothing is swept.
     """
 
     preset: str
@@ -39,6 +40,7 @@ class CountRecord(TypedDict):
     heads: int
     dead_parameters: dict[str, int]
     notes: list[str]
+    grid: NotRequired[dict[str, Any]]
 
 
 class ResultRecord(TypedDict):
@@ -50,6 +52,7 @@ class ResultRecord(TypedDict):
     `timing`: ``train_s`` (training steps alone), ``total_s``, ``seconds_per_epoch`` (mean of the training passes).
     `data`: ``name``, ``title``, ``num_train``, ``num_val``, ``num_test``, ``validation``, ``fingerprint``.
     `environment`: versions, device, threads.
+    `grid`: as in `CountRecord`; not in the file, as a run does not know its study.
     """
 
     format: int
@@ -66,6 +69,29 @@ class ResultRecord(TypedDict):
     timing: dict[str, float]
     weights_sha256: str
     environment: dict[str, Any]
+    grid: NotRequired[dict[str, Any]]
+
+
+class PlanRecord(TypedDict):
+    """One run of a study before it is done; `state` is `finished`, `begun` or `to do`."""
+
+    preset: str
+    variant: str
+    grid: dict[str, Any]
+    seed: int
+    parameters: int
+    state: str
+    folder: str
+
+
+def grid_name(grid: Mapping[str, Any]) -> str:
+    """A grid point for people: ``heads=1, depth=6``."""
+    return ", ".join(f"{key.rpartition('.')[2]}={grid_value(value)}" for key, value in grid.items())
+
+
+def grid_value(value: Any) -> str:
+    """A swept setting's value as it is written on the command line."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True)
@@ -97,7 +123,13 @@ Listener = Callable[[Progress], None]
 
 
 class CompareRecord(CountRecord):
-    """One variant's row of a comparison: its count, and statistics over seeds. Accuracies are 0..1."""
+    """One variant's row of a comparison: its count, and statistics over seeds. Accuracies are 0..1.
+
+    `difference_*` is the validation accuracy minus the baseline's over the seeds of both, with its interval. `p_value`
+    is that of the paired t test, `p_value_holm` corrected for the number of variants. `not_worse` says whether the
+    variant is not worse than the baseline by more than `margin`, `seeds_needed` what would decide it. None stands
+    where nothing can be said.
+    """
 
     num_seeds: int
     val_accuracy_mean: float
@@ -112,6 +144,11 @@ class CompareRecord(CountRecord):
     difference_low: float | None
     difference_high: float | None
     seconds_per_epoch_mean: float
+    p_value: float | None
+    p_value_holm: float | None
+    margin: float | None
+    not_worse: Literal["yes", "no", "undecided"] | None
+    seeds_needed: int | None
     confidence: NotRequired[float]
 
 

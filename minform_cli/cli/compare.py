@@ -20,6 +20,10 @@ def compare(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs side by side [default: one per CPU core, one on a GPU].")
     ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(min=0, help="Points of accuracy that may be lost: prints a verdict, not worse by more than that."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder [default: runs/compare-PRESET].")] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -46,7 +50,12 @@ def compare(
         for name, reason in plan.skipped.items():
             progress.say(f"{name} left out: {reason}")
         records, results = api.run_comparison(
-            plan, jobs=jobs, device=device, threads=threads, on_progress=progress.listen
+            plan,
+            jobs=jobs,
+            device=device,
+            threads=threads,
+            margin=None if margin is None else margin / 100,
+            on_progress=progress.listen,
         )
     show(compare_table(records, fmt))
     if plot is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from minform_cli.report import notes
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
-from minform_cli.report.numbers import ABSENT, integer, loss, percent, percent_spread, points, ratio, seconds
+from minform_cli.report.numbers import ABSENT, integer, loss, p_value, percent, percent_spread, points, ratio, seconds
 from minform_cli.results import CompareRecord, ResultRecord
 
 
@@ -19,7 +19,7 @@ def compare_table(records: Sequence[CompareRecord], fmt: str = "rich", width: in
         fmt: output format.
         width: characters that `plain` may take; None has no limit.
     """
-    return render(records, _COLUMNS, fmt, width)
+    return render(records, _columns(records), fmt, width)
 
 
 def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRecord]) -> list[str]:
@@ -34,6 +34,7 @@ def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRe
         f"Preset {first['preset']}: {study_line(results)}.",
         notes.validation(first),
         _spread_line(records),
+        *_margin_lines(records),
         notes.PARAMETERS,
         notes.determination(int(first["data"]["num_train"]), notes.num_outputs(first)),
         _time_line(results),
@@ -61,7 +62,28 @@ def _spread_line(records: Sequence[CompareRecord]) -> str:
     if all(record["difference_mean"] is None for record in records):
         return f"{text}; no differences, as the baseline was not trained or shares no seed."
     level = f"{100 * records[0].get('confidence', 0.95):g} %"
-    return f"{text}; difference to the baseline in percentage points with the paired {level} t interval over seeds."
+    return (
+        f"{text}; difference to the baseline in percentage points with the paired {level} t interval over seeds; "
+        "p of the paired t test, corrected for the number of variants (Holm): a large one is no proof of no difference."
+    )
+
+
+def _margin_lines(records: Sequence[CompareRecord]) -> list[str]:
+    """What "not worse" means, and how many seeds would decide what is undecided."""
+    asked = [record for record in records if record["margin"] is not None]
+    if not asked:
+        return []
+    lines = [
+        f"Not worse: than the baseline by more than {100 * (asked[0]['margin'] or 0):g} points, judged by the interval."
+    ]
+    for record in asked:
+        if record["not_worse"] == "undecided":
+            needed = record["seeds_needed"]
+            seeds = f"about {needed} seeds in all" if needed else "more seeds than can reasonably be run"
+            lines.append(
+                f"{record['variant']}: undecided; {seeds} would decide it if mean and spread stayed as they are."
+            )
+    return lines
 
 
 def _time_line(results: Sequence[ResultRecord]) -> str:
@@ -88,7 +110,20 @@ def _difference(record: CompareRecord) -> str:
     return f"{mean} [{points(record['difference_low'])}, {points(record['difference_high'])}]"
 
 
-_COLUMNS = [
+def _narrow_difference(record: CompareRecord) -> str:
+    """The difference, its interval and its p value below each other."""
+    lines = _difference(record).replace(" [", "\n[")
+    return lines if record["p_value_holm"] is None else f"{lines}\np {p_value(record['p_value_holm'])}"
+
+
+def _columns(records: Sequence[CompareRecord]) -> list[Column]:
+    """The columns that say something about these records."""
+    tested = any(record["p_value_holm"] is not None for record in records)
+    judged = any(record["margin"] is not None for record in records)
+    return [*_COUNTS, *([_P] if tested else []), *([_NOT_WORSE] if judged else []), *_COSTS]
+
+
+_COUNTS = [
     Column("variant", lambda record: record["variant"], right=False, name=True),
     Column("heads", lambda record: integer(record["heads"]), short="H"),
     Column("parameters", lambda record: integer(record["parameters"]), short="params"),
@@ -99,9 +134,13 @@ _COLUMNS = [
         "difference in points",
         _difference,
         short="diff, points",
-        narrow=lambda r: _difference(r).replace(" [", "\n["),
+        narrow=_narrow_difference,
         block=1,
     ),
+]
+_P = Column("p (Holm)", lambda record: p_value(record["p_value_holm"]), block=1, in_narrow=True)
+_NOT_WORSE = Column("not worse", lambda record: record["not_worse"] or ABSENT, right=False, block=1)
+_COSTS = [
     Column("train loss", lambda record: loss(record["train_loss_mean"]), short="loss", block=1),
     Column("s/epoch", lambda record: seconds(record["seconds_per_epoch_mean"]), block=1),
 ]

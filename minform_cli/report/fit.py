@@ -29,6 +29,7 @@ class Column:
         short: header where room is short.
         narrow: cell where room is short; may have several lines.
         block: which of the tables the column goes to when one table does not fit.
+        in_narrow: whether another column's `narrow` cell says it too, so that it is left out where room is short.
     """
 
     header: str
@@ -38,6 +39,7 @@ class Column:
     short: str | None = None
     narrow: Callable[[Any], str] | None = None
     block: int = 0
+    in_narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def _few_at_a_time(records: Sequence[Any], columns: Sequence[Column], width: int
 
 def _grid(records: Sequence[Any], columns: Sequence[Column], breaks: str = "") -> Grid:
     """Cells of `columns`; with `breaks`, a pattern of the places where names may break, the narrow forms."""
+    if breaks:
+        columns = [column for column in columns if not column.in_narrow]
     limit = max((_longest_piece(c.text(r), breaks) for c in columns if c.name for r in records), default=0)
 
     def cell(column: Column, record: Any) -> str:

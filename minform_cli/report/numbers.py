@@ -28,6 +28,13 @@ def ratio(value: float | None) -> str:
     return f"{value:,.2f}" if value >= 1 or value == 0 else f"{value:#.3g}"
 
 
+def p_value(value: float | None) -> str:
+    """A p value with three decimals; small ones as ``<0.001``."""
+    if value is None:
+        return ABSENT
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def loss(value: float | None) -> str:
     """A loss with four decimals."""
     return ABSENT if value is None else f"{_tidy(value, 4):,.4f}"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from minform_cli.config.presets import BASELINE
 from minform_cli.results import CompareRecord, CountRecord, ResultRecord
 from minform_cli.study.plan import Plan
-from minform_cli.study.statistics import CONFIDENCE, Estimate, estimate, paired_difference
+from minform_cli.study.statistics import CONFIDENCE, estimate, paired_difference
+from minform_cli.study.verdicts import holm, non_inferiority, paired_p_value
 
 
 def count_plan(plan: Plan) -> list[CountRecord]:
@@ -19,24 +20,34 @@ def count_plan(plan: Plan) -> list[CountRecord]:
     return [count_config(config, spec_for(config)) for config in configs]
 
 
-def summarise(counts: Sequence[CountRecord], results: Sequence[ResultRecord]) -> list[CompareRecord]:
+def summarise(
+    counts: Sequence[CountRecord], results: Sequence[ResultRecord], margin: float | None = None
+) -> list[CompareRecord]:
     """One record a variant.
 
     Args:
         counts: of the variants to report, in their order.
         results: of all runs; each variant has one at least. The difference to the baseline is taken over the seeds
-            that both have.
+            that both have, and its p values are corrected for the number of variants.
+        margin: how much less accuracy is acceptable, as a fraction; None asks for no verdict.
     """
     runs = {count["variant"]: [r for r in results if r["variant"] == count["variant"]] for count in counts}
-    return [_record(count, runs[count["variant"]], runs.get(BASELINE, [])) for count in counts]
+    records = [_record(count, runs[count["variant"]], runs.get(BASELINE, []), margin) for count in counts]
+    for record, corrected in zip(records, holm([record["p_value"] for record in records]), strict=True):
+        record["p_value_holm"] = corrected
+    return records
 
 
-def _record(count: CountRecord, runs: Sequence[ResultRecord], baseline: Sequence[ResultRecord]) -> CompareRecord:
+def _record(
+    count: CountRecord, runs: Sequence[ResultRecord], baseline: Sequence[ResultRecord], margin: float | None
+) -> CompareRecord:
     accuracy = estimate(_metric(runs, "val_accuracy"))
     test = estimate(_metric(runs, "test_accuracy")) if _metric(runs, "test_accuracy") else None
     train_loss = estimate(_metric(runs, "train_loss"))
     val_loss = estimate(_metric(runs, "val_loss"))
-    difference = None if count["variant"] == BASELINE else _difference(runs, baseline)
+    pairs = None if count["variant"] == BASELINE else _pairs(runs, baseline)
+    difference = paired_difference(*pairs) if pairs else None
+    verdict = non_inferiority(difference, margin) if difference and margin is not None else None
     return CompareRecord(
         **count,
         num_seeds=len(runs),
@@ -52,18 +63,23 @@ def _record(count: CountRecord, runs: Sequence[ResultRecord], baseline: Sequence
         difference_low=difference.low if difference else None,
         difference_high=difference.high if difference else None,
         seconds_per_epoch_mean=estimate([run["timing"]["seconds_per_epoch"] for run in runs]).mean,
+        p_value=paired_p_value(*pairs) if pairs else None,
+        p_value_holm=None,
+        margin=margin,
+        not_worse=verdict.verdict if verdict else None,
+        seeds_needed=verdict.seeds_needed if verdict else None,
         confidence=CONFIDENCE,
     )
 
 
-def _difference(runs: Sequence[ResultRecord], baseline: Sequence[ResultRecord]) -> Estimate | None:
-    """Validation accuracy of `runs` minus the baseline's, over the seeds of both; None without any."""
+def _pairs(runs: Sequence[ResultRecord], baseline: Sequence[ResultRecord]) -> tuple[list[float], list[float]] | None:
+    """Validation accuracies of `runs` and of the baseline, by seed, over the seeds of both; None without any."""
     seeds = sorted({run["seed"] for run in runs} & {run["seed"] for run in baseline})
     if not seeds:
         return None
     own = sorted((run for run in runs if run["seed"] in seeds), key=lambda run: run["seed"])
     theirs = sorted((run for run in baseline if run["seed"] in seeds), key=lambda run: run["seed"])
-    return paired_difference(_metric(own, "val_accuracy"), _metric(theirs, "val_accuracy"))
+    return _metric(own, "val_accuracy"), _metric(theirs, "val_accuracy")
 
 
 def _metric(runs: Sequence[ResultRecord], name: str) -> list[float]:

@@ -81,6 +81,11 @@ def compare_record(i: int, num_seeds: int = 3, scale: int = 1) -> CompareRecord:
         difference_low=-0.005 * i - 0.01 if other and several else None,
         difference_high=-0.005 * i + 0.01 if other and several else None,
         seconds_per_epoch_mean=1.234,
+        p_value=0.012 if other and several else None,
+        p_value_holm=0.048 if other and several else None,
+        margin=None,
+        not_worse=None,
+        seeds_needed=None,
         confidence=0.95,
     )
 

@@ -69,11 +69,11 @@ def test_csv_of_records_with_different_keys_has_all_of_them() -> None:
 def test_plain_golden() -> None:
     assert text(compare_table([compare_record(0), compare_record(1)], "plain")).splitlines() == [
         "variant      heads    parameters    share %       Q    val accuracy %    difference in points"
-        "    train loss    s/epoch",
+        "    p (Holm)    train loss    s/epoch",
         "baseline         4       302,474     100.00  0.0356  97.50 ± 0.42 (3)                       -"
-        "        0.0123       1.23",
+        "           -        0.0123       1.23",
         "no-mlp           4       104,330      34.49   0.103  97.00 ± 0.42 (3)    -0.50 [-1.50, +0.50]"
-        "        0.0246       1.23",
+        "       0.048        0.0246       1.23",
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from minform_cli.results import CompareRecord, CountRecord
 from minform_cli.study.plan import plan_study
@@ -64,3 +65,17 @@ def test_shares_refer_to_the_baseline_with_the_same_settings_even_where_it_is_no
     (baseline,) = count_plan(plan_study(tmp_path, "debug", ["baseline"], [0], settings))
     assert baseline["share_of_baseline"] == 1
     assert minimal["share_of_baseline"] == minimal["parameters"] / baseline["parameters"]
+
+
+def test_p_values_are_corrected_and_verdicts_given_where_a_margin_is() -> None:
+    results = [result_record("baseline", seed, value) for seed, value in enumerate((0.90, 0.94, 0.98))]
+    results += [result_record("minimal", seed, value) for seed, value in enumerate((0.89, 0.92, 0.95))]
+    results += [result_record("no-mlp", seed, value) for seed, value in enumerate((0.91, 0.93, 0.98))]
+    baseline, no_mlp, minimal = summarise(counts("baseline", "no-mlp", "minimal"), results, margin=0.06)
+    assert baseline["p_value"] is None and baseline["p_value_holm"] is None and baseline["not_worse"] is None
+    assert minimal["p_value"] == pytest.approx(stats.ttest_rel([0.89, 0.92, 0.95], [0.90, 0.94, 0.98]).pvalue)
+    assert minimal["p_value_holm"] == pytest.approx(2 * (minimal["p_value"] or 0))
+    assert no_mlp["p_value"] == no_mlp["p_value_holm"] == pytest.approx(1.0)
+    # minimal: -0.02 +- 4.3027 x 0.01 / sqrt(3) = [-0.0448, 0.0048], above -0.06.
+    assert (minimal["margin"], minimal["not_worse"], minimal["seeds_needed"]) == (0.06, "yes", None)
+    assert [r["not_worse"] for r in summarise(counts("baseline", "minimal"), results)] == [None, None]
