@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
-from minform_cli.config.presets import legal_variants, resolve
+from minform_cli.config.presets import legal_variants, parse_settings, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.errors import InputError, unknown_name
-from minform_cli.results import CompareRecord, CountRecord, EvaluationRecord, Listener, ResultRecord, RunFolder
+from minform_cli.results import (
+    CompareRecord,
+    CountRecord,
+    EvaluationRecord,
+    Listener,
+    PlanRecord,
+    ResultRecord,
+    RunFolder,
+)
 from minform_cli.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -147,12 +155,14 @@ def evaluate(
 
 
 def compare(
-    preset: str = DEFAULT_PRESET,
+    preset: str | None = None,
     variants: Sequence[str] = (),
     settings: Sequence[str] = (),
     *,
-    seeds: int = 3,
+    seeds: int | None = None,
     out: Path | str | None = None,
+    grid: Sequence[str] = (),
+    study: str | None = None,
     jobs: int | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -164,8 +174,10 @@ def compare(
     Args:
         preset, settings: as for `count`.
         variants: as for `count`; none means the default comparison, as far as it is legal for the preset.
-        seeds: how many, from 0 on; the same for every variant, so that differences are paired.
-        out: the study's folder; by default ``runs/compare-PRESET``.
+        seeds: how many, from 0 on; the same for every variant, so that differences are paired. None takes 3.
+        out: the study's folder; by default ``runs/compare-PRESET`` or ``runs/study-STUDY``.
+        grid: ``section.field=value,value`` texts: every combination of the values is a group of rows of its own.
+        study: a shipped study's name or a path to a YAML file, for what the other arguments leave open.
         jobs: runs side by side; None takes one per CPU core, or one on a GPU.
         device: as for `train`.
         threads: CPU threads of each run; None takes 1 on a CPU.
@@ -173,29 +185,49 @@ def compare(
         on_progress: is told how each run goes.
 
     Returns:
-        One record a variant.
+        One record a variant and grid point.
 
     Raises:
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
     """
-    plan = planned_comparison(preset, variants, settings, seeds=seeds, out=out)
+    plan = planned_comparison(preset, variants, settings, seeds=seeds, out=out, grid=grid, study=study)
     records, _ = run_comparison(plan, jobs=jobs, device=device, threads=threads, margin=margin, on_progress=on_progress)
     return records
 
 
 def planned_comparison(
-    preset: str, variants: Sequence[str], settings: Sequence[str], *, seeds: int, out: Path | str | None
+    preset: str | None,
+    variants: Sequence[str],
+    settings: Sequence[str],
+    *,
+    seeds: int | None,
+    out: Path | str | None,
+    grid: Sequence[str] = (),
+    study: str | None = None,
 ) -> Plan:
     """The runs of a comparison; nothing is written. Imports no torch. Arguments as for `compare`."""
+    from minform_cli.study.grid import parse_grid
     from minform_cli.study.plan import plan_study
+    from minform_cli.study.study_file import Study, read_study
 
-    if seeds < 1:
+    if seeds is not None and seeds < 1:
         raise InputError(f"--seeds: expected 1 or more, not {seeds}")
-    folder = Path(out) if out is not None else Path("runs") / f"compare-{file_name(preset)}"
-    plan = plan_study(folder, preset, variants, range(seeds), settings)
-    for run in plan.runs[::seeds]:
+    told = read_study(study) if study is not None else Study(DEFAULT_PRESET)
+    given = None if seeds is None else range(seeds)
+    told = told.changed(preset, variants, given, parse_settings(settings), parse_grid(grid))
+    name = f"compare-{file_name(told.preset)}" if study is None else f"study-{file_name(study)}"
+    folder = Path(out) if out is not None else Path("runs") / name
+    plan = plan_study(folder, told.preset, told.variants, told.seeds, told.settings, told.grid)
+    for run in plan.runs[:: len(plan.seeds)]:
         checked_spec(run.config)
     return plan
+
+
+def planned_runs(plan: Plan) -> list[PlanRecord]:
+    """The runs of a plan with their parameters and state, for looking before training. Nothing is written."""
+    from minform_cli.study.record import plan_records
+
+    return plan_records(plan)
 
 
 def run_comparison(
@@ -210,9 +242,11 @@ def run_comparison(
     """Does what is left of a plan; the records of its variants, and the results of its runs."""
     check_device(device)
     from minform_cli.study.execute import execute
+    from minform_cli.study.record import write_plan
     from minform_cli.study.summary import count_plan, summarise
 
     counts = count_plan(plan)  # a model that cannot be counted must not surface after hours of training
+    write_plan(plan)
     results = execute(plan, jobs=jobs, device=device, threads=threads, on_progress=on_progress)
     return summarise(counts, results, margin), results
 

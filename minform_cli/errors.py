@@ -23,6 +23,10 @@ class InputError(MinformError):
     exit_code = 2
 
 
+class IllegalModelError(InputError):
+    """Every setting is fine by itself, but together they make no model, or none for these images."""
+
+
 class NumericalError(MinformError):
     """A loss, gradient or weight is no longer finite (exit 3)."""
 

@@ -22,12 +22,17 @@ GROUPS = ("embedding", "query_key", "value_output", "mlp", "norm", "head")
 """Parameter groups of every count, in the order tables print them. They add up to the total."""
 
 
-class CountRecord(TypedDict):
+class Swept(TypedDict, total=False):
+    """What a study adds to its records: the settings it sweeps, by dotted key; empty where nothing is swept."""
+
+    grid: dict[str, Any]
+
+
+class CountRecord(Swept):
     """One variant's count. Fractions are 0..1; `macs` are forward multiply-accumulates per example (1 MAC = 2 FLOPs).
 
     `determination_ratio` is Q = K M / P; None where K or M is unknown. `dead_parameters` are numbers no loss can
-    depend on, by parameter name. `notes` are sentences a reader of the table should see. `grid` has the settings that
-    a study sweeps, by dotted key, in the study's records alone; it is empty where nothing is swept.
+    depend on, by parameter name. `notes` are sentences a reader of the table should see.
     """
 
     preset: str
@@ -40,10 +45,9 @@ class CountRecord(TypedDict):
     heads: int
     dead_parameters: dict[str, int]
     notes: list[str]
-    grid: NotRequired[dict[str, Any]]
 
 
-class ResultRecord(TypedDict):
+class ResultRecord(Swept):
     """What `result.json` of a finished run holds; every printed number of the run is computed from it.
 
     `metrics`: ``train_loss``, ``train_accuracy`` (mean over the last epoch, while training), ``val_loss``,
@@ -52,7 +56,6 @@ class ResultRecord(TypedDict):
     `timing`: ``train_s`` (training steps alone), ``total_s``, ``seconds_per_epoch`` (mean of the training passes).
     `data`: ``name``, ``title``, ``num_train``, ``num_val``, ``num_test``, ``validation``, ``fingerprint``.
     `environment`: versions, device, threads.
-    `grid`: as in `CountRecord`; not in the file, as a run does not know its study.
     """
 
     format: int
@@ -69,7 +72,6 @@ class ResultRecord(TypedDict):
     timing: dict[str, float]
     weights_sha256: str
     environment: dict[str, Any]
-    grid: NotRequired[dict[str, Any]]
 
 
 class PlanRecord(TypedDict):

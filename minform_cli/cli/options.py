@@ -22,6 +22,12 @@ def _complete_variant(incomplete: str) -> list[str]:
     return [f"{done}{plus}{name}" for name in variant_names() if name.startswith(last)]
 
 
+def _complete_study(incomplete: str) -> list[str]:
+    from minform_cli.config.names import study_names
+
+    return [name for name in study_names() if name.startswith(incomplete)]
+
+
 def _complete_set(incomplete: str) -> list[str]:
     from minform_cli.config.schema import known_keys
 
@@ -36,6 +42,14 @@ def _complete_format(incomplete: str) -> list[str]:
 
 Preset = Annotated[
     str, typer.Option(help="A preset's name, or a path to a YAML file.", autocompletion=_complete_preset)
+]
+StudyPreset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help="A preset's name, or a path to a YAML file [default: the study's, else digits].",
+        autocompletion=_complete_preset,
+    ),
 ]
 Variant = Annotated[
     str,
@@ -53,6 +67,22 @@ Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="A setting over the preset's: model.dim=32.", autocompletion=_complete_set
+    ),
+]
+Grid = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--grid",
+        metavar="KEY=VALUE,VALUE",
+        help="Sweep a setting: model.heads=1,4. Repeat it for every combination.",
+        autocompletion=_complete_set,
+    ),
+]
+Study = Annotated[
+    str | None,
+    typer.Option(
+        help="A study's name, or a path to a YAML file; other options go over what it says.",
+        autocompletion=_complete_study,
     ),
 ]
 Format = Annotated[

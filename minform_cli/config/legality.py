@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.errors import InputError
+from minform_cli.errors import IllegalModelError
 
 
 def problems(model: ModelConfig) -> list[str]:
@@ -33,7 +33,7 @@ def problems(model: ModelConfig) -> list[str]:
 
 
 def check(model: ModelConfig, where: str = "", origins: Mapping[str, str] | None = None) -> None:
-    """Raises `InputError` with the first problem of `model`, if it has any.
+    """Raises `IllegalModelError` with the first problem of `model`, if it has any.
 
     Args:
         model: sizes and parts.
@@ -46,15 +46,15 @@ def check(model: ModelConfig, where: str = "", origins: Mapping[str, str] | None
     text = f"{where}: {found[0]}" if where else found[0]
     keys = dict.fromkeys(re.findall(r"model\.\w+", found[0]))
     places = [f"{key} from {origins[key]}" for key in keys if origins and key in origins]
-    raise InputError(f"{text} ({', '.join(places)})" if places else text)
+    raise IllegalModelError(f"{text} ({', '.join(places)})" if places else text)
 
 
 def check_image(model: ModelConfig, height: int, width: int, title: str) -> None:
-    """Raises `InputError` if the patch does not divide the images of the data set called `title`."""
+    """Raises `IllegalModelError` if the patch does not divide the images of the data set called `title`."""
     patch = model.patch_size
     if height % patch or width % patch:
         accepted = [p for p in range(1, min(height, width) + 1) if height % p == 0 and width % p == 0]
-        raise InputError(
+        raise IllegalModelError(
             f"model.patch_size {patch} does not divide the {height}x{width} images of {title}; "
             f"accepted: {', '.join(map(str, accepted))}"
         )

@@ -20,6 +20,11 @@ def variant_names() -> tuple[str, ...]:
     return (BASELINE, *sorted(path.stem for path in (shipped_folder() / "variants").glob("*.yaml")))
 
 
+def study_names() -> tuple[str, ...]:
+    """Names of the shipped studies, sorted."""
+    return tuple(sorted(path.stem for path in (shipped_folder() / "studies").glob("*.yaml")))
+
+
 def shipped_folder() -> Path:
     """The folder of the shipped presets: inside the installed package, or at the top of a checkout."""
     package = Path(__file__).resolve().parent.parent

@@ -48,7 +48,7 @@ class Resolved:
 def resolve(
     preset: str = DEFAULT_PRESET,
     variant: str = BASELINE,
-    settings: Sequence[str] = (),
+    settings: Sequence[str] | Mapping[str, Setting] = (),
     seed: int = 0,
 ) -> Resolved:
     """One config from a preset, a variant and ``key=value`` settings.
@@ -56,13 +56,15 @@ def resolve(
     Args:
         preset: a shipped preset's name, or a path to a YAML file.
         variant: names or paths joined by ``+``; `baseline` for none.
-        settings: ``section.field=value``, later ones over earlier ones.
+        settings: ``section.field=value``, later ones over earlier ones; or settings by key.
         seed: of the run.
 
     Raises:
-        InputError: a name, key or value is wrong, or the parts do not go together; names file, line and key.
+        InputError: a name, key or value is wrong, or (`IllegalModelError`) the parts do not go together; names file,
+            line and key.
     """
-    recipe, given = read_preset(preset).settings, parse_settings(settings)
+    recipe = read_preset(preset).settings
+    given = dict(settings) if isinstance(settings, Mapping) else parse_settings(settings)
     merged = recipe | read_variant(variant).settings | given
     names: dict[str, Any] = {"preset": preset, "variant": variant, "seed": seed}
     config, baseline = _legal(names, merged), _legal(names, recipe | given, "baseline (the same without the variant)")
@@ -88,7 +90,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Setting]:
         key, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--set {text!r}: expected key=value, for example --set model.dim=64")
-        _check_key(key, "--set")
+        check_key(key, "--set")
         parsed[key] = Setting(read_scalar(value, f"--set {key}"), "--set")
     return parsed
 
@@ -136,13 +138,13 @@ def read_preset(name: str, chain: tuple[Path, ...] = ()) -> Layer:
         name: a shipped name or a path.
         chain: the files that extend it, outermost first.
     """
-    path = _find(name, "preset", shipped_folder(), preset_names())
+    path = find_file(name, "preset", shipped_folder(), preset_names())
     values, lines = read_yaml(path)
-    _check_top(values, _PRESET_KEYS, path, lines)
+    check_top(values, _PRESET_KEYS, path, lines)
     inherited = _extended(values, path, lines, chain, read_preset)
-    settings = inherited.settings | _flatten({s: values[s] for s in SECTIONS if s in values}, _shown(path), lines)
+    settings = inherited.settings | _flatten({s: values[s] for s in SECTIONS if s in values}, shown(path), lines)
     if "task" in values:
-        settings["task"] = Setting(values["task"], f"{_shown(path)}:{lines[('task',)]}")
+        settings["task"] = Setting(values["task"], f"{shown(path)}:{lines[('task',)]}")
     return Layer(name, {key: values[key] for key in _ABOUT if key in values}, settings)
 
 
@@ -171,11 +173,11 @@ def read_variant(name: str, chain: tuple[Path, ...] = ()) -> Layer:
 
 
 def _read_one_variant(name: str, chain: tuple[Path, ...]) -> Layer:
-    path = _find(name, "variant", shipped_folder() / "variants", variant_names())
+    path = find_file(name, "variant", shipped_folder() / "variants", variant_names())
     values, lines = read_yaml(path)
-    _check_top(values, _VARIANT_KEYS, path, lines)
+    check_top(values, _VARIANT_KEYS, path, lines)
     inherited = _extended(values, path, lines, chain, read_variant)
-    own = _flatten({s: values[s] for s in ("model",) if s in values}, _shown(path), lines)
+    own = _flatten({s: values[s] for s in ("model",) if s in values}, shown(path), lines)
     return Layer(name, {key: values[key] for key in _ABOUT if key in values}, inherited.settings | own)
 
 
@@ -189,20 +191,24 @@ def _extended(
     """What ``extends:`` in the file at `path` names, read by `read`; an empty layer where it names nothing."""
     if "extends" not in values:
         return Layer("", {}, {})
-    base, where = values["extends"], f"{_shown(path)}:{lines[('extends',)]}: extends"
+    base, where = values["extends"], f"{shown(path)}:{lines[('extends',)]}: extends"
     if not isinstance(base, str):
         raise InputError(f"{where}: expected a name or a path")
     if path in chain:
-        circle = " -> ".join(_shown(each) for each in (*chain[chain.index(path) :], path))
+        circle = " -> ".join(shown(each) for each in (*chain[chain.index(path) :], path))
         raise InputError(f"{where}: leads in a circle: {circle}")
     if len(chain) >= _MAX_EXTENDS:
         raise InputError(f"{where}: more than {_MAX_EXTENDS} files extend one another")
-    # A path is meant from the file that says it, each of several joined by +.
-    beside = [base] if _is_file(path.parent / base) else base.split("+")
-    return read("+".join(str(path.parent / p) if _is_path(p) else p for p in beside), (*chain, path))
+    return read(seen_from(path, base), (*chain, path))
 
 
-def _shown(path: Path) -> str:
+def seen_from(path: Path, name: str) -> str:
+    """`name`, said in the file at `path`: a path in it is meant from that file, each of several joined by +."""
+    parts = [name] if _is_file(path.parent / name) else name.split("+")
+    return "+".join(str(path.parent / part) if _is_path(part) else part for part in parts)
+
+
+def shown(path: Path) -> str:
     """How messages name a file: shipped ones by their place in the project, others as the user gave them."""
     shipped = shipped_folder()
     return f"presets/{path.relative_to(shipped)}" if path.is_relative_to(shipped) else str(path)
@@ -220,7 +226,8 @@ def _is_file(name: str | Path) -> bool:
         return False
 
 
-def _find(name: str, what: str, folder: Path, known: Sequence[str]) -> Path:
+def find_file(name: str, what: str, folder: Path, known: Sequence[str]) -> Path:
+    """The file that `name` means: itself if it is a path, else the one shipped in `folder` as one of `known`."""
     if _is_path(name):
         return Path(name)
     if name not in known or name == BASELINE:
@@ -228,10 +235,11 @@ def _find(name: str, what: str, folder: Path, known: Sequence[str]) -> Path:
     return folder / f"{name}.yaml"
 
 
-def _check_top(values: Mapping[str, Any], accepted: Sequence[str], path: Path, lines: Mapping[Place, int]) -> None:
+def check_top(values: Mapping[str, Any], accepted: Sequence[str], path: Path, lines: Mapping[Place, int]) -> None:
+    """Raises `InputError` at the first top-level key of a file that is not `accepted`."""
     for key in values:
         if key not in accepted:
-            raise unknown_name("key", key, accepted, f"{_shown(path)}:{lines[(key,)]}")
+            raise unknown_name("key", key, accepted, f"{shown(path)}:{lines[(key,)]}")
 
 
 def _flatten(sections: Mapping[str, Any], where: str, lines: Mapping[Place, int]) -> dict[str, Setting]:
@@ -244,12 +252,13 @@ def _flatten(sections: Mapping[str, Any], where: str, lines: Mapping[Place, int]
             raise InputError(f"{where}:{lines[(section,)]}: {section}: expected a mapping of keys to values")
         for field, value in fields.items():
             origin = f"{where}:{lines[(section, field)]}"
-            _check_key(f"{section}.{field}", origin)
+            check_key(f"{section}.{field}", origin)
             flat[f"{section}.{field}"] = Setting(value, origin)
     return flat
 
 
-def _check_key(key: str, where: str) -> None:
+def check_key(key: str, where: str) -> None:
+    """Raises `InputError` if `key` is no ``section.field``; `where` opens the message."""
     known = known_keys()
     if key in known:
         return

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from minform_cli.report import notes
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
+from minform_cli.report.grid import grid_lines, row_name, with_grid
 from minform_cli.report.numbers import ABSENT, integer, loss, p_value, percent, percent_spread, points, ratio, seconds
 from minform_cli.results import CompareRecord, ResultRecord
 
@@ -15,11 +16,11 @@ def compare_table(records: Sequence[CompareRecord], fmt: str = "rich", width: in
     """The comparison in one of the formats of `formats.FORMATS`.
 
     Args:
-        records: one a variant.
+        records: one a variant and grid point.
         fmt: output format.
         width: characters that `plain` may take; None has no limit.
     """
-    return render(records, _columns(records), fmt, width)
+    return render(records, with_grid(_columns(records), records), fmt, width)
 
 
 def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRecord]) -> list[str]:
@@ -32,6 +33,7 @@ def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRe
     first = results[0]
     return [
         f"Preset {first['preset']}: {study_line(results)}.",
+        *grid_lines(records),
         notes.validation(first),
         _spread_line(records),
         *_margin_lines(records),
@@ -81,7 +83,7 @@ def _margin_lines(records: Sequence[CompareRecord]) -> list[str]:
             needed = record["seeds_needed"]
             seeds = f"about {needed} seeds in all" if needed else "more seeds than can reasonably be run"
             lines.append(
-                f"{record['variant']}: undecided; {seeds} would decide it if mean and spread stayed as they are."
+                f"{row_name(record)}: undecided; {seeds} would decide it if mean and spread stayed as they are."
             )
     return lines
 

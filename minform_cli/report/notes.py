@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer
 from minform_cli.results import CountRecord, ResultRecord
 
@@ -46,5 +47,5 @@ def record_notes(records: Iterable[CountRecord]) -> list[str]:
     said: dict[str, list[str]] = {}
     for record in records:
         for note in record["notes"]:
-            said.setdefault(note, []).append(record["variant"])
+            said.setdefault(note, []).append(row_name(record))
     return [f"{', '.join(variants)}: {note}" for note, variants in said.items()]

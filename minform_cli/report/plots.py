@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from minform_cli.errors import InputError
 from minform_cli.report.fit import printable
+from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer, percent
 from minform_cli.report.plot_labels import place_labels
 from minform_cli.results import CompareRecord, EvaluationRecord, write_atomic
@@ -84,7 +85,7 @@ def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = ""
     _caption(figure, caption)
     figure.canvas.draw()
     figure.set_layout_engine("none")  # names are placed for exactly this layout
-    place_labels(axes, x, y, spread, [printable(record["variant"]) for record in records], steps)
+    place_labels(axes, x, y, spread, [printable(row_name(record)) for record in records], steps)
     _save(figure, path)
 
 

@@ -116,7 +116,7 @@ def num_cores() -> int:
 def _as_named(result: ResultRecord, run: PlannedRun) -> ResultRecord:
     """The result under the names of this study: an equal run may have been made under others."""
     named = result.copy()
-    named["preset"], named["variant"] = run.config.preset, run.config.variant
+    named["preset"], named["variant"], named["grid"] = run.config.preset, run.config.variant, run.grid
     return named
 
 

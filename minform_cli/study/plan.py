@@ -1,24 +1,23 @@
-"""From variants and seeds to the runs of a study: which, in which folders, and which are finished already."""
+"""From variants, grid and seeds to the runs of a study: which, in which folders, and which are finished already."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, resolve
+from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, Setting, parse_settings, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import spec_for
-from minform_cli.errors import InputError
-from minform_cli.results import RunFolder, read_result
+from minform_cli.errors import IllegalModelError, InputError
+from minform_cli.results import RunFolder, grid_name, read_result
+from minform_cli.study.folders import folder_name, point_folder
+from minform_cli.study.grid import Grid, Point, points
 from minform_cli.training import folder as run_folder
 
 DEFAULT_VARIANTS = (BASELINE, "no-mlp", "no-mlp+collapsed-qk", "no-mlp+symmetric", "minimal")
 """What a study compares if it is told nothing else, as far as the preset and the settings allow it."""
-
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,18 @@ class PlannedRun:
         config: with every setting resolved.
         folder: where it lies or will lie.
         finished: whether its result was there when the plan was made.
+        begun: whether it had been begun or finished then.
+        grid: the swept settings by dotted key; empty without a grid.
     """
 
     config: RunConfig
     folder: Path
     finished: bool
+    begun: bool = False
+    grid: dict[str, Any] = field(default_factory=dict[str, Any], hash=False)
 
     def __str__(self) -> str:
-        return f"{self.config.variant}, seed {self.config.seed}"
+        return f"{label(self.config.variant, self.grid)}, seed {self.config.seed}"
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,22 @@ class Plan:
     """The runs of a study.
 
     Attributes:
+        out: the study's folder.
+        preset: as the user named it.
         variants: as the user named them, in that order.
         seeds: of every variant.
-        runs: variant by variant, seed by seed.
-        skipped: default variants that are no model here -> why.
+        settings: of every run, by dotted key.
+        grid: values of the swept settings, by dotted key.
+        runs: grid point by grid point, variant by variant, seed by seed.
+        skipped: what is no model here (a default variant, or a variant at a grid point) -> why.
     """
 
+    out: Path
+    preset: str
     variants: tuple[str, ...]
     seeds: tuple[int, ...]
+    settings: dict[str, Any]
+    grid: dict[str, list[Any]]
     runs: tuple[PlannedRun, ...]
     skipped: dict[str, str]
 
@@ -61,65 +72,73 @@ def plan_study(
     preset: str = DEFAULT_PRESET,
     variants: Sequence[str] = (),
     seeds: Sequence[int] = (0, 1, 2),
-    settings: Sequence[str] = (),
+    settings: Sequence[str] | Mapping[str, Setting] = (),
+    grid: Grid | None = None,
 ) -> Plan:
-    """Plans variants x seeds; nothing is written.
+    """Plans grid points x variants x seeds; nothing is written.
 
     Args:
-        out: the study's folder; every run gets ``<variant>/seed-<n>`` in it.
+        out: the study's folder; every run gets ``<variant>/seed-<n>`` in it, with a grid
+            ``<variant>/<point>/seed-<n>``.
         preset: name or path.
         variants: names, paths or combinations; none take `DEFAULT_VARIANTS`.
         seeds: of every variant, so that differences can be paired.
-        settings: ``section.field=value`` of every run.
+        settings: of every run: ``section.field=value`` texts, or settings by key.
+        grid: values of swept settings; they win over the variant's, as `settings` do.
 
     Raises:
-        InputError: a name or setting is wrong, something is listed twice, or a folder holds another run.
+        InputError: a name or setting is wrong, something is listed twice, a folder holds another run, or nothing that
+            is asked for makes a model.
     """
-    resolve(preset, BASELINE, settings)  # what is wrong with the preset or a setting is no reason to skip a variant
-    skipped: dict[str, str] = {}
-    if not variants:
-        variants = _legal_defaults(preset, settings, skipped)
-    _check_once("--variant", variants)
+    given = settings if isinstance(settings, Mapping) else parse_settings(settings)
+    chosen, grid = tuple(variants or DEFAULT_VARIANTS), grid or {}
+    _check_once("--variant", chosen)
     _check_once("--seeds", seeds)
-    runs = [
-        _planned(resolve(preset, variant, settings, seed).config, out / folder_name(variant) / f"seed-{seed}")
-        for variant in variants
-        for seed in seeds
-    ]
-    for run in runs[:: len(seeds)]:
-        spec_for(run.config)  # likewise a patch that does not fit the images
-    return Plan(tuple(variants), tuple(seeds), tuple(runs), skipped)
+    optional = bool(grid) or not variants  # a combination that nobody asked for by name may turn out to be no model
+    skipped: dict[str, str] = {}
+    runs: list[PlannedRun] = []
+    for point in points(grid):
+        for variant in chosen:
+            try:
+                runs += _runs(out, preset, variant, seeds, given, point)
+            except IllegalModelError as error:
+                if not optional:
+                    raise
+                skipped[label(variant, _values(point))] = str(error)
+    if not runs:
+        raise IllegalModelError(next(iter(skipped.values())))
+    kept = tuple(variant for variant in chosen if any(run.config.variant == variant for run in runs))
+    swept = {key: [setting.value for setting in values] for key, values in grid.items()}
+    return Plan(out, preset, kept, tuple(seeds), _values(given), swept, tuple(runs), skipped)
 
 
-def folder_name(variant: str) -> str:
-    """A folder's name for a variant: the variant itself if that is a plain name, else made safe and told apart."""
-    if _PLAIN_NAME.fullmatch(variant):
-        return variant
-    digest = hashlib.sha256(variant.encode(errors="surrogateescape")).hexdigest()[:10]
-    readable = re.sub(r"[^A-Za-z0-9._+-]+", "-", variant).strip("-.")[-60:]
-    return f"{readable}-{digest}" if readable else digest
+def label(variant: str, grid: Mapping[str, Any]) -> str:
+    """A variant at a grid point, for people."""
+    return f"{variant}, {grid_name(grid)}" if grid else variant
 
 
-def _planned(config: RunConfig, folder: Path) -> PlannedRun:
+def _runs(
+    out: Path, preset: str, variant: str, seeds: Sequence[int], settings: Mapping[str, Setting], point: Point
+) -> list[PlannedRun]:
+    """The runs of one variant at one grid point; `IllegalModelError` if there is no such model."""
+    configs = [resolve(preset, variant, {**settings, **point}, seed).config for seed in seeds]
+    spec_for(configs[0])  # a patch that does not fit the images is found here
+    grid = _values(point)
+    folder = out / folder_name(variant) / (point_folder(grid) if grid else "")
+    return [_planned(config, folder / f"seed-{config.seed}", grid) for config in configs]
+
+
+def _values(settings: Mapping[str, Setting]) -> dict[str, Any]:
+    return {key: setting.value for key, setting in settings.items()}
+
+
+def _planned(config: RunConfig, folder: Path, grid: dict[str, Any]) -> PlannedRun:
     """The run, once what lies in its folder is known to be an earlier part of it, or nothing."""
     begun = run_folder.look(RunFolder(folder), config, resume=True) is not None
     finished = begun and RunFolder(folder).is_finished()
     if finished:
         read_result(folder)  # a damaged one must not surface after hours of other runs
-    return PlannedRun(config, folder, finished)
-
-
-def _legal_defaults(preset: str, settings: Sequence[str], skipped: dict[str, str]) -> list[str]:
-    """The default variants that make a model; the others are filed in `skipped`. The baseline is known to be legal."""
-    legal: list[str] = []
-    for variant in DEFAULT_VARIANTS:
-        try:
-            resolve(preset, variant, settings)
-        except InputError as error:
-            skipped[variant] = str(error)
-        else:
-            legal.append(variant)
-    return legal
+    return PlannedRun(config, folder, finished, begun, grid)
 
 
 def _check_once(option: str, values: Sequence[object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from minform_cli.config.presets import BASELINE
@@ -12,30 +13,42 @@ from minform_cli.study.verdicts import holm, non_inferiority, paired_p_value
 
 
 def count_plan(plan: Plan) -> list[CountRecord]:
-    """The counts of the plan's variants, in its order; shares refer to the baseline, trained or not."""
+    """The counts of the plan's variants, at each grid point, in its order.
+
+    Shares refer to the baseline at the same point, trained or not.
+    """
     from minform_cli.counting.count import count_config
     from minform_cli.data.spec import spec_for
 
-    configs = [run.config for run in plan.runs if run.config.seed == plan.seeds[0]]
-    return [count_config(config, spec_for(config)) for config in configs]
+    counts: list[CountRecord] = []
+    for run in plan.runs:
+        if run.config.seed == plan.seeds[0]:
+            counts.append(count_config(run.config, spec_for(run.config)))
+            counts[-1]["grid"] = run.grid
+    return counts
 
 
 def summarise(
     counts: Sequence[CountRecord], results: Sequence[ResultRecord], margin: float | None = None
 ) -> list[CompareRecord]:
-    """One record a variant.
+    """One record a variant and grid point.
 
     Args:
         counts: of the variants to report, in their order.
-        results: of all runs; each variant has one at least. The difference to the baseline is taken over the seeds
-            that both have, and its p values are corrected for the number of variants.
+        results: of all runs; each count has one at least. The difference to the baseline is taken over the seeds
+            that both have at the same grid point, and its p values are corrected for the number of variants.
         margin: how much less accuracy is acceptable, as a fraction; None asks for no verdict.
     """
-    runs = {count["variant"]: [r for r in results if r["variant"] == count["variant"]] for count in counts}
-    records = [_record(count, runs[count["variant"]], runs.get(BASELINE, []), margin) for count in counts]
+    runs = {_row(count): [result for result in results if _row(result) == _row(count)] for count in counts}
+    records = [_record(count, runs[_row(count)], runs.get(_row(count, BASELINE), []), margin) for count in counts]
     for record, corrected in zip(records, holm([record["p_value"] for record in records]), strict=True):
         record["p_value_holm"] = corrected
     return records
+
+
+def _row(record: CountRecord | ResultRecord, variant: str | None = None) -> tuple[str, str]:
+    """What decides which row of the table a record belongs to; `variant` looks for another one's at its grid point."""
+    return variant or record["variant"], json.dumps(record.get("grid", {}), sort_keys=True)
 
 
 def _record(

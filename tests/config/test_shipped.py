@@ -8,6 +8,7 @@ import pytest
 from minform_cli.config.names import preset_names, shipped_folder, variant_names
 from minform_cli.config.presets import dump_config, legal_variants, load_config, read_preset, read_variant, resolve
 from minform_cli.config.schema import RunConfig
+from minform_cli.config.strict_yaml import read_yaml
 from minform_cli.errors import InputError
 
 PRESETS = preset_names()
@@ -87,7 +88,8 @@ def test_a_damaged_config_file_is_refused_by_name(old: str, new: str, message: s
 def test_every_shipped_file_opens_with_a_comment_and_says_what_it_is_and_whence(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# "), "no comment header"
-    about = (read_variant if path.parent.name == "variants" else read_preset)(path.stem).about
+    readers = {"variants": lambda name: read_variant(name).about, "studies": lambda _: read_yaml(path)[0]}
+    about = readers.get(path.parent.name, lambda name: read_preset(name).about)(path.stem)
     for key in ("summary", "source"):
         assert isinstance(about[key], str)
         assert 0 < len(about[key]) <= 120

@@ -36,7 +36,7 @@ def test_means_spreads_and_paired_differences() -> None:
     assert minimal["train_loss_std"] == pytest.approx(1.0, rel=1e-12)
     assert minimal["seconds_per_epoch_mean"] == pytest.approx(2.0, rel=1e-12)
     assert minimal["test_accuracy_mean"] == pytest.approx(0.96, rel=1e-12)
-    assert set(minimal) == CompareRecord.__required_keys__ | CompareRecord.__optional_keys__
+    assert set(minimal) | {"grid"} == CompareRecord.__required_keys__ | CompareRecord.__optional_keys__
 
 
 def test_only_seeds_of_both_enter_the_difference() -> None:
