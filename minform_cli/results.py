@@ -128,7 +128,7 @@ class CompareRecord(CountRecord):
     """One variant's row of a comparison: its count, and statistics over seeds. Accuracies are 0..1.
 
     `difference_*` is the validation accuracy minus the baseline's over the seeds of both, with its interval. `p_value`
-    is that of the paired t test, `p_value_holm` corrected for the number of variants. `not_worse` says whether the
+    is that of the paired t test, `p_value_holm` corrected for the number of rows. `not_worse` says whether the
     variant is not worse than the baseline by more than `margin`, `seeds_needed` what would decide it. None stands
     where nothing can be said.
     """

@@ -36,7 +36,7 @@ def summarise(
     Args:
         counts: of the variants to report, in their order.
         results: of all runs; each count has one at least. The difference to the baseline is taken over the seeds
-            that both have at the same grid point, and its p values are corrected for the number of variants.
+            that both have at the same grid point, and its p values are corrected for the number of rows.
         margin: how much less accuracy is acceptable, as a fraction; None asks for no verdict.
     """
     runs = {_row(count): [result for result in results if _row(result) == _row(count)] for count in counts}
