@@ -66,7 +66,7 @@ def _spread_line(records: Sequence[CompareRecord]) -> str:
     level = f"{100 * records[0].get('confidence', 0.95):g} %"
     return (
         f"{text}; difference to the baseline in percentage points with the paired {level} t interval over seeds; "
-        "p of the paired t test, corrected for the number of rows compared (Holm): a large one is no proof of no difference."
+        "p of the paired t test, corrected for the number of rows (Holm): a large one is no proof of no difference."
     )
 
 
