@@ -57,7 +57,13 @@ def count(
     Raises:
         InputError: a name, key or value is wrong, or a variant asked for is no legal model.
     """
-    configs, spec = counted_configs(preset, variants, settings)
+    return count_configs(*counted_configs(preset, variants, settings), examples=examples, outputs=outputs)
+
+
+def count_configs(
+    configs: Sequence[RunConfig], spec: DataSpec, *, examples: int | None = None, outputs: int | None = None
+) -> list[CountRecord]:
+    """One record a config; `count` for what `counted_configs` returned."""
     from minform_cli.counting.count import count_config
 
     return [count_config(config, spec, examples=examples, outputs=outputs) for config in configs]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 from minform_cli.errors import InputError, MachineError
 
@@ -86,6 +86,11 @@ class PlanRecord(TypedDict):
     folder: str
 
 
+def row_label(variant: str, grid: Mapping[str, Any]) -> str:
+    """A variant at a grid point, for people: ``minimal, heads=1, depth=6``."""
+    return f"{variant}, {grid_name(grid)}" if grid else variant
+
+
 def grid_name(grid: Mapping[str, Any]) -> str:
     """A grid point for people: ``heads=1, depth=6``."""
     return ", ".join(f"{key.rpartition('.')[2]}={grid_value(value)}" for key, value in grid.items())
@@ -151,7 +156,7 @@ class CompareRecord(CountRecord):
     margin: float | None
     not_worse: Literal["yes", "no", "undecided"] | None
     seeds_needed: int | None
-    confidence: NotRequired[float]
+    confidence: float
 
 
 class EvaluationRecord(TypedDict):

@@ -28,10 +28,10 @@ def count(
     from minform_cli import api
 
     variants, settings = variant or [], setting or []
-    _, spec = api.counted_configs(preset, variants, settings)
+    configs, spec = api.counted_configs(preset, variants, settings)
     from minform_cli.report.count_table import count_caption, count_table
 
-    records = api.count(preset, variants, settings, examples=examples, outputs=outputs)
+    records = api.count_configs(configs, spec, examples=examples, outputs=outputs)
     show(count_table(records, fmt))
     if not quiet:
         known = {"examples": examples or spec.num_train, "outputs": outputs or spec.num_classes}

@@ -63,7 +63,7 @@ def _spread_line(records: Sequence[CompareRecord]) -> str:
     text = "mean ± sample standard deviation (number of seeds)"
     if all(record["difference_mean"] is None for record in records):
         return f"{text}; no differences, as the baseline was not trained or shares no seed."
-    level = f"{100 * records[0].get('confidence', 0.95):g} %"
+    level = f"{100 * records[0]['confidence']:g} %"
     return (
         f"{text}; difference to the baseline in percentage points with the paired {level} t interval over seeds; "
         "p of the paired t test, corrected for the number of rows (Holm): a large one is no proof of no difference."

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minform_cli.report.fit import Column
-from minform_cli.results import grid_name, grid_value
+from minform_cli.results import grid_value, row_label
 
 
 def with_grid(columns: Sequence[Column], records: Sequence[Mapping[str, Any]]) -> list[Column]:
@@ -22,8 +22,7 @@ def with_grid(columns: Sequence[Column], records: Sequence[Mapping[str, Any]]) -
 
 def row_name(record: Mapping[str, Any]) -> str:
     """The variant of a record, and its grid point if there is one."""
-    grid = record.get("grid", {})
-    return f"{record['variant']}, {grid_name(grid)}" if grid else record["variant"]
+    return row_label(record["variant"], record.get("grid", {}))
 
 
 def grid_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:

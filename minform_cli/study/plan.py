@@ -11,7 +11,7 @@ from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, Setting, parse_
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import IllegalModelError, InputError
-from minform_cli.results import RunFolder, grid_name, read_result
+from minform_cli.results import RunFolder, read_result, row_label
 from minform_cli.study.folders import folder_name, point_folder
 from minform_cli.study.grid import Grid, Point, points
 from minform_cli.training import folder as run_folder
@@ -39,7 +39,7 @@ class PlannedRun:
     grid: dict[str, Any] = field(default_factory=dict[str, Any], hash=False)
 
     def __str__(self) -> str:
-        return f"{label(self.config.variant, self.grid)}, seed {self.config.seed}"
+        return f"{row_label(self.config.variant, self.grid)}, seed {self.config.seed}"
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,12 @@ def plan_study(
             except IllegalModelError as error:
                 if not optional:
                     raise
-                skipped[label(variant, _values(point))] = str(error)
+                skipped[row_label(variant, _values(point))] = str(error)
     if not runs:
         raise IllegalModelError(next(iter(skipped.values())))
     kept = tuple(variant for variant in chosen if any(run.config.variant == variant for run in runs))
     swept = {key: [setting.value for setting in values] for key, values in grid.items()}
     return Plan(out, preset, kept, tuple(seeds), _values(given), swept, tuple(runs), skipped)
-
-
-def label(variant: str, grid: Mapping[str, Any]) -> str:
-    """A variant at a grid point, for people."""
-    return f"{variant}, {grid_name(grid)}" if grid else variant
 
 
 def _runs(
