@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
-from minform_cli.config.presets import legal_variants, parse_settings, resolve
+from minform_cli.config.presets import legal_variants, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.errors import InputError, unknown_name
@@ -20,7 +20,6 @@ from minform_cli.results import (
     CountRecord,
     EvaluationRecord,
     Listener,
-    PlanRecord,
     ResultRecord,
     RunFolder,
 )
@@ -28,7 +27,7 @@ from minform_cli.tasks import TASKS
 
 if TYPE_CHECKING:
     from minform_cli.study.execute import StudyListener
-    from minform_cli.study.plan import Plan
+    from minform_cli.training.launch import Launch
 
 SPLITS = ("train", "val", "test")
 CHECKPOINTS = ("last", "best")
@@ -101,6 +100,7 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     on_progress: Listener | None = None,
+    launch: Launch | None = None,
 ) -> ResultRecord:
     """Trains one variant with one seed.
 
@@ -112,6 +112,8 @@ def train(
         device: `auto`, `cpu`, `cuda` or `mps`.
         threads: CPU threads; None leaves torch's choice.
         on_progress: is told how it goes.
+        launch: this process among several that train the run together (`minform_cli.training.launch.launched` says
+            it under torchrun), all of which call this; None trains in this process alone.
 
     Returns:
         What the run's ``result.json`` holds.
@@ -125,7 +127,9 @@ def train(
     from minform_cli.training.run import train as train_run
 
     folder = Path(out) if out is not None else default_run_folder(config)
-    return train_run(config, folder, resume=resume, device=device, threads=threads, on_progress=on_progress)
+    return train_run(
+        config, folder, resume=resume, device=device, threads=threads, on_progress=on_progress, launch=launch
+    )
 
 
 def evaluate(
@@ -191,79 +195,46 @@ def compare(
         on_progress: is told how each run goes.
 
     Returns:
-        One record a variant and grid point.
+        One record a variant and grid point. The study's folder ends with its tables and, where matplotlib is
+        installed, with ``report.html``.
 
     Raises:
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
     """
-    plan = planned_comparison(preset, variants, settings, seeds=seeds, out=out, grid=grid, study=study)
-    records, _ = run_comparison(plan, jobs=jobs, device=device, threads=threads, margin=margin, on_progress=on_progress)
-    return records
+    from minform_cli.comparison import plan_comparison, run_comparison, write_files
 
-
-def planned_comparison(
-    preset: str | None,
-    variants: Sequence[str],
-    settings: Sequence[str],
-    *,
-    seeds: int | None,
-    out: Path | str | None,
-    grid: Sequence[str] = (),
-    study: str | None = None,
-) -> Plan:
-    """The runs of a comparison; nothing is written. Imports no torch. Arguments as for `compare`."""
-    from minform_cli.study.grid import parse_grid
-    from minform_cli.study.plan import plan_study
-    from minform_cli.study.study_file import Study, read_study
-
-    if seeds is not None and seeds < 1:
-        raise InputError(f"--seeds: expected 1 or more, not {seeds}")
-    told = read_study(study) if study is not None else Study(DEFAULT_PRESET)
-    given = None if seeds is None else range(seeds)
-    told = told.changed(preset, variants, given, parse_settings(settings), parse_grid(grid))
-    name = f"compare-{file_name(told.preset)}" if study is None else f"study-{file_name(study)}"
-    folder = Path(out) if out is not None else Path("runs") / name
-    plan = plan_study(folder, told.preset, told.variants, told.seeds, told.settings, told.grid)
-    for run in plan.runs[:: len(plan.seeds)]:
-        checked_spec(run.config)
-    return plan
-
-
-def planned_runs(plan: Plan) -> list[PlanRecord]:
-    """The runs of a plan with their parameters and state, for looking before training. Nothing is written."""
-    from minform_cli.study.record import plan_records
-
-    return plan_records(plan)
-
-
-def run_comparison(
-    plan: Plan,
-    *,
-    jobs: int | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    margin: float | None = None,
-    on_progress: StudyListener | None = None,
-) -> tuple[list[CompareRecord], list[ResultRecord]]:
-    """Does what is left of a plan; the records of its variants, and the results of its runs."""
     check_device(device)
-    from minform_cli.study.execute import execute
-    from minform_cli.study.record import write_plan
-    from minform_cli.study.summary import count_plan, summarise
+    plan = plan_comparison(preset, variants, settings, seeds=seeds, out=out, grid=grid, study=study)
+    found = run_comparison(plan, jobs=jobs, device=device, threads=threads, margin=margin, on_progress=on_progress)
+    assert found is not None, "only a process of a launch has nothing to report"
+    write_files(plan.out, margin=margin, device=device, tell=lambda _: None)
+    return found.records
 
-    counts = count_plan(plan)  # a model that cannot be counted must not surface after hours of training
-    write_plan(plan)
-    results = execute(plan, jobs=jobs, device=device, threads=threads, on_progress=on_progress)
-    return summarise(counts, results, margin), results
+
+def redraw(folder: Path | str, *, margin: float | None = None, device: str = "auto") -> list[CompareRecord]:
+    """The comparison in a study's folder, with nothing trained; its tables and its report are written anew.
+
+    Args:
+        folder: the study's, with one finished run at least.
+        margin: as for `compare`.
+        device: for what the report has to measure; nothing is measured twice.
+
+    Returns:
+        One record a variant and grid point.
+
+    Raises:
+        InputError, MachineError: see `minform_cli.errors`.
+    """
+    from minform_cli.comparison import stored_comparison, write_files
+
+    check_device(device)
+    comparison, _ = stored_comparison(Path(folder), margin)
+    write_files(Path(folder), margin=margin, device=device, tell=lambda _: None)
+    return comparison.records
 
 
 def default_run_folder(config: RunConfig) -> Path:
     """``runs/PRESET-VARIANT-seedN``, where `train` puts a run without ``--out``."""
+    from minform_cli.study.folders import file_name
+
     return Path("runs") / f"{file_name(config.preset)}-{file_name(config.variant)}-seed{config.seed}"
-
-
-def file_name(name: str) -> str:
-    """A preset's or variant's name as typed, made fit for a file name (a path keeps its last part's stem)."""
-    if name.endswith((".yaml", ".yml")):
-        name = Path(name).stem
-    return "".join(c if c.isalnum() or c in "-+._" else "_" for c in name)

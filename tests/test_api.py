@@ -10,6 +10,7 @@ import pytest
 import minform_cli
 from minform_cli import api
 from minform_cli.errors import InputError
+from minform_cli.study import folders
 from tests.cli.commands import TINY, Command
 
 SETTINGS = [TINY[i + 1] for i, word in enumerate(TINY) if word == "--set"]
@@ -126,4 +127,4 @@ def test_what_is_public_is_named_and_explained() -> None:
     ],
 )
 def test_a_name_is_made_fit_for_a_file_name(name: str, file_name: str) -> None:
-    assert api.file_name(name) == file_name
+    assert folders.file_name(name) == file_name

@@ -51,12 +51,13 @@ def run(installed: Path, cwd: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_wheel_holds_modules_presets_and_the_typed_marker_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_modules_presets_templates_and_the_typed_marker_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     inside = {name for name in names if ".dist-info/" not in name}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "minform_cli").rglob("*.py")}
     presets = {f"minform_cli/presets/{path.relative_to(shipped_folder())}" for path in shipped_folder().rglob("*.yaml")}
-    assert inside == modules | presets | {"minform_cli/py.typed"}
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "minform_cli").rglob("*.j2")}
+    assert templates and inside == modules | presets | templates | {"minform_cli/py.typed"}
     assert any(name.endswith(".dist-info/entry_points.txt") for name in names)
 
 

@@ -63,6 +63,8 @@ def main() -> NoReturn:
     # Threads that wait should sleep, not spin: beside another busy process a spinning pair takes many times as long.
     # OpenMP reads this when torch is imported, which is later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # a lost store is said in one line, not in pages of C++ frames
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     # Where the caller closed them (`>&-`) they are None.
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks must not end a run

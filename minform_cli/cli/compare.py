@@ -9,13 +9,19 @@ import typer
 
 from minform_cli.cli import options
 from minform_cli.cli.console import caption, chosen_format, show
+from minform_cli.cli.one_voice import said_elsewhere, silent
+from minform_cli.cli.tensorboard import check_log, logging
 from minform_cli.errors import InputError
+from minform_cli.training.launch import Launch, launched
 
 if TYPE_CHECKING:
-    from minform_cli.study.plan import Plan
+    from minform_cli.comparison import Comparison
+    from minform_cli.results import Progress
+    from minform_cli.study.plan import Plan, PlannedRun
 
 
 def compare(
+    ctx: typer.Context,
     preset: options.StudyPreset = None,
     variant: options.Variants = None,
     setting: options.Set = None,
@@ -34,9 +40,13 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="The study's folder [default: runs/compare-PRESET or runs/study-STUDY].")
     ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--from", help="Draw the study in this folder again; train nothing.")
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the runs with parameters and state; write nothing.")
+        bool, typer.Option("--dry-run", help="List the runs with parameters, state and time; write nothing.")
     ] = False,
+    log: options.Log = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     fmt: options.Format = None,
@@ -45,53 +55,139 @@ def compare(
 ) -> None:
     """Train variants over seeds, then print what each saves and what it costs.
 
-    Finished runs in the folder are reused and begun ones go on: the same command continues after a stop.
+    Finished runs in the folder are reused and begun ones go on: the same command continues after a stop, and more
+    seeds, variants or grid values extend the study. Its folder ends with tables and report.html.
     """
-    fmt = chosen_format(fmt)
-    from minform_cli import api
+    launch = launched()
+    verdict = None if margin is None else margin / 100
+    with silent(*said_elsewhere(launch)):
+        fmt = chosen_format(fmt)
+        from minform_cli import api
+        from minform_cli.comparison import plan_comparison
 
-    if plot is not None and dry_run:
-        raise InputError("--plot: --dry-run has no results to draw")
-    if plot is not None:
-        from minform_cli.report.plots import check_plot_path
-
-        check_plot_path(plot)
-    plan = api.planned_comparison(
-        preset, variant or [], setting or [], seeds=seeds, out=out, grid=grid or [], study=study
-    )
+        api.check_device(device)
+        check_log(log)
+        if plot is not None:
+            _check_plot(plot, dry_run=dry_run)
+        if folder is not None:
+            _refuse_others(ctx)
+            _redraw(folder, verdict, device, fmt, plot, quiet=quiet)
+            return
+        plan = plan_comparison(preset, variant or [], setting or [], seeds=seeds, out=out, grid=grid or [], study=study)
     if dry_run:
-        _show_plan(plan, fmt, quiet=quiet)
+        if launch is None or launch.rank == 0:
+            _show_plan(plan, jobs, device, threads, fmt, quiet=quiet)
         return
-    from minform_cli.cli.study_progress import StudyProgress
-    from minform_cli.report.compare_table import compare_caption, compare_table, study_line
+    comparison = _run(plan, jobs, device, threads, verdict, launch, log=log, quiet=quiet)
+    if comparison is not None:
+        _show(comparison, fmt, plot, quiet=quiet)
+        _write_files(plan.out, verdict, device, fmt, quiet=quiet)
 
-    with StudyProgress(plan, quiet=quiet) as progress:
+
+_WITH_FROM = ("folder", "margin", "device", "fmt", "plot", "quiet")
+
+
+def _refuse_others(ctx: typer.Context) -> None:
+    """Raises `InputError` at the first option beside ``--from`` that would need training."""
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if name not in _WITH_FROM and ctx.params.get(name) not in (None, False, []):
+            source = ctx.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise InputError(
+                    f"--from: reads what is there, and {parameter.opts[0]} has no use beside it; "
+                    "accepted: --margin, --device, --format, --plot, --quiet"
+                )
+
+
+def _check_plot(plot: Path, *, dry_run: bool) -> None:
+    if dry_run:
+        raise InputError("--plot: --dry-run has no results to draw")
+    from minform_cli.report.plots import check_plot_path
+
+    check_plot_path(plot)
+
+
+def _run(
+    plan: Plan,
+    jobs: int | None,
+    device: str,
+    threads: int | None,
+    margin: float | None,
+    launch: Launch | None,
+    *,
+    log: str | None,
+    quiet: bool,
+) -> Comparison | None:
+    """Trains what is left, with live progress and, if asked for, a log of every run."""
+    from minform_cli.cli.study_progress import StudyProgress
+    from minform_cli.comparison import run_comparison
+
+    others = launch is not None and launch.rank > 0  # the first process shows their runs, too
+    with StudyProgress(plan, quiet=quiet or others) as progress, logging(log) as logs:
         for name, reason in plan.skipped.items():
             progress.say(f"{name} left out: {reason}")
-        records, results = api.run_comparison(
+        for note in plan.notes():
+            progress.say(note)
+
+        def tell(run: PlannedRun, news: Progress) -> None:
+            progress.listen(run, news)
+            logs(run.folder, news)
+
+        return run_comparison(
             plan,
             jobs=jobs,
             device=device,
             threads=threads,
-            margin=None if margin is None else margin / 100,
-            on_progress=progress.listen,
+            margin=margin,
+            launch=launch,
+            on_progress=tell,
         )
-    show(compare_table(records, fmt))
+
+
+def _redraw(folder: Path, margin: float | None, device: str, fmt: str, plot: Path | None, *, quiet: bool) -> None:
+    """Shows what the folder of a study holds, and writes its tables and its report anew."""
+    from minform_cli.comparison import stored_comparison
+
+    comparison, _ = stored_comparison(folder, margin)
+    _show(comparison, fmt, plot, quiet=quiet)
+    _write_files(folder, margin, device, fmt, quiet=quiet)
+
+
+def _show(comparison: Comparison, fmt: str, plot: Path | None, *, quiet: bool) -> None:
+    from minform_cli.report.compare_table import compare_caption, compare_table, study_line
+
+    show(compare_table(comparison.records, fmt))
     if plot is not None:
         from minform_cli.report.plots import plot_compare
 
-        plot_compare(records, plot, study_line(results))
+        plot_compare(comparison.records, plot, study_line(comparison.results))
     if not quiet:
-        caption([*compare_caption(records, results), *([f"Drawn to {plot}."] if plot else [])], fmt)
+        drawn = [f"Drawn to {plot}."] if plot else []
+        caption([*compare_caption(comparison.records, comparison.results), *comparison.notes, *drawn], fmt)
 
 
-def _show_plan(plan: Plan, fmt: str, *, quiet: bool) -> None:
+def _write_files(folder: Path, margin: float | None, device: str, fmt: str, *, quiet: bool) -> None:
+    """Leaves tables and report in the study's folder, once the table is on the screen."""
+    from minform_cli.cli.progress import Display
+    from minform_cli.comparison import write_files
+
+    with Display(quiet=quiet) as display:
+        written = write_files(folder, margin=margin, device=device, tell=display.say)
+    if not quiet:
+        caption([f"Written to {folder}: {', '.join(path.name for path in written)}."], fmt)
+
+
+def _show_plan(plan: Plan, jobs: int | None, device: str, threads: int | None, fmt: str, *, quiet: bool) -> None:
     """Prints the runs of a study that is not begun, or not gone on with, now."""
-    from minform_cli import api
+    from minform_cli.cli.progress import Display
+    from minform_cli.comparison import preview
     from minform_cli.report.plan_table import plan_caption, plan_table
+    from minform_cli.study.preview import side_by_side
 
-    records = api.planned_runs(plan)
+    with Display(quiet=quiet) as display:
+        records = preview(plan, device=device, threads=threads, tell=display.say)
     show(plan_table(records, fmt))
     if not quiet:
         skipped = [f"{name} left out: {reason}" for name, reason in plan.skipped.items()]
-        caption([*skipped, *plan_caption(records)], fmt)
+        caption([*skipped, *plan.notes(), *plan_caption(records, side_by_side(plan, jobs, device))], fmt)

@@ -97,3 +97,4 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto 
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; results are equal to the bit per thread count.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no captions: only the result.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw to this file (.png, .pdf or .svg).")]
+Log = Annotated[str | None, typer.Option(help="tensorboard: log every run's curves into its folder while it trains.")]

@@ -47,7 +47,7 @@ class StudyProgress(Display):
             self._last_epoch[name] = news
         self._fractions[name] = 1.0 if news.kind == "done" else news.step / max(news.steps, 1)
         if news.kind == "done":
-            self._finish(name)
+            self._finish(name, news)
         elif self.live is not None:
             if name not in self._tasks:
                 self._tasks[name] = self.live.add_task(name, total=news.steps, text="")
@@ -56,12 +56,12 @@ class StudyProgress(Display):
             )
         self._show_whole()
 
-    def _finish(self, name: str) -> None:
+    def _finish(self, name: str, news: News) -> None:
         self._num_done += 1
         if self.live is not None and name in self._tasks:
             self.live.remove_task(self._tasks.pop(name))
-        last = self._last_epoch.pop(name, None)
-        metrics = (last.metrics or {}) if last else {}
+        last = self._last_epoch.pop(name, news)  # of a run that another process did nothing else was heard
+        metrics = last.metrics or {}
         accuracy = f"val {100 * metrics['val_accuracy']:.2f} %, " if "val_accuracy" in metrics else ""
         self.say(f"[{self._num_done}/{self._num_runs}] {name}: {accuracy}{self._left()}")
 

@@ -1,4 +1,4 @@
-"""``minform train``: one variant, one seed, one folder."""
+"""``minform train``: one variant, one seed, one folder. Started by torchrun, all its processes train the one model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import typer
 
 from minform_cli.cli import options
 from minform_cli.cli.console import caption, chosen_format, show
+from minform_cli.cli.one_voice import said_elsewhere, silent
+from minform_cli.cli.tensorboard import check_log, logging
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
+from minform_cli.results import Progress
+from minform_cli.training.launch import launched
 
 
 def train(
@@ -22,27 +26,40 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the resolved config, counts, data and one step; write nothing.")
     ] = False,
+    log: options.Log = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     fmt: options.Format = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Build and train a model; prints progress and a final table."""
-    fmt = chosen_format(fmt)
-    from minform_cli import api
-    from minform_cli.config.presets import resolve
-
+    launch = launched()
+    leads = launch is None or launch.rank == 0
     settings = setting or []
-    if dry_run:
-        _dry_run(preset, variant, settings, seed, device, threads, fmt, quiet)
-        return
-    config = resolve(preset, variant, settings, seed).config
-    api.checked_spec(config)
+    with silent(*said_elsewhere(launch)):
+        fmt = chosen_format(fmt)
+        from minform_cli import api
+        from minform_cli.config.presets import resolve
+
+        if dry_run:
+            if leads:
+                _dry_run(preset, variant, settings, seed, device, threads, fmt, quiet)
+            return
+        config = resolve(preset, variant, settings, seed).config
+        api.checked_spec(config)
+        api.check_device(device)
+        check_log(log)
     from minform_cli.cli.progress import RunProgress
     from minform_cli.report.train_table import train_caption, train_table
+    from minform_cli.training.parallel import Echo
 
     folder = out or api.default_run_folder(config)
-    with RunProgress(quiet=quiet) as progress:
+    with silent(Echo), RunProgress(quiet=quiet or not leads) as progress, logging(log if leads else None) as logs:
+
+        def tell(news: Progress) -> None:
+            progress.listen(news)
+            logs(folder, news)
+
         result = api.train(
             preset,
             variant,
@@ -52,8 +69,11 @@ def train(
             resume=resume,
             device=device,
             threads=threads,
-            on_progress=progress.listen,
+            on_progress=tell,
+            launch=launch,
         )
+    if not leads:
+        return
     show(train_table(result, folder, fmt))
     if not quiet:
         caption(train_caption(result), fmt)

@@ -26,13 +26,44 @@ Split = Literal["train", "val", "test"]
 
 
 class Batch(NamedTuple):
-    """What one step takes: normalised float32 images (B, C, H, W) and int64 labels (B,), on the device."""
+    """What one step takes: normalised float32 images (B, C, H, W) and int64 labels (B,), on the device.
+
+    `elsewhere` counts the examples of the same batch that other processes take.
+    """
 
     images: Tensor
     labels: Tensor
+    elsewhere: int = 0
+
+    @property
+    def size(self) -> int:
+        """Examples of the whole batch."""
+        return len(self.labels) + self.elsewhere
 
 
-def make_batches(dataset: ImageData, data: DataConfig, train: TrainConfig, seed: int, device: torch.device) -> Batches:
+class Share(NamedTuple):
+    """Which part of every batch is wanted: the `number`-th, from 0, of `parts` that are as equal as can be."""
+
+    number: int = 0
+    parts: int = 1
+
+    def of(self, chunk: Tensor) -> slice:
+        """Where the part lies in `chunk`; it is empty in some parts of a chunk that is shorter than `parts`."""
+        num = len(chunk)
+        return slice(num * self.number // self.parts, num * (self.number + 1) // self.parts)
+
+
+WHOLE = Share()
+
+
+def make_batches(
+    dataset: ImageData,
+    data: DataConfig,
+    train: TrainConfig,
+    seed: int,
+    device: torch.device,
+    share: Share = WHOLE,
+) -> Batches:
     """The batches of one run.
 
     Args:
@@ -41,21 +72,30 @@ def make_batches(dataset: ImageData, data: DataConfig, train: TrainConfig, seed:
         train: batch sizes.
         seed: of the run; decides order and augmentation.
         device: where the batches are wanted.
+        share: this process's part of every batch. Which examples a batch has and how each is augmented is the same
+            however many share it.
     """
-    return Batches(dataset, data, train, seed, device)
+    return Batches(dataset, data, train, seed, device, share)
 
 
 class Batches:
     """The batches of one run; made by `make_batches`."""
 
     def __init__(
-        self, dataset: ImageData, data: DataConfig, train: TrainConfig, seed: int, device: torch.device
+        self,
+        dataset: ImageData,
+        data: DataConfig,
+        train: TrainConfig,
+        seed: int,
+        device: torch.device,
+        share: Share,
     ) -> None:
         self._dataset = dataset
         self._data = data
         self._train = train
         self._seed = seed
         self._device = device
+        self._share = share
         self._sources: dict[Split, tuple[_Source, Tensor]] = {}
         scale, shift = normalization(dataset, data)
         self._scale = scale.to(device)
@@ -76,12 +116,16 @@ class Batches:
         source, labels = self._source("train")
         order = torch.randperm(len(labels), generator=generator(self._seed, epoch))
         chunks = order.split(self._train.batch_size)[start:]
-        for position, (pixels, chunk) in enumerate(zip(source.read(chunks), chunks, strict=True), start):
-            pixels = augment(pixels, self._data, generator(self._seed, epoch, position))
-            yield Batch(self._normalized(pixels), labels[chunk.to(self._device)])
+        places = [self._share.of(chunk) for chunk in chunks]
+        parts = [chunk[place] for chunk, place in zip(chunks, places, strict=True)]
+        for number, pixels in enumerate(source.read(parts)):
+            random = generator(self._seed, epoch, start + number)
+            size, part = len(chunks[number]), parts[number]
+            pixels = augment(pixels, self._data, random, size, places[number].start)
+            yield Batch(self._normalized(pixels), labels[part.to(self._device)], size - len(part))
 
     def evaluation(self, split: Split) -> Iterator[Batch]:
-        """Batches of `train.eval_batch_size` of `split`, in its own order, without augmentation.
+        """Batches of `train.eval_batch_size` of `split`, in its own order, without augmentation; no empty parts.
 
         Raises:
             InputError: there is no such split, or a file of a streamed folder is missing or damaged.
@@ -89,8 +133,10 @@ class Batches:
         """
         source, labels = self._source(split)
         chunks = torch.arange(len(labels)).split(self._train.eval_batch_size)
-        for pixels, chunk in zip(source.read(chunks), chunks, strict=True):
-            yield Batch(self._normalized(pixels), labels[chunk.to(self._device)])
+        shared = [(len(chunk), chunk[self._share.of(chunk)]) for chunk in chunks]
+        shared = [(size, part) for size, part in shared if len(part)]
+        for pixels, (size, part) in zip(source.read([part for _, part in shared]), shared, strict=True):
+            yield Batch(self._normalized(pixels), labels[part.to(self._device)], size - len(part))
 
     def _normalized(self, pixels: Tensor) -> Tensor:
         return pixels.to(torch.float32).mul_(self._scale).add_(self._shift)
@@ -121,19 +167,24 @@ def normalization(dataset: ImageData, data: DataConfig) -> tuple[Tensor, Tensor]
     return (1 / (255 * exact[1])).float(), (-exact[0] / exact[1]).float()
 
 
-def augment(pixels: Tensor, data: DataConfig, random: torch.Generator) -> Tensor:
+def augment(
+    pixels: Tensor, data: DataConfig, random: torch.Generator, size: int | None = None, first: int = 0
+) -> Tensor:
     """Crops and mirrors each image of a batch at random; pixels outside the image are black (0 before normalisation).
 
     Args:
         pixels: (B, C, H, W) uint8.
         data: `crop_padding` and `horizontal_flip`; with neither, `pixels` are returned as they are.
         random: a CPU generator, which alone decides the result.
+        size, first: of how many images in the batch these are the `first` and those behind it; None: of these alone.
+            Each image comes out the same, however the batch is cut.
     """
     num, channels, height, width = pixels.shape
+    size, mine = size or num, slice(first, first + num)
     padding = data.crop_padding
     # Drawn whether used or not: switching one of them on does not change what the other does.
-    offsets = torch.randint(0, 2 * padding + 1, (2, num, 1), generator=random)
-    mirrored = torch.rand((num, 1), generator=random) < 0.5
+    offsets = torch.randint(0, 2 * padding + 1, (2, size, 1), generator=random)[:, mine]
+    mirrored = torch.rand((size, 1), generator=random)[mine] < 0.5
     if not padding and not data.horizontal_flip:
         return pixels
     rows = offsets[0] + torch.arange(height)

@@ -36,6 +36,9 @@ def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRe
         *grid_lines(records),
         notes.validation(first),
         _spread_line(records),
+        _binomial_line(records, first),
+        *_test_lines(records, first),
+        *_bootstrap_lines(records),
         *_margin_lines(records),
         notes.PARAMETERS,
         notes.determination(int(first["data"]["num_train"]), notes.num_outputs(first)),
@@ -70,6 +73,34 @@ def _spread_line(records: Sequence[CompareRecord]) -> str:
     )
 
 
+def _binomial_line(records: Sequence[CompareRecord], result: ResultRecord) -> str:
+    """What the interval of one accuracy means, beside the spread over seeds."""
+    return (
+        f"binomial (below the accuracy where room is short): {100 * records[0]['confidence']:g} % interval (Wilson) of "
+        f"the mean accuracy for {integer(int(result['data']['num_val']))} examples: the chance in which examples they "
+        "are, which the spread over seeds does not contain."
+    )
+
+
+def _test_lines(records: Sequence[CompareRecord], result: ResultRecord) -> list[str]:
+    """The accuracies on the test set, where there is one beside the validation set."""
+    tested = [f"{row_name(record)} {_test(record)}" for record in records if record["test_accuracy_mean"] is not None]
+    if not tested:
+        return []
+    size = integer(int(result["data"]["num_test"]))
+    return [f"Test accuracy %, last weights, {size} examples read once [binomial interval]: {'; '.join(tested)}."]
+
+
+def _bootstrap_lines(records: Sequence[CompareRecord]) -> list[str]:
+    """The bootstrap intervals, where there are seeds enough for one."""
+    return [
+        f"{row_name(record)}: bootstrap (BCa) interval of the difference "
+        f"[{points(record['bootstrap_low'])}, {points(record['bootstrap_high'])}]."
+        for record in records
+        if record["bootstrap_low"] is not None and record["bootstrap_high"] is not None
+    ]
+
+
 def _margin_lines(records: Sequence[CompareRecord]) -> list[str]:
     """What "not worse" means, and how many seeds would decide what is undecided."""
     asked = [record for record in records if record["margin"] is not None]
@@ -89,11 +120,7 @@ def _margin_lines(records: Sequence[CompareRecord]) -> list[str]:
 
 
 def _time_line(results: Sequence[ResultRecord]) -> str:
-    used = {
-        f"{result['environment'].get('device', 'unknown device')}, "
-        f"{result['environment'].get('threads', '?')} thread(s)"
-        for result in results
-    }
+    used = {notes.machine(result["environment"]) for result in results}
     return (
         f"s/epoch: seconds of training steps per epoch ({'; '.join(sorted(used))}); runs side by side slow each other."
     )
@@ -101,6 +128,23 @@ def _time_line(results: Sequence[ResultRecord]) -> str:
 
 def _accuracy(record: CompareRecord) -> str:
     return percent_spread(record["val_accuracy_mean"], record["val_accuracy_std"], record["num_seeds"])
+
+
+def _narrow_accuracy(record: CompareRecord) -> str:
+    """Mean, spread and binomial interval below each other."""
+    low, high = record["val_accuracy_low"], record["val_accuracy_high"]
+    lines = _accuracy(record).replace(" ±", "\n±")
+    return f"{lines}\n{100 * low:.1f}-{100 * high:.1f}"
+
+
+def _binomial(record: CompareRecord) -> str:
+    return f"[{percent(record['val_accuracy_low'])}, {percent(record['val_accuracy_high'])}]"
+
+
+def _test(record: CompareRecord) -> str:
+    low, high = percent(record["test_accuracy_low"]), percent(record["test_accuracy_high"])
+    spread = "" if record["test_accuracy_std"] is None else f" ± {percent(record['test_accuracy_std'])}"
+    return f"{percent(record['test_accuracy_mean'])}{spread} [{low}, {high}]"
 
 
 def _difference(record: CompareRecord) -> str:
@@ -120,9 +164,9 @@ def _narrow_difference(record: CompareRecord) -> str:
 
 def _columns(records: Sequence[CompareRecord]) -> list[Column]:
     """The columns that say something about these records."""
-    tested = any(record["p_value_holm"] is not None for record in records)
+    compared = any(record["p_value_holm"] is not None for record in records)
     judged = any(record["margin"] is not None for record in records)
-    return [*_COUNTS, *([_P] if tested else []), *([_NOT_WORSE] if judged else []), *_COSTS]
+    return [*_COUNTS, *([_P] if compared else []), *([_NOT_WORSE] if judged else []), *_COSTS]
 
 
 _COUNTS = [
@@ -131,7 +175,8 @@ _COUNTS = [
     Column("parameters", lambda record: integer(record["parameters"]), short="params"),
     Column("share %", lambda record: percent(record["share_of_baseline"])),
     Column("Q", lambda record: ratio(record["determination_ratio"])),
-    Column("val accuracy %", _accuracy, short="val acc %", narrow=lambda r: _accuracy(r).replace(" ±", "\n±"), block=1),
+    Column("val accuracy %", _accuracy, short="val acc %", narrow=_narrow_accuracy, block=1),
+    Column("binomial %", _binomial, block=1, in_narrow=True),
     Column(
         "difference in points",
         _difference,

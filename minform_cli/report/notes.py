@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer
@@ -34,6 +35,13 @@ def validation(result: ResultRecord) -> str:
             "these accuracies are no estimate for unseen data."
         )
     return f"Validation: {size} examples held out of the training set; last epoch, not the best one."
+
+
+def machine(environment: Mapping[str, Any]) -> str:
+    """Where a run computed: device, threads, and processes where there were several."""
+    used = f"{environment.get('device', 'unknown device')}, {environment.get('threads', '?')} thread(s)"
+    processes = environment.get("processes", 1)
+    return used if processes == 1 else f"{used}, {processes} processes"
 
 
 def num_outputs(result: ResultRecord) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
 from minform_cli.report.grid import with_grid
-from minform_cli.report.numbers import integer
+from minform_cli.report.numbers import ABSENT, duration, integer
 from minform_cli.results import PlanRecord
 
 
@@ -17,11 +17,19 @@ def plan_table(records: Sequence[PlanRecord], fmt: str) -> Output:
     return render(records, with_grid(_COLUMNS, records), fmt)
 
 
-def plan_caption(records: Sequence[PlanRecord]) -> list[str]:
-    """How many runs there are, and in which state."""
+def plan_caption(records: Sequence[PlanRecord], jobs: int) -> list[str]:
+    """How many runs there are, in which state, and how long they will take with `jobs` of them side by side."""
     states = Counter(record["state"] for record in records)
     known = ", ".join(f"{integer(states[state])} {state}" for state in ("finished", "begun", "to do") if states[state])
-    return [f"{integer(len(records))} run{'' if len(records) == 1 else 's'}: {known}. Nothing was written."]
+    lines = [f"{integer(len(records))} run{'' if len(records) == 1 else 's'}: {known}. Nothing was written."]
+    seconds = sum(record["seconds"] for record in records)
+    if seconds:
+        apart = f", about {duration(seconds / jobs)} with {jobs} side by side" if jobs > 1 else ""
+        lines.append(
+            f"time left: {duration(seconds)} one after another{apart}: from a few steps of each model on made-up "
+            "images, alone on the machine; loading data comes on top, and runs side by side slow each other."
+        )
+    return lines
 
 
 _COLUMNS = [
@@ -29,4 +37,5 @@ _COLUMNS = [
     Column("seed", lambda record: str(record["seed"])),
     Column("parameters", lambda record: integer(record["parameters"]), short="params"),
     Column("state", lambda record: record["state"], right=False),
+    Column("time left", lambda record: duration(record["seconds"]) if record["seconds"] else ABSENT),
 ]

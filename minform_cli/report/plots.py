@@ -9,7 +9,7 @@ import importlib.util
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from minform_cli.errors import InputError
 from minform_cli.report.fit import printable
@@ -27,8 +27,14 @@ SUFFIXES = (".png", ".pdf", ".svg")
 # Okabe and Ito's colours, told apart by people with any common colour blindness.
 _FRONT, _DOMINATED, _BASELINE, _ERROR = "#0072B2", "#E69F00", "#D55E00", "#7F7F7F"
 
+GRID = "#DDDDDD"
+"""Colour of the lines behind the points."""
+
+_COSTS = {"parameters": ("parameters", ""), "seconds": ("seconds of training per epoch", "s")}
+"""What a variant can cost: its name on the axis, and its unit."""
+
 _LOG_SPAN = 3.0
-"""Ratio of the largest to the smallest parameter count from which the axis is logarithmic."""
+"""Ratio of the largest to the smallest cost from which the axis is logarithmic."""
 
 _CELL_NUMBERS = 20
 """Up to so many classes the confusion matrix carries its numbers and names."""
@@ -44,8 +50,13 @@ def check_plot_path(path: Path) -> None:
         raise InputError(f"--plot {path}: unknown suffix {path.suffix!r}; accepted: {', '.join(SUFFIXES)}")
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"--plot {path}: {'is a folder' if path.is_dir() else f'there is no folder {path.parent}'}")
+    check_matplotlib("--plot")
+
+
+def check_matplotlib(what: str) -> None:
+    """Raises `InputError` if matplotlib is not installed; `what` names what needs it."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise InputError("--plot needs matplotlib, which is not installed; try: pip install 'minform[plot]'")
+        raise InputError(f"{what} needs matplotlib, which is not installed; try: pip install 'minform[plot]'")
 
 
 def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = "") -> None:
@@ -61,9 +72,16 @@ def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = ""
         MachineError: the file cannot be written.
     """
     check_plot_path(path)
-    figure = _figure(8.0, 5.6)
+    _save(compare_figure(records, caption), path)
+
+
+def compare_figure(
+    records: Sequence[CompareRecord], caption: str = "", cost: Literal["parameters", "seconds"] = "parameters"
+) -> Figure:
+    """The picture of `plot_compare`, over what a variant has in parameters or takes in seconds per epoch."""
+    figure = new_figure(8.0, 5.6)
     axes = figure.add_subplot()
-    x = [record["parameters"] for record in records]
+    x = [record["parameters"] if cost == "parameters" else record["seconds_per_epoch_mean"] for record in records]
     y = [100 * record["val_accuracy_mean"] for record in records]
     spread = [100 * (record["val_accuracy_std"] or 0.0) for record in records]
     front = pareto_front(x, y)
@@ -75,18 +93,18 @@ def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = ""
         marker, size = ("*", 170) if record["variant"] == "baseline" else ("o", 46)
         colour = _BASELINE if record["variant"] == "baseline" else _FRONT if i in front else _DOMINATED
         axes.scatter(x[i], y[i], marker=marker, s=size, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
-    _count_axis(axes, x)
+    _cost_axis(axes, x, *_COSTS[cost])
     axes.set_ylabel("validation accuracy in %")
-    axes.set_title(f"{printable(records[0]['preset'])}: accuracy over parameters", parse_math=False)
+    axes.set_title(f"{printable(records[0]['preset'])}: accuracy over {_COSTS[cost][0]}", parse_math=False)
     axes.margins(x=0.12, y=0.15)
-    axes.grid(visible=True, which="major", color="#DDDDDD", linewidth=0.6)
+    axes.grid(visible=True, which="major", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     _key(axes, front, records)
     _caption(figure, caption)
     figure.canvas.draw()
     figure.set_layout_engine("none")  # names are placed for exactly this layout
     place_labels(axes, x, y, spread, [printable(row_name(record)) for record in records], steps)
-    _save(figure, path)
+    return figure
 
 
 def plot_confusion(record: EvaluationRecord, path: Path) -> None:
@@ -103,7 +121,7 @@ def plot_confusion(record: EvaluationRecord, path: Path) -> None:
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     num = len(counts)
     side = min(max(5.2, 0.48 * num + 2.2), 11.0)
-    figure = _figure(side + 0.9, side)
+    figure = new_figure(side + 0.9, side)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100)
     if num <= _CELL_NUMBERS:
@@ -142,7 +160,7 @@ def _steps(front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return corners
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A figure of `width` x `height` inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -152,16 +170,16 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _count_axis(axes: Axes, counts: Sequence[int]) -> None:
+def _cost_axis(axes: Axes, values: Sequence[float], name: str, unit: str) -> None:
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-    log = max(counts) > _LOG_SPAN * min(counts)
+    log = max(values) > _LOG_SPAN * min(values)
     if log:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel(f"parameters{' (logarithmic)' if log else ''}")
+    axes.xaxis.set_major_formatter(EngFormatter(unit, sep=" " if unit else ""))
+    axes.set_xlabel(f"{name}{' (logarithmic)' if log else ''}")
 
 
 def _key(axes: Axes, front: Sequence[int], records: Sequence[CompareRecord]) -> None:

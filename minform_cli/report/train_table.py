@@ -53,7 +53,7 @@ def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
     return [
         *rows,
         ("time", f"{duration(timing['total_s'])}; {seconds(timing['seconds_per_epoch'])} s of training per epoch"),
-        ("machine", f"{environment.get('device', '?')}, {environment.get('threads', '?')} thread(s)"),
+        ("machine", notes.machine(environment)),
         ("folder", str(folder)),
     ]
 

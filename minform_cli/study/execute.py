@@ -1,4 +1,4 @@
-"""Does the runs of a plan: those that are not finished, one after another or side by side.
+"""Does the runs of a plan: those that are not finished, one after another, side by side, or shared by a launch.
 
 Every run computes with one CPU thread unless told otherwise, however many run side by side: results depend on the
 number of threads, and must not depend on how many jobs there happened to be.
@@ -13,8 +13,11 @@ from minform_cli.errors import InputError, Interrupted, MinformError
 from minform_cli.results import Progress, ResultRecord, read_result
 from minform_cli.study.jobs import Jobs
 from minform_cli.study.plan import Plan, PlannedRun
+from minform_cli.study.queue import Pace
+from minform_cli.study.shared import Shared
 from minform_cli.study.worker import Trainer, train_planned
 from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.launch import Launch
 
 _ADVICE = "the same command goes on from the last checkpoints"
 
@@ -30,55 +33,70 @@ def execute(
     threads: int | None = None,
     on_progress: StudyListener | None = None,
     trainer: Trainer | None = None,
-) -> list[ResultRecord]:
+    launch: Launch | None = None,
+    pace: Pace | None = None,
+) -> list[ResultRecord] | None:
     """Does what is left of `plan`; a run that was begun goes on from its checkpoint.
 
     Args:
         plan: what to do.
-        jobs: how many runs side by side; None takes one per CPU core, or one on a GPU.
+        jobs: how many runs side by side; None takes one per CPU core, or one on a GPU. Not with a launch.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         threads: CPU threads of each run; None takes 1 on a CPU and torch's own number beside a GPU.
-        on_progress: is told how each run goes, in the calling process.
+        on_progress: is told how each run goes, in the calling process; in a launch also of those others finish.
         trainer: trains one run; None takes `minform_cli.training.run.train`. Must be importable by name.
+        launch: this process among several that do the plan together, one run each at a time, all of which call this
+            with the same plan, in a folder they all see.
+        pace: how fast the processes of a launch notice each other's end; None takes what suits long runs.
 
     Returns:
-        The results of all runs, in the plan's order.
+        The results of all runs, in the plan's order; None in all processes of a launch but one, which is rank 0 or
+        the lowest rank that is still alive.
 
     Raises:
         Interrupted: a signal came; all progress is saved, and the same call goes on from there.
-        MinformError: a run failed, or its process died; the other runs' progress is saved.
+        MinformError: a run failed, or its process died; the other runs' progress is saved. In a launch all
+            processes raise, with the same exit code, and one says the reason in full.
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: {jobs} is not a positive number")
+    if jobs is not None and launch is not None:
+        raise InputError(f"--jobs {jobs}: each process of a launch does one run at a time; start more of them instead")
     tell = on_progress or _silent
     for run in plan.runs:
         if run.finished:
             tell(run, Progress("note", text="finished before, taken as it is"))
-    # One seed of every variant, then the next: whoever stops early has something to compare.
-    pending = sorted((run for run in plan.runs if not run.finished), key=lambda run: run.config.seed)
-    if pending:
-        _do(pending, jobs, device, threads, tell, trainer)
+    if not _do(plan, jobs, device, threads, tell, trainer, launch, pace or Pace()):
+        return None
     return [_as_named(read_result(run.folder), run) for run in plan.runs]
 
 
 def _do(
-    pending: list[PlannedRun],
+    plan: Plan,
     jobs: int | None,
     device: str,
     threads: int | None,
     tell: StudyListener,
     trainer: Trainer | None,
-) -> None:
+    launch: Launch | None,
+    pace: Pace,
+) -> bool:
+    """Does the runs; whether this process is the one to return their results."""
+    # One seed of every variant, then the next: whoever stops early has something to compare.
+    pending = sorted((run for run in plan.runs if not run.finished), key=lambda run: run.config.seed)
+    if not pending and launch is None:
+        return True
     from minform_cli.training.run import train
-    from minform_cli.training.runtime import choose_device
 
-    on_cpu = choose_device(device)[0].type == "cpu"
+    on_cpu, device = _placed(device, launch)
     threads = threads or (1 if on_cpu else None)
     side_by_side = min(jobs or (num_cores() if on_cpu else 1), len(pending))
     trainer = trainer or train
     try:
         with StopRequest(_ADVICE) as stop:
             stop.defer()
+            if launch is not None:
+                return Shared(plan, launch, trainer, device, threads, tell, stop, pace).work()
             if side_by_side == 1:
                 _one_after_another(pending, device, threads, tell, trainer, stop)
             else:
@@ -86,6 +104,19 @@ def _do(
                     workers.do(pending, stop)
     except Interrupted as stopped:
         raise Interrupted(stopped.signum, f"{stopped.signal_name}: stopped; {_ADVICE}") from None
+    return True
+
+
+def _placed(device: str, launch: Launch | None) -> tuple[bool, str]:
+    """Whether the runs are done on the CPU, and the device of this process: in a launch each has a GPU of its own."""
+    import torch
+
+    from minform_cli.training.runtime import choose_device
+
+    chosen = choose_device(device)[0]
+    if launch is not None and device in ("auto", "cuda") and chosen.type == "cuda":
+        device = f"cuda:{launch.local_rank % torch.cuda.device_count()}"  # more processes than GPUs share them
+    return chosen.type == "cpu", device
 
 
 def _one_after_another(

@@ -1,10 +1,11 @@
-"""Names of the folders in a study: safe on every system, and different for different runs."""
+"""Names of folders: of a study and of a run by default, and in a study safe on every system and all different."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from minform_cli.results import grid_value
@@ -12,6 +13,13 @@ from minform_cli.results import grid_value
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9._+-]{1,40}")
 _LONGEST = 120
+
+
+def file_name(name: str) -> str:
+    """A preset's or variant's name as typed, made fit for a file name (a path keeps its last part's stem)."""
+    if name.endswith((".yaml", ".yml")):
+        name = Path(name).stem
+    return "".join(c if c.isalnum() or c in "-+._" else "_" for c in name)
 
 
 def folder_name(variant: str) -> str:

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minform_cli import __version__
 from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, Setting, parse_settings, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import IllegalModelError, InputError
 from minform_cli.results import RunFolder, read_result, row_label
+from minform_cli.study.extension import check_extends
 from minform_cli.study.folders import folder_name, point_folder
 from minform_cli.study.grid import Grid, Point, points
+from minform_cli.study.record import RunEntry, StudyRecord
 from minform_cli.training import folder as run_folder
 
 DEFAULT_VARIANTS = (BASELINE, "no-mlp", "no-mlp+collapsed-qk", "no-mlp+symmetric", "minimal")
@@ -30,6 +33,8 @@ class PlannedRun:
         finished: whether its result was there when the plan was made.
         begun: whether it had been begun or finished then.
         grid: the swept settings by dotted key; empty without a grid.
+        made_by: the minform version that began it.
+        fingerprint: checksum of the data it was begun with.
     """
 
     config: RunConfig
@@ -37,6 +42,8 @@ class PlannedRun:
     finished: bool
     begun: bool = False
     grid: dict[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    made_by: str | None = None
+    fingerprint: str | None = None
 
     def __str__(self) -> str:
         return f"{row_label(self.config.variant, self.grid)}, seed {self.config.seed}"
@@ -55,6 +62,7 @@ class Plan:
         grid: values of the swept settings, by dotted key.
         runs: grid point by grid point, variant by variant, seed by seed.
         skipped: what is no model here (a default variant, or a variant at a grid point) -> why.
+        fingerprint: checksum of the data that the study's runs so far were made with; None before the first.
     """
 
     out: Path
@@ -65,6 +73,36 @@ class Plan:
     grid: dict[str, list[Any]]
     runs: tuple[PlannedRun, ...]
     skipped: dict[str, str]
+    fingerprint: str | None = None
+
+    def record(self) -> StudyRecord:
+        """The plan as ``study.json`` has it."""
+        return StudyRecord(
+            preset=self.preset,
+            variants=list(self.variants),
+            seeds=list(self.seeds),
+            set=self.settings,
+            grid=self.grid,
+            skipped=self.skipped,
+            runs=[
+                RunEntry(
+                    variant=run.config.variant,
+                    grid=run.grid,
+                    seed=run.config.seed,
+                    folder=run.folder.relative_to(self.out).as_posix(),
+                )
+                for run in self.runs
+            ],
+        )
+
+    def notes(self) -> list[str]:
+        """What somebody who reuses runs should know of them."""
+        others = sorted({run.made_by for run in self.runs if run.made_by not in (None, __version__)}, key=str)
+        return [
+            f"{sum(run.made_by == other for run in self.runs)} of {len(self.runs)} runs were begun by minform {other}, "
+            f"this is {__version__}: equal to the bit is only what one version made"
+            for other in others
+        ]
 
 
 def plan_study(
@@ -87,8 +125,8 @@ def plan_study(
         grid: values of swept settings; they win over the variant's, as `settings` do.
 
     Raises:
-        InputError: a name or setting is wrong, something is listed twice, a folder holds another run, or nothing that
-            is asked for makes a model.
+        InputError: a name or setting is wrong, something is listed twice, the folder holds another study or a run of
+            other settings or data, or nothing that is asked for makes a model.
     """
     given = settings if isinstance(settings, Mapping) else parse_settings(settings)
     chosen, grid = tuple(variants or DEFAULT_VARIANTS), grid or {}
@@ -107,9 +145,10 @@ def plan_study(
                 skipped[row_label(variant, _values(point))] = str(error)
     if not runs:
         raise IllegalModelError(next(iter(skipped.values())))
-    kept = tuple(variant for variant in chosen if any(run.config.variant == variant for run in runs))
     swept = {key: [setting.value for setting in values] for key, values in grid.items()}
-    return Plan(out, preset, kept, tuple(seeds), _values(given), swept, tuple(runs), skipped)
+    fingerprint = check_extends(out, runs[0].config, swept, {run.folder: run.fingerprint for run in runs})
+    kept = tuple(variant for variant in chosen if any(run.config.variant == variant for run in runs))
+    return Plan(out, preset, kept, tuple(seeds), _values(given), swept, tuple(runs), skipped, fingerprint)
 
 
 def _runs(
@@ -129,11 +168,13 @@ def _values(settings: Mapping[str, Setting]) -> dict[str, Any]:
 
 def _planned(config: RunConfig, folder: Path, grid: dict[str, Any]) -> PlannedRun:
     """The run, once what lies in its folder is known to be an earlier part of it, or nothing."""
-    begun = run_folder.look(RunFolder(folder), config, resume=True) is not None
-    finished = begun and RunFolder(folder).is_finished()
+    meta = run_folder.look(RunFolder(folder), config, resume=True)
+    if meta is None:
+        return PlannedRun(config, folder, finished=False, grid=grid)
+    finished = RunFolder(folder).is_finished()
     if finished:
         read_result(folder)  # a damaged one must not surface after hours of other runs
-    return PlannedRun(config, folder, finished, begun, grid)
+    return PlannedRun(config, folder, finished, True, grid, meta["minform"], meta["fingerprint"])
 
 
 def _check_once(option: str, values: Sequence[object]) -> None:

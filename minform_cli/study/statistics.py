@@ -1,7 +1,7 @@
 """What may be said about a mean over few seeds: Student's t intervals, paired by seed.
 
-A percentile bootstrap covers far too little at 3 to 10 values, and comparing paired runs as if they were unpaired
-throws away most of what the seeds say; hence these two functions and no others.
+A bootstrap covers far too little at 3 to 10 values, so there is none below `BOOTSTRAP_FROM`; comparing paired runs as
+if they were unpaired throws away most of what the seeds say, so nothing here does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 """Level of every interval of a study."""
+
+BOOTSTRAP_FROM = 20
+"""From so many pairs on a bootstrap interval is given beside the t interval."""
+
+_RESAMPLES = 9_999
 
 
 @dataclass(frozen=True)
@@ -60,3 +65,31 @@ def t_interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     half = quantile * stats.sem(values, axis=-1)
     mean = values.mean(axis=-1)
     return mean - half, mean + half
+
+
+def bootstrap_interval(values: ArrayLike, baseline: ArrayLike) -> tuple[float, float] | None:
+    """BCa bootstrap interval of the mean paired difference; None below `BOOTSTRAP_FROM` pairs or if all are equal.
+
+    Args:
+        values, baseline: shape (n,), position by position the same seed.
+    """
+    differences = np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float)
+    if len(differences) < BOOTSTRAP_FROM or np.allclose(differences, differences.mean(), rtol=1e-12, atol=1e-12):
+        return None
+    random = np.random.default_rng(0)  # the same results give the same table
+    found = stats.bootstrap(
+        (differences,), np.mean, n_resamples=_RESAMPLES, confidence_level=CONFIDENCE, method="BCa", rng=random
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def binomial_interval(accuracy: float, num_examples: int) -> tuple[float, float]:
+    """Wilson's interval of an accuracy measured on `num_examples` examples: the chance in which examples they were.
+
+    Args:
+        accuracy: fraction of the examples that were right; a mean over seeds is rounded to whole examples.
+        num_examples: at least 1.
+    """
+    correct = round(accuracy * num_examples)
+    interval = stats.binomtest(correct, num_examples).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from minform_cli.config.presets import BASELINE
 from minform_cli.results import CompareRecord, CountRecord, ResultRecord
 from minform_cli.study.plan import Plan
-from minform_cli.study.statistics import CONFIDENCE, estimate, paired_difference
+from minform_cli.study.statistics import (
+    CONFIDENCE,
+    binomial_interval,
+    bootstrap_interval,
+    estimate,
+    paired_difference,
+)
 from minform_cli.study.verdicts import holm, non_inferiority, paired_p_value
 
 
@@ -60,14 +66,21 @@ def _record(
     val_loss = estimate(_metric(runs, "val_loss"))
     pairs = None if count["variant"] == BASELINE else _pairs(runs, baseline)
     difference = paired_difference(*pairs) if pairs else None
+    bootstrap = bootstrap_interval(*pairs) if pairs else None
+    val_interval = binomial_interval(accuracy.mean, runs[0]["data"]["num_val"])
+    test_interval = binomial_interval(test.mean, runs[0]["data"]["num_test"]) if test else None
     verdict = non_inferiority(difference, margin) if difference and margin is not None else None
     return CompareRecord(
         **count,
         num_seeds=len(runs),
         val_accuracy_mean=accuracy.mean,
         val_accuracy_std=accuracy.std,
+        val_accuracy_low=val_interval[0],
+        val_accuracy_high=val_interval[1],
         test_accuracy_mean=test.mean if test else None,
         test_accuracy_std=test.std if test else None,
+        test_accuracy_low=test_interval[0] if test_interval else None,
+        test_accuracy_high=test_interval[1] if test_interval else None,
         train_loss_mean=train_loss.mean,
         train_loss_std=train_loss.std,
         val_loss_mean=val_loss.mean,
@@ -75,6 +88,8 @@ def _record(
         difference_mean=difference.mean if difference else None,
         difference_low=difference.low if difference else None,
         difference_high=difference.high if difference else None,
+        bootstrap_low=bootstrap[0] if bootstrap else None,
+        bootstrap_high=bootstrap[1] if bootstrap else None,
         seconds_per_epoch_mean=estimate([run["timing"]["seconds_per_epoch"] for run in runs]).mean,
         p_value=paired_p_value(*pairs) if pairs else None,
         p_value_holm=None,

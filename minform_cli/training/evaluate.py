@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -43,7 +43,13 @@ class Scores:
     labels: Tensor
 
 
-def score(model: nn.Module, task: Task, batches: Iterable[Batch], check: Callable[[], None]) -> Scores:
+def score(
+    model: nn.Module,
+    task: Task,
+    batches: Iterable[Batch],
+    check: Callable[[], None],
+    total: Callable[[Sequence[float]], Sequence[float]] = list,
+) -> Scores:
     """Measures `model`, without dropout and without label smoothing.
 
     Args:
@@ -51,6 +57,8 @@ def score(model: nn.Module, task: Task, batches: Iterable[Batch], check: Callabl
         task: gives loss and accuracy.
         batches: the split.
         check: called before every batch; may raise to stop.
+        total: makes sums over `batches` those over the split, where several processes share it. Predictions and labels
+            are always those of `batches`.
     """
     model.eval()
     loss_sum, num_correct, num_seen = 0.0, 0, 0
@@ -65,7 +73,12 @@ def score(model: nn.Module, task: Task, batches: Iterable[Batch], check: Callabl
             num_seen += len(batch.labels)
             predictions.append(task.predictions(logits))
             labels.append(batch.labels)
-    return Scores(loss_sum / num_seen, num_correct / num_seen, torch.cat(predictions).cpu(), torch.cat(labels).cpu())
+    loss_sum, num_correct, num_seen = total([loss_sum, num_correct, num_seen])
+    return Scores(loss_sum / num_seen, num_correct / num_seen, _joined(predictions), _joined(labels))
+
+
+def _joined(classes: list[Tensor]) -> Tensor:
+    return torch.cat(classes).cpu() if classes else torch.empty(0, dtype=torch.int64)
 
 
 def evaluate_run(

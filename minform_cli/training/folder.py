@@ -34,7 +34,7 @@ def look(folder: RunFolder, config: RunConfig, *, resume: bool) -> dict[str, Any
     if not folder.meta.is_file():
         raise InputError(f"{folder.path} is not a run folder ({folder.meta.name} is missing): --out names another")
     meta = read_meta(folder)
-    stored, given = _flat(stored_config(folder, meta).identity()), _flat(config.identity())
+    stored, given = flat(stored_config(folder, meta).identity()), flat(config.identity())
     for key in given | stored:
         if given.get(key) != stored.get(key):
             raise InputError(
@@ -131,12 +131,12 @@ def _contents(folder: RunFolder) -> list[str]:
     return [name for name in names if name != LOCK and not (name.startswith(".") and name.endswith(".tmp"))]
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted key."""
-    flat: dict[str, Any] = {}
+    by_key: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            by_key |= flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            by_key[f"{prefix}{key}"] = value
+    return by_key

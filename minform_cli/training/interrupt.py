@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -39,6 +41,16 @@ class StopRequest:
         """From here on the first signal waits for `check`; raises if one has come already."""
         self.check()
         self._deferred = True
+
+    @contextmanager
+    def at_once(self) -> Generator[None]:
+        """Within, the first signal raises where it lands whatever `defer` said; one that has come raises now."""
+        self.check()
+        deferred, self._deferred = self._deferred, False
+        try:
+            yield
+        finally:
+            self._deferred = deferred
 
     def check(self) -> None:
         """Raises `Interrupted` if a signal has come."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 from minform_cli.errors import Interrupted
 from minform_cli.results import Listener, Progress
 from minform_cli.training.checkpoint import Best, CheckpointStore, State
-from minform_cli.training.evaluate import score
-from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.evaluate import Scores, score
 from minform_cli.training.journal import Journal
 from minform_cli.training.step import Stepper
+from minform_cli.training.team import Team
 from minform_cli.training.tensors import Tensors, moments_of, weights_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
 TELL_EVERY_S = 0.1
 """Least time between two `step` events: faster than an eye, slow enough to cost nothing."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """What the leading process writes: one line an epoch in each journal, the times apart, so that equal runs have
+    equal metrics files; and checkpoints.
+    """
+
+    metrics: Journal
+    timings: Journal
+    store: CheckpointStore
 
 
 @dataclass
@@ -33,9 +44,8 @@ class Loop:
         epochs: passes in the whole run.
         checkpoint_every_s: least time in seconds between two checkpoints.
         state: where the run stands; changed in place.
-        store: takes the checkpoints.
-        metrics, timings: one line an epoch each; the times apart, so that equal runs have equal metrics files.
-        stop: asked between steps and between validation batches.
+        records: None where another process leads.
+        team: the processes that train; asked between steps and between validation batches whether to stop.
         tell: told how it goes.
     """
 
@@ -44,17 +54,16 @@ class Loop:
     epochs: int
     checkpoint_every_s: float
     state: State
-    store: CheckpointStore
-    metrics: Journal
-    timings: Journal
-    stop: StopRequest
+    records: Records | None
+    team: Team
     tell: Listener
 
     def __post_init__(self) -> None:
         self._new_best: Tensors | None = None
         self._first_step = self.state.step
         self._earlier_s = self.state.total_s
-        self._started = self._saved = self._told = time.perf_counter()
+        self._started = self._told = time.perf_counter()
+        self._saved = self.team.clock()
 
     def run(self) -> None:
         """Trains to the end and leaves a checkpoint there.
@@ -71,7 +80,7 @@ class Loop:
                 self._save_if_due()
             self._save()
         except Interrupted as stopped:
-            if self.stop.leaving:
+            if self.team.leaving:
                 raise
             self._save()
             raise Interrupted(
@@ -79,6 +88,15 @@ class Loop:
                 f"{stopped.signal_name}: saved at step {self.state.step:,} of {self.stepper.steps:,}; "
                 "to go on, repeat the command with --resume",
             ) from None
+
+    def score(self, split: Literal["val", "test"]) -> Scores:
+        """Measures the model on `split`, of which each process takes a part.
+
+        Raises:
+            Interrupted: a signal came.
+        """
+        batches = self.team.until_signalled(self.batches.evaluation(split))
+        return score(self.stepper.model, self.stepper.task, batches, self.team.check, self.team.total)
 
     def _train_epoch(self) -> None:
         state = self.state
@@ -88,12 +106,12 @@ class Loop:
         self.stepper.model.train()
         clock = time.perf_counter()
         for batch in self.batches.epoch(state.epoch, start):
-            self.stop.check()
+            self.team.check()
             loss, num_correct = self.stepper.take(state.step, batch)
             state.step += 1
-            state.loss_sum += loss * len(batch.labels)
+            state.loss_sum += loss * batch.size
             state.num_correct += num_correct
-            state.num_seen += len(batch.labels)
+            state.num_seen += batch.size
             now = time.perf_counter()
             state.epoch_s += now - clock
             clock = now
@@ -106,19 +124,23 @@ class Loop:
     def _validate_epoch(self) -> None:
         state = self.state
         clock = time.perf_counter()
-        scores = score(self.stepper.model, self.stepper.task, self.batches.evaluation("val"), self.stop.check)
+        scores = self.score("val")
         eval_s = time.perf_counter() - clock
-        if not math.isfinite(scores.loss):
-            raise self.stepper.not_finite("validation loss", state.step - 1)
-        best = Best(state.epoch + 1, scores.accuracy, scores.loss)
-        if state.best is None or state.best.beaten_by(best):
-            state.best = best
-            self._new_best = {name: tensor.clone() for name, tensor in weights_of(self.stepper.model).items()}
-        state.metrics = {**self._training_metrics(), "val_loss": scores.loss, "val_accuracy": scores.accuracy}
-        rate = self.stepper.learning_rate(state.step - 1)
-        self.metrics.append({"epoch": state.epoch + 1, "step": state.step, "learning_rate": rate, **state.metrics})
-        times = {"train_s": state.epoch_s, "eval_s": eval_s, "examples_per_s": self._examples_per_s()}
-        self.timings.append({"epoch": state.epoch + 1, **times})
+        with self.team.together():
+            if not math.isfinite(scores.loss):
+                raise self.stepper.not_finite("validation loss", state.step - 1)
+            state.metrics = {**self._training_metrics(), "val_loss": scores.loss, "val_accuracy": scores.accuracy}
+            best = Best(state.epoch + 1, scores.accuracy, scores.loss)
+            better = state.best is None or state.best.beaten_by(best)
+            state.best = best if better else state.best
+            if self.records is not None:
+                if better:
+                    self._new_best = {name: tensor.clone() for name, tensor in weights_of(self.stepper.model).items()}
+                rate = self.stepper.learning_rate(state.step - 1)
+                line = {"epoch": state.epoch + 1, "step": state.step, "learning_rate": rate, **state.metrics}
+                self.records.metrics.append(line)
+                times = {"train_s": state.epoch_s, "eval_s": eval_s, "examples_per_s": self._examples_per_s()}
+                self.records.timings.append({"epoch": state.epoch + 1, **times})
         self._tell("epoch", state.epoch + 1, state.metrics)
         state.epoch += 1
         state.train_s += state.epoch_s
@@ -126,7 +148,7 @@ class Loop:
 
     def _save_if_due(self) -> bool:
         """Saves if the last checkpoint is old enough; whether it did."""
-        due = time.perf_counter() - self._saved >= self.checkpoint_every_s
+        due = self.team.clock() - self._saved >= self.checkpoint_every_s
         if due:
             self._save()
         return due
@@ -134,12 +156,13 @@ class Loop:
     def _save(self) -> None:
         state = self.state
         state.total_s = self._earlier_s + time.perf_counter() - self._started
-        if not self.store.holds(state):
-            self.stepper.check_weights(max(state.step - 1, 0))
-            moments = moments_of(self.stepper.model, self.stepper.optimizer)
-            self.store.save(state, weights_of(self.stepper.model), moments, self._new_best)
-            self._new_best = None
-        self._saved = time.perf_counter()
+        with self.team.together():
+            if self.records is not None and not self.records.store.holds(state):
+                self.stepper.check_weights(max(state.step - 1, 0))
+                moments = moments_of(self.stepper.model, self.stepper.optimizer)
+                self.records.store.save(state, weights_of(self.stepper.model), moments, self._new_best)
+                self._new_best = None
+        self._saved = self.team.clock()
 
     def _training_metrics(self) -> dict[str, float]:
         """Means over the examples of the epoch seen so far, each at the step that trained on it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from minform_cli import __version__
 from minform_cli.config import legality
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.count import count_config
-from minform_cli.data.batches import make_batches
+from minform_cli.data.batches import Share, make_batches
 from minform_cli.data.images import ImageData
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import DataSpec, spec_for
@@ -34,12 +35,14 @@ from minform_cli.results import (
 )
 from minform_cli.training import folder as run_folder
 from minform_cli.training.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
-from minform_cli.training.evaluate import score
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.journal import EMPTY, Journal
-from minform_cli.training.loop import Loop
-from minform_cli.training.runtime import Runtime, derive_seed, environment, runtime
+from minform_cli.training.launch import Launch
+from minform_cli.training.loop import Loop, Records
+from minform_cli.training.parallel import joined
+from minform_cli.training.runtime import derive_seed, environment, runtime
 from minform_cli.training.step import Stepper
+from minform_cli.training.team import Team
 
 
 def train(
@@ -50,6 +53,7 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     on_progress: Listener | None = None,
+    launch: Launch | None = None,
 ) -> ResultRecord:
     """Trains one run in the folder `out`.
 
@@ -61,6 +65,8 @@ def train(
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         threads: CPU threads; None keeps what torch has, and on resume what the run began with.
         on_progress: is told how it goes.
+        launch: this process among several that train the run together, all of which call this; None: alone. The first
+            of them writes the folder and tells how it goes; what it raises, the others raise as `Echo`.
 
     Returns:
         What ``result.json`` holds.
@@ -71,39 +77,37 @@ def train(
         MachineError: disk or memory failed.
         Interrupted: a signal came; what was done is saved.
     """
-    tell = on_progress or _silent
     started = time.perf_counter()
     folder = RunFolder(out)
-    with StopRequest() as stop:
-        legality.check(config.model)
-        spec = spec_for(config)
-        meta = run_folder.look(folder, config, resume=resume)
-        if meta is not None and folder.is_finished():
+    with StopRequest() as stop, joined(launch, stop) as team, ExitStack() as held:
+        tell = on_progress if on_progress is not None and team.leads else _silent
+        with team.together():
+            legality.check(config.model)
+            spec = spec_for(config)
+        meta = team.from_leader(lambda: run_folder.look(folder, config, resume=resume))
+        if meta is not None and team.from_leader(folder.is_finished):
             tell(_note(f"{out} is finished: nothing to do"))
-            return read_result(out)
-        with runtime(device, _threads(meta, threads)) as used:
-            tell(_note(used.note))
+            return team.from_leader(lambda: read_result(out))
+        with team.together(), stop.at_once():
+            used = held.enter_context(runtime(team.device(device), _threads(meta, threads)))
+            tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
             count = count_config(config, spec)
             data = load_data(config.data)
-            stop.check()  # where the signal landed, its error may have been swallowed
-            with run_folder.claimed(folder):
-                meta = run_folder.look(folder, config, resume=resume)  # again: now nobody else can change it
-                checkpoint = None
-                if meta is None:
-                    meta = run_folder.begin(folder, config, data.fingerprint, environment(used))
-                else:
-                    run_folder.check_data(folder, meta, data.fingerprint)
-                    if not folder.config.exists():  # the run was killed as it began
-                        run_folder.write_config(folder, config)
-                    checkpoint = _own_checkpoint(folder, meta)
-                for text in _resume_notes(out, meta, checkpoint, used) if resume else ():
-                    tell(_note(text))
-                parts = Parts(config, spec, data, folder, meta, checkpoint, used.device)
-                loop = _prepare(parts, started, stop, tell)
-                stop.defer()
-                loop.run()
-                result = _result(parts, loop, count, environment(used))
-                write_json(folder.result, result)
+        team.check()  # where a signal landed, its error may have been swallowed
+        team.meet_on(used.device)
+        made_with = environment(used, team.size)
+        team.from_leader(lambda: held.enter_context(run_folder.claimed(folder)))
+        meta, checkpoint = team.from_leader(lambda: _open(folder, config, data.fingerprint, made_with, resume))
+        with team.together():  # that the others have the same examples as the first
+            run_folder.check_data(folder, meta, data.fingerprint)
+        for text in _resume_notes(out, meta, checkpoint, made_with) if resume else ():
+            tell(_note(text))
+        parts = Parts(config, spec, data, folder, meta, checkpoint, used.device)
+        loop = _prepare(parts, started, team, tell)
+        team.defer()
+        loop.run()
+        tested = _tested(parts, loop)
+        result = team.from_leader(lambda: _finish(parts, loop, count, tested, made_with))
     steps = loop.stepper.steps
     tell(Progress("done", config.train.epochs, config.train.epochs, steps, steps, loop.state.metrics))
     return result
@@ -153,22 +157,44 @@ class Parts:
     device: torch.device
 
 
-def _prepare(parts: Parts, started: float, stop: StopRequest, tell: Listener) -> Loop:
+def _open(
+    folder: RunFolder, config: RunConfig, fingerprint: str, made_with: Mapping[str, Any], resume: bool
+) -> tuple[dict[str, Any], Checkpoint | None]:
+    """``run.json`` of the claimed folder, written if nothing was begun, and its checkpoint."""
+    meta = run_folder.look(folder, config, resume=resume)  # again: now nobody else can change it
+    if meta is None:
+        return run_folder.begin(folder, config, fingerprint, made_with), None
+    run_folder.check_data(folder, meta, fingerprint)
+    if not folder.config.exists():  # the run was killed as it began
+        run_folder.write_config(folder, config)
+    return meta, _own_checkpoint(folder, meta)
+
+
+def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
     """The loop, standing where the checkpoint left it, or at step 0."""
-    config, folder, checkpoint = parts.config, parts.folder, parts.checkpoint
+    config, checkpoint = parts.config, parts.checkpoint
     model = _build(config, parts.spec, parts.device)
-    batches = make_batches(parts.data, config.data, config.train, config.seed, parts.device)
-    stepper = Stepper(model, config, batches.steps_per_epoch)
+    share = Share(team.rank, team.size)
+    batches = make_batches(parts.data, config.data, config.train, config.seed, parts.device, share)
+    stepper = Stepper(model, config, batches.steps_per_epoch, team)
+    with team.together():
+        records = _records(parts, stepper) if team.leads else None
+    state = checkpoint.state if checkpoint else State()
+    team.spread(model, stepper.optimizer, state.step)
+    state.total_s += time.perf_counter() - started
+    train = config.train
+    return Loop(stepper, batches, train.epochs, train.checkpoint_every_s, state, records, team, tell)
+
+
+def _records(parts: Parts, stepper: Stepper) -> Records:
+    """Journals and checkpoints of the run, once its own checkpoint is restored."""
+    folder, checkpoint = parts.folder, parts.checkpoint
     remove_unnamed(folder, checkpoint.files if checkpoint else {})
     if checkpoint is not None:
-        restore(folder, checkpoint, model, stepper.optimizer)
+        restore(folder, checkpoint, stepper.model, stepper.optimizer)
     marks = checkpoint.journals if checkpoint else {}
     metrics, timings = (Journal(path, marks.get(path.name, EMPTY)) for path in (folder.metrics, folder.timings))
-    state = checkpoint.state if checkpoint else State()
-    state.total_s += time.perf_counter() - started
-    store = CheckpointStore(folder, parts.meta["sha256"], (metrics, timings), checkpoint)
-    train = config.train
-    return Loop(stepper, batches, train.epochs, train.checkpoint_every_s, state, store, metrics, timings, stop, tell)
+    return Records(metrics, timings, CheckpointStore(folder, parts.meta["sha256"], (metrics, timings), checkpoint))
 
 
 def _build(config: RunConfig, spec: DataSpec, device: torch.device) -> nn.Module:
@@ -177,17 +203,24 @@ def _build(config: RunConfig, spec: DataSpec, device: torch.device) -> nn.Module
         return build_model(config, spec)
 
 
-def _result(parts: Parts, loop: Loop, count: CountRecord, environment: dict[str, Any]) -> ResultRecord:
-    """The record of a finished run; this is where the test set is read, once, with the last weights."""
-    config, state = parts.config, loop.state
-    assert state.best is not None
-    test_loss = test_accuracy = None
-    if parts.data.test is not None and config.data.validation != "test":
-        scores = score(loop.stepper.model, loop.stepper.task, loop.batches.evaluation("test"), loop.stop.check)
-        test_loss, test_accuracy = scores.loss, scores.accuracy
-        if not math.isfinite(test_loss):
+def _tested(parts: Parts, loop: Loop) -> dict[str, float | None]:
+    """Test metrics of the last weights, None each without a test set; this is where it is read, once."""
+    if parts.data.test is None or parts.config.data.validation == "test":
+        return {"test_loss": None, "test_accuracy": None}
+    scores = loop.score("test")
+    with loop.team.together():
+        if not math.isfinite(scores.loss):
             raise NumericalError(f"{parts.folder.path}: the loss on the test split is not finite")
-    return ResultRecord(
+    return {"test_loss": scores.loss, "test_accuracy": scores.accuracy}
+
+
+def _finish(
+    parts: Parts, loop: Loop, count: CountRecord, tested: Mapping[str, float | None], made_with: dict[str, Any]
+) -> ResultRecord:
+    """Writes ``result.json``, and returns what it holds."""
+    config, state = parts.config, loop.state
+    assert state.best is not None and loop.records is not None
+    result = ResultRecord(
         format=FORMAT,
         minform=__version__,
         preset=config.preset,
@@ -202,17 +235,18 @@ def _result(parts: Parts, loop: Loop, count: CountRecord, environment: dict[str,
             **state.metrics,
             "best_val_accuracy": state.best.val_accuracy,
             "best_epoch": state.best.epoch,
-            "test_loss": test_loss,
-            "test_accuracy": test_accuracy,
+            **tested,
         },
         timing={
             "train_s": state.train_s,
             "total_s": state.total_s,
             "seconds_per_epoch": state.train_s / config.train.epochs,
         },
-        weights_sha256=loop.store.weights_sha256,
-        environment=environment,
+        weights_sha256=loop.records.store.weights_sha256,
+        environment=made_with,
     )
+    write_json(parts.folder.result, result)
+    return result
 
 
 def _data_record(config: RunConfig, data: ImageData) -> dict[str, Any]:
@@ -229,13 +263,15 @@ def _threads(meta: Mapping[str, Any] | None, threads: int | None) -> int | None:
     return meta["environment"]["threads"] if meta is not None and threads is None else threads
 
 
-def _resume_notes(out: Path, meta: Mapping[str, Any], checkpoint: Checkpoint | None, used: Runtime) -> list[str]:
+def _resume_notes(
+    out: Path, meta: Mapping[str, Any], checkpoint: Checkpoint | None, now: Mapping[str, Any]
+) -> list[str]:
     """What somebody who resumes should know."""
     if checkpoint is None:
         return [f"{out} has no checkpoint yet: starting from step 0"]
     notes = [f"going on from step {checkpoint.state.step:,}"]
-    before, now = meta["environment"], environment(used)
-    for key in ("minform", "torch", "device", "device_name", "threads"):
+    before = {"processes": 1, **meta["environment"]}  # runs of earlier versions do not say it
+    for key in ("minform", "torch", "device", "device_name", "threads", "processes"):
         if before[key] != now[key]:
             notes.append(
                 f"the run began with {key} {before[key]}, this is {now[key]}: "

@@ -113,8 +113,13 @@ def device_seeder(device: torch.device) -> Callable[[int], object]:
     return torch.default_generator.manual_seed
 
 
-def environment(used: Runtime) -> dict[str, Any]:
-    """What a result must say about where it was made; no time, no path, no host name."""
+def environment(used: Runtime, processes: int = 1) -> dict[str, Any]:
+    """What a result must say about where it was made; no time, no path, no host name.
+
+    Args:
+        used: device and threads of the process, of the first if there are several.
+        processes: that train the model.
+    """
     return {
         "minform": __version__,
         "python": platform.python_version(),
@@ -123,6 +128,7 @@ def environment(used: Runtime) -> dict[str, Any]:
         "device": str(used.device),
         "device_name": _device_name(used.device),
         "threads": used.threads,
+        "processes": processes,
     }
 
 

@@ -6,15 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import NumericalError
 from minform_cli.tasks import TASKS
+from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.optim import learning_rate, make_optimizer
 from minform_cli.training.runtime import derive_seed, device_seeder
+from minform_cli.training.team import Team
 from minform_cli.training.tensors import weights_of
 
 if TYPE_CHECKING:
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
 
 
 class Stepper:
-    """A model, its optimiser and its recipe.
+    """A model, its optimiser and its recipe; `team` are the processes that train it, by default this one alone.
 
     Nothing in a step is random but dropout, and the device is seeded for it from (seed, step): step n computes the
-    same whether the run came to it in one go or over a checkpoint.
+    same whether the run came to it in one go or over a checkpoint. Processes that share a batch differ in dropout.
     """
 
-    def __init__(self, model: nn.Module, config: RunConfig, steps_per_epoch: int) -> None:
+    def __init__(self, model: nn.Module, config: RunConfig, steps_per_epoch: int, team: Team | None = None) -> None:
         self.model = model
+        self._team = team or Team(StopRequest())
+        self._forward = self._team.wrap(model)
+        self._purpose = f"step/{self._team.rank}" if self._team.rank else "step"
         self.optimizer = make_optimizer(model, config.train)
         self.task = TASKS.get(config.task)
         self.steps = config.train.epochs * steps_per_epoch
@@ -52,18 +56,17 @@ class Stepper:
         Raises:
             NumericalError: the loss or a gradient is not finite; no weight has changed.
         """
-        self._seed_device(derive_seed(self._seed, "step", step))
-        logits = self.model(batch.images)
-        loss = self.task.loss(logits, batch.labels, self._train.label_smoothing)
-        loss.backward()
+        self._seed_device(derive_seed(self._seed, self._purpose, step))
+        images, labels = self._team.inputs(batch)
+        logits = self._forward(images)
+        loss = self.task.loss(logits, labels, self._train.label_smoothing)
+        self._team.weighted(loss, batch).backward()
         norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        correct = self.task.correct(logits, batch.labels)
-        # The three numbers come from the device together: one wait a step, before any weight changes.
-        numbers: list[float] = torch.stack([loss.detach(), norm, correct.to(loss.dtype)]).tolist()
-        if not math.isfinite(numbers[0]):
-            raise self.not_finite(self._culprit_of_loss(batch.images), step)
-        if not math.isfinite(numbers[1]):
-            raise self.not_finite(self._culprit_of_gradient(), step)
+        correct = self.task.correct(logits, labels)
+        mean_loss, num_correct, total_norm = self._team.combined(loss, correct, norm, batch)
+        if not (math.isfinite(mean_loss) and math.isfinite(total_norm)):
+            with self._team.together():
+                self._refuse(step, images, loss.item(), mean_loss)
         if self._train.clip_norm is not None:
             clip_grads_with_norm_(self._parameters, self._train.clip_norm, norm)
         rate = self.learning_rate(step)
@@ -71,7 +74,7 @@ class Stepper:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return numbers[0], int(numbers[2])
+        return mean_loss, num_correct
 
     def check_weights(self, step: int) -> None:
         """Raises `NumericalError` if a weight is not finite after the 0-based `step`."""
@@ -85,6 +88,20 @@ class Stepper:
             f"{what} is not finite at step {step + 1:,} of {self.steps:,}, learning rate {self.learning_rate(step):.3g}"
             "; the last checkpoint stays; try a lower train.learning_rate, a warm-up, or train.clip_norm"
         )
+
+    def _refuse(self, step: int, images: Tensor, loss: float, mean_loss: float) -> None:
+        """Raises the error of a step whose numbers are not finite, in the process where they first were not.
+
+        Args:
+            step: 0-based.
+            images: this process's.
+            loss: this process's.
+            mean_loss: over the whole batch.
+        """
+        if not math.isfinite(loss):
+            raise self.not_finite(self._culprit_of_loss(images), step)
+        if math.isfinite(mean_loss):  # else another process has more to say than that its gradient reached this one
+            raise self.not_finite(self._culprit_of_gradient(), step)
 
     def _culprit_of_loss(self, images: Tensor) -> str:
         name = _first_not_finite(weights_of(self.model))

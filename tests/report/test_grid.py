@@ -64,11 +64,23 @@ def test_points_of_a_picture_are_named_by_variant_and_grid_point(tmp_path: Path)
 def test_the_table_of_a_plan_has_a_line_a_run() -> None:
     states = ("finished", "begun", "to do", "to do")
     records = [
-        PlanRecord(preset="debug", variant="minimal", grid={}, seed=seed, parameters=1234, state=state, folder="x")
+        PlanRecord(
+            preset="debug",
+            variant="minimal",
+            grid={},
+            seed=seed,
+            parameters=1234,
+            state=state,
+            seconds=0.0 if state == "finished" else 61.0,
+            folder="x",
+        )
         for seed, state in enumerate(states)
     ]
     output = plan_table(records, "markdown")
     assert isinstance(output, str)
-    assert cells(output.splitlines()[0]) == ["variant", "seed", "parameters", "state"]
-    assert cells(output.splitlines()[3]) == ["minimal", "1", "1,234", "begun"]
-    assert plan_caption(records) == ["4 runs: 1 finished, 1 begun, 2 to do. Nothing was written."]
+    assert cells(output.splitlines()[0]) == ["variant", "seed", "parameters", "state", "time left"]
+    assert cells(output.splitlines()[2]) == ["minimal", "0", "1,234", "finished", "-"]
+    assert cells(output.splitlines()[3]) == ["minimal", "1", "1,234", "begun", "1 min 01 s"]
+    counted, time_left = plan_caption(records, 2)
+    assert counted == "4 runs: 1 finished, 1 begun, 2 to do. Nothing was written."
+    assert time_left.startswith("time left: 3 min 03 s one after another, about 1 min 32 s with 2 side by side")

@@ -43,7 +43,7 @@ def test_equal_records_give_equal_bytes(suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("same", [False, True], ids=["spread", "one spot"])
 def test_names_cover_neither_each_other_nor_a_point(same: bool) -> None:
-    figure = plots._figure(8.0, 5.6)  # pyright: ignore[reportPrivateUsage]
+    figure = plots.new_figure(8.0, 5.6)
     axes = figure.add_subplot()
     x = [100.0 if same else 100.0 * (1 + i % 4) + i for i in range(len(NAMES))]
     y = [97.0 if same else 97 - 0.01 * i for i in range(len(NAMES))]

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from minform_cli.study.statistics import CONFIDENCE, estimate, paired_difference, t_interval
+from minform_cli.study.statistics import (
+    CONFIDENCE,
+    binomial_interval,
+    bootstrap_interval,
+    estimate,
+    paired_difference,
+    t_interval,
+)
 
 SIMULATIONS = 10_000
 
@@ -68,3 +75,26 @@ def test_equal_models_are_called_different_in_5_percent_at_most(num: int) -> Non
     alarms = np.mean((low > 0) | (high < 0))
     # Three standard errors of a share of 5 % in 10,000 simulations: 0.0065.
     assert alarms <= 0.05 + 0.0065
+
+
+def test_the_bootstrap_is_an_extra_from_20_pairs_on_and_repeats_itself() -> None:
+    random = np.random.default_rng(1)
+    values, baseline = random.normal(0.9, 0.01, (2, 20))
+    assert bootstrap_interval(values[:19], baseline[:19]) is None
+    assert bootstrap_interval(baseline + 0.5, baseline) is None
+    found = bootstrap_interval(values, baseline)
+    assert found is not None and found == bootstrap_interval(values, baseline)
+    given = paired_difference(values, baseline)
+    assert given.low is not None and given.high is not None
+    # At 20 normal values both intervals estimate the same thing: ends within a quarter of the width.
+    assert found == pytest.approx((given.low, given.high), abs=0.25 * (given.high - given.low))
+
+
+def test_the_binomial_interval_is_wilsons() -> None:
+    # Wilson (1927) for 90 of 100: (0.9 + z2/200 -+ z sqrt(0.09/100 + z2/40000)) / (1 + z2/100), z = 1.959964.
+    low, high = binomial_interval(0.9, 100)
+    z = 1.959963984540054
+    middle, half = 0.9 + z**2 / 200, z * (0.09 / 100 + z**2 / 40_000) ** 0.5
+    assert (low, high) == pytest.approx(((middle - half) / (1 + z**2 / 100), (middle + half) / (1 + z**2 / 100)))
+    assert binomial_interval(1.0, 10)[1] == 1.0
+    assert binomial_interval(0.0, 10)[0] == 0.0

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.api import planned_comparison
+from minform_cli.comparison import plan_comparison
 from minform_cli.config.names import study_names
 from minform_cli.errors import InputError, MachineError
+from minform_cli.study.extension import extended
 from minform_cli.study.plan import Plan
-from minform_cli.study.record import plan_records, write_plan
+from minform_cli.study.preview import preview
+from minform_cli.study.record import write_record
 from minform_cli.study.study_file import Study, read_study
 
 GOOD = """\
@@ -31,7 +33,7 @@ grid:
 
 def planned(study: str, tmp_path: Path, preset: str | None = None, **options: object) -> Plan:
     given: dict[str, object] = {"variants": [], "settings": [], "seeds": None, "out": tmp_path / "out"} | options
-    return planned_comparison(preset, study=study, **given)  # type: ignore[arg-type]
+    return plan_comparison(preset, study=study, **given)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -166,11 +168,15 @@ def test_every_shipped_study_makes_only_legal_models(name: str, tmp_path: Path) 
 
 
 def test_the_default_folder_is_named_after_the_study(good: str) -> None:
-    assert planned_comparison(None, [], [], seeds=None, out=None, study=good).out == Path("runs/study-good")
-    assert planned_comparison(None, [], [], seeds=1, out=None, study="paper-table1-mnist").out == Path(
+    assert plan_comparison(None, [], [], seeds=None, out=None, study=good).out == Path("runs/study-good")
+    assert plan_comparison(None, [], [], seeds=1, out=None, study="paper-table1-mnist").out == Path(
         "runs/study-paper-table1-mnist"
     )
-    assert planned_comparison("debug", [], [], seeds=1, out=None).out == Path("runs/compare-debug")
+    assert plan_comparison("debug", [], [], seeds=1, out=None).out == Path("runs/compare-debug")
+
+
+def write_plan(plan: Plan) -> None:
+    write_record(plan.out, extended(plan.out, plan.record()))
 
 
 def test_study_json_is_the_plan_and_the_same_plan_again_touches_nothing(good: str, tmp_path: Path) -> None:
@@ -198,7 +204,7 @@ def test_a_study_folder_that_cannot_be_made_is_said_in_one_line(good: str, tmp_p
 
 def test_the_record_of_a_planned_run_has_its_own_parameters(good: str, tmp_path: Path) -> None:
     plan = planned(good, tmp_path, grid=["model.depth=1,2"], settings=["model.heads=1", "model.similarity=tied"])
-    records = plan_records(plan)
+    records = preview(plan)
     assert [record["state"] for record in records] == ["to do"] * 8
     sizes = {(record["variant"], record["grid"]["model.depth"]): record["parameters"] for record in records}
     assert len(set(sizes.values())) == 4

@@ -99,5 +99,5 @@ def test_the_environment_names_versions_and_device_and_no_host() -> None:
     with runtime("cpu", 1) as used:
         found = environment(used)
     assert found["minform"] == __version__ and found["torch"] == torch.__version__
-    assert (found["device"], found["threads"]) == ("cpu", 1)
-    assert set(found) == {"minform", "python", "torch", "platform", "device", "device_name", "threads"}
+    assert (found["device"], found["threads"], found["processes"]) == ("cpu", 1, 1)
+    assert set(found) == {"minform", "python", "torch", "platform", "device", "device_name", "threads", "processes"}

@@ -1,0 +1,193 @@
+"""The whole path of a comparison, top to bottom: plan, runs, summary, and the files that its folder ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minform_cli.config.names import DEFAULT_PRESET
+from minform_cli.config.presets import parse_settings
+from minform_cli.data.spec import spec_for
+from minform_cli.errors import InputError, unknown_name
+from minform_cli.results import CompareRecord, PlanRecord, ResultRecord, write_atomic
+from minform_cli.tasks import TASKS
+
+if TYPE_CHECKING:
+    from minform_cli.study.execute import StudyListener
+    from minform_cli.study.plan import Plan
+    from minform_cli.study.stored import StoredStudy
+    from minform_cli.training.launch import Launch
+
+TABLES = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "table.json": "json"}
+"""Tables in a study's folder -> their format."""
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        records: one a variant and grid point.
+        results: of the runs behind them.
+        notes: what is missing, and which runs another minform version made.
+    """
+
+    records: list[CompareRecord]
+    results: list[ResultRecord]
+    notes: list[str]
+
+
+def plan_comparison(
+    preset: str | None,
+    variants: Sequence[str],
+    settings: Sequence[str],
+    *,
+    seeds: int | None,
+    out: Path | str | None,
+    grid: Sequence[str] = (),
+    study: str | None = None,
+) -> Plan:
+    """The runs of a comparison; nothing is written. Imports no torch. Arguments as for `api.compare`."""
+    from minform_cli.study.folders import file_name
+    from minform_cli.study.grid import parse_grid
+    from minform_cli.study.plan import plan_study
+    from minform_cli.study.study_file import Study, read_study
+
+    if seeds is not None and seeds < 1:
+        raise InputError(f"--seeds: expected 1 or more, not {seeds}")
+    told = read_study(study) if study is not None else Study(DEFAULT_PRESET)
+    given = None if seeds is None else range(seeds)
+    told = told.changed(preset, variants, given, parse_settings(settings), parse_grid(grid))
+    name = f"compare-{file_name(told.preset)}" if study is None else f"study-{file_name(study)}"
+    folder = Path(out) if out is not None else Path("runs") / name
+    plan = plan_study(folder, told.preset, told.variants, told.seeds, told.settings, told.grid)
+    for run in plan.runs[:: len(plan.seeds)]:
+        if run.config.task not in TASKS.names():
+            raise unknown_name("task", run.config.task, TASKS.names(), f"preset {run.config.preset}")
+        spec_for(run.config)
+    return plan
+
+
+def preview(
+    plan: Plan, *, device: str = "auto", threads: int | None = None, tell: Callable[[str], None] | None = None
+) -> list[PlanRecord]:
+    """The runs of a plan with parameters, state and the time they will take. Nothing is written."""
+    from minform_cli.study.preview import preview as look
+
+    return look(plan, device=device, threads=threads, tell=tell)
+
+
+def run_comparison(
+    plan: Plan,
+    *,
+    jobs: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    margin: float | None = None,
+    launch: Launch | None = None,
+    on_progress: StudyListener | None = None,
+) -> Comparison | None:
+    """Does what is left of a plan and summarises its rows.
+
+    Returns:
+        The comparison; None in a process of a launch in which another one reports.
+
+    Raises:
+        InputError, NumericalError, MachineError, Interrupted: as `study.execute.execute`; the data are not those that
+            the study was begun with.
+    """
+    from minform_cli.study.execute import execute
+    from minform_cli.study.extension import check_data, extended
+    from minform_cli.study.record import write_record
+    from minform_cli.study.stored import check_same_data
+    from minform_cli.study.summary import count_plan, summarise
+
+    counts = count_plan(plan)  # a model that cannot be counted must not surface after hours of training
+    fresh = next((run for run in plan.runs if not run.begun), None)
+    if fresh is not None and plan.fingerprint is not None:  # else each run looks for itself
+        check_data(plan.out, fresh.config, plan.fingerprint)
+    if launch is None or launch.rank == 0:
+        write_record(plan.out, extended(plan.out, plan.record()))
+    results = execute(plan, jobs=jobs, device=device, threads=threads, launch=launch, on_progress=on_progress)
+    if results is None:
+        return None
+    check_same_data(results)
+    return Comparison(summarise(counts, results, margin), results, plan.notes())
+
+
+def stored_comparison(folder: Path, margin: float | None = None) -> tuple[Comparison, StoredStudy]:
+    """What the finished runs in a study's folder say, with nothing trained.
+
+    Raises:
+        InputError: the folder holds no study, or a damaged one, or none of its runs is finished.
+    """
+    from minform_cli.study.stored import read_study_folder
+    from minform_cli.study.summary import summarise
+
+    stored = read_study_folder(folder)
+    results = list(stored.results)
+    return Comparison(summarise(stored.counts(), results, margin), results, list(stored.notes)), stored
+
+
+def write_files(
+    folder: Path, *, margin: float | None = None, device: str = "auto", tell: Callable[[str], None]
+) -> list[Path]:
+    """Writes the tables and the report of all finished runs in a study's folder.
+
+    Args:
+        folder: the study's.
+        margin: as for `run_comparison`.
+        device: what the report has to measure is measured there.
+        tell: is told what is measured, and what cannot be drawn.
+
+    Returns:
+        The files; one that is as it should be is left untouched.
+
+    Raises:
+        InputError: as `stored_comparison`.
+        MachineError: the folder cannot be written.
+    """
+    from minform_cli.report.compare_table import compare_table
+
+    comparison, stored = stored_comparison(folder, margin)
+    for name, fmt in TABLES.items():
+        _put(folder / name, f"{compare_table(comparison.records, fmt)}\n")
+    written = [folder / name for name in TABLES]
+    try:
+        report = _report(comparison, stored, device, tell)
+    except InputError as error:
+        tell(f"no {REPORT}: {error}")
+        return written
+    _put(folder / REPORT, report)
+    return [*written, folder / REPORT]
+
+
+def _put(path: Path, text: str) -> None:
+    """Writes `text` to `path`, unless it stands there already."""
+    described = text.encode()
+    if not path.is_file() or path.read_bytes() != described:
+        write_atomic(path, described)
+
+
+def _report(comparison: Comparison, stored: StoredStudy, device: str, tell: Callable[[str], None]) -> str:
+    from minform_cli.report.html import StudyReport, study_html
+    from minform_cli.report.plots import check_matplotlib
+    from minform_cli.study.details import collect
+
+    check_matplotlib(REPORT)
+    record = stored.record
+    return study_html(
+        StudyReport(
+            title=f"{record.preset}: {', '.join(record.variants)}",
+            records=comparison.records,
+            results=comparison.results,
+            details=collect(stored.folder, stored.runs(), device=device, tell=tell),
+            command=record.command(),
+            settings=record.set,
+            notes=[*comparison.notes, *(f"{name} left out: {reason}" for name, reason in record.skipped.items())],
+        )
+    )

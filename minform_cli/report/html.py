@@ -1,0 +1,266 @@
+"""The report of a study as one HTML page that needs nothing else: no script, no font, no file, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from minform_cli.report import notes
+from minform_cli.report.compare_table import compare_caption, compare_table, study_line
+from minform_cli.report.count_table import count_table
+from minform_cli.report.curves import groups_figure, learning_figures
+from minform_cli.report.fit import Column, Grid, fit, printable
+from minform_cli.report.formats import FittedTable, Output
+from minform_cli.report.grid import row_name, with_grid
+from minform_cli.report.heat import attention_colours, attention_rows, class_table
+from minform_cli.report.numbers import ABSENT, integer, p_value, percent, points
+from minform_cli.report.plots import check_matplotlib, compare_figure
+from minform_cli.report.svg import inline_svg
+from minform_cli.results import CompareRecord, ResultRecord, StudyDetails, grid_value
+
+QUESTION = "How many parameters can this Transformer do without, and what does that cost?"
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """What the page is made of.
+
+    Attributes:
+        records: one a variant and grid point, one at least.
+        results: of all runs behind them.
+        details: what `study.details.collect` found.
+        command: that makes the study again.
+        title: of the page.
+        settings: of every run, by dotted key.
+        notes: sentences a reader should see first: what was left out, what a machine did.
+    """
+
+    records: Sequence[CompareRecord]
+    results: Sequence[ResultRecord]
+    details: StudyDetails
+    command: str
+    title: str
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An ``<svg>`` element and the line below it."""
+
+    svg: Markup
+    caption: str
+
+
+def study_html(report: StudyReport) -> str:
+    """The page.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    check_matplotlib("the HTML report")
+    records, results, details = report.records, report.results, report.details
+    layers, seen = attention_rows(records, details)
+    compared = [record for record in records if record["difference_mean"] is not None]
+    environment = Environment(
+        loader=PackageLoader("minform_cli.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("study.html.j2").render(
+        title=printable(report.title),
+        question=QUESTION,
+        answer=answer(records),
+        notes=[printable(note) for note in (*report.notes, *details["missing"])],
+        comparison=_grid(compare_table(records)),
+        comparison_notes=[printable(line) for line in compare_caption(records, results)],
+        statistics=_grid(FittedTable(compared, _statistics(compared)), swept=compared) if compared else None,
+        statistics_notes=_statistics_notes(records),
+        counts=_grid(count_table(records), swept=records),
+        groups=_groups(records),
+        tradeoffs=_tradeoffs(records, results),
+        curves=_curves(report),
+        classes=class_table(records, details),
+        validation=notes.validation(results[0]),
+        attention=seen,
+        layers=[layer + 1 for layer in layers],
+        colours=attention_colours(),
+        example=details["example"],
+        example_class=printable(details["class_names"][details["example"]["label"]]) if details["example"] else "",
+        command=printable(report.command),
+        settings={printable(key): printable(grid_value(value)) for key, value in report.settings.items()},
+        data=_data(results),
+        environment=_environment(results),
+    )
+
+
+def answer(records: Sequence[CompareRecord]) -> list[str]:
+    """The question's answer in sentences, as far as the records bear it out."""
+    others = [record for record in records if record["difference_mean"] is not None]
+    if not others:
+        return ["Nothing was compared: the baseline was not trained, or is the only variant."]
+    judged = [record for record in others if record["not_worse"] is not None]
+    if not judged:
+        return [_smallest(others)]
+    margin = _margin(judged[0]["margin"] or 0.0)
+    meaning = {
+        "yes": f"Not worse than the baseline by more than {margin}",
+        "undecided": f"Undecided whether worse than the baseline by more than {margin}",
+        "no": f"Worse than the baseline by more than {margin}",
+    }
+    sentences = [_smallest(others)]
+    for verdict, text in meaning.items():
+        names = [_with_share(record) for record in judged if record["not_worse"] == verdict]
+        if names:
+            sentences.append(f"{text}: {'; '.join(names)}.")
+    return sentences
+
+
+def _smallest(records: Sequence[CompareRecord]) -> str:
+    least = min(records, key=lambda record: record["share_of_baseline"])
+    difference = f"its validation accuracy differs from the baseline's by {_points(least['difference_mean'])} points"
+    if least["difference_low"] is None or least["difference_high"] is None:
+        said = "one seed, so nothing can be said about how sure that is"
+    else:
+        low, high = points(least["difference_low"]), points(least["difference_high"])
+        said = f"{100 * least['confidence']:g} % interval {low} to {high}"
+    return (
+        f"The greatest saving: {printable(row_name(least))} has {percent(least['share_of_baseline'])} % of the "
+        f"baseline's parameters; {difference} ({said})."
+    )
+
+
+def _with_share(record: CompareRecord) -> str:
+    return f"{printable(row_name(record))} ({percent(record['share_of_baseline'])} % of the parameters)"
+
+
+def _grid(table: Output, swept: Sequence[CompareRecord] = ()) -> Grid:
+    """The cells of a table that is not to be printed on a console, with columns for what `swept` sweeps."""
+    assert isinstance(table, FittedTable), "text was not asked for"
+    return fit(table.records, with_grid(table.columns, swept), None, gap=1)[0]
+
+
+def _statistics(records: Sequence[CompareRecord]) -> list[Column]:
+    columns = [
+        Column("variant", lambda record: record["variant"], right=False, name=True),
+        Column("seeds", lambda record: integer(record["num_seeds"])),
+        Column("difference in points", lambda record: _points(record["difference_mean"])),
+        Column(f"{100 * records[0]['confidence']:g} % interval", _interval),
+        Column("p", lambda record: p_value(record["p_value"])),
+        Column("p (Holm)", lambda record: p_value(record["p_value_holm"])),
+    ]
+    if any(record["margin"] is not None for record in records):
+        columns += [
+            Column("not worse", lambda record: record["not_worse"] or ABSENT, right=False),
+            Column(
+                "seeds to decide", lambda record: integer(record["seeds_needed"]) if record["seeds_needed"] else ABSENT
+            ),
+        ]
+    return columns
+
+
+def _statistics_notes(records: Sequence[CompareRecord]) -> list[str]:
+    if all(record["difference_low"] is None for record in records):
+        return ["No spread is known: nothing can be said about the significance of a difference."]
+    lines = [
+        "Difference: validation accuracy less the baseline's with the same seed, in percentage points; mean over seeds "
+        "with the t interval of the paired differences. p: two-sided paired t test; Holm: corrected for the number of "
+        "rows. A large p is no proof of no difference."
+    ]
+    margin = next((record["margin"] for record in records if record["margin"] is not None), None)
+    if margin is not None:
+        lines.append(
+            f"Not worse: than the baseline by more than {_margin(margin)}; yes if the whole interval lies above "
+            f"{points(-margin)}, no if below, else undecided."
+        )
+    return lines
+
+
+def _margin(margin: float) -> str:
+    return f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
+
+
+def _points(value: float | None) -> str:
+    return ABSENT if value is None else points(value)
+
+
+def _interval(record: CompareRecord) -> str:
+    if record["difference_low"] is None or record["difference_high"] is None:
+        return ABSENT
+    return f"[{points(record['difference_low'])}, {points(record['difference_high'])}]"
+
+
+def _groups(records: Sequence[CompareRecord]) -> Picture:
+    alt = "Stacked bars: parameters of every row by group; the numbers are in the table below."
+    return Picture(Markup(inline_svg(groups_figure(records), "groups", alt)), notes.PARAMETERS)  # noqa: S704
+
+
+def _tradeoffs(records: Sequence[CompareRecord], results: Sequence[ResultRecord]) -> list[Picture]:
+    line = printable(study_line(results))
+    best = max(records, key=lambda record: record["val_accuracy_mean"])
+    told = f"highest: {printable(row_name(best))} with {percent(best['val_accuracy_mean'])} %"
+    devices = "; ".join(sorted({notes.machine(result["environment"]) for result in results}))
+    captions = {
+        "parameters": f"{line}.",
+        "seconds": f"{line}. Seconds of training steps per epoch, mean over runs ({printable(devices)}); "
+        "runs side by side slow each other.",
+    }
+    pictures: list[Picture] = []
+    for cost, caption in captions.items():
+        alt = f"Validation accuracy over {cost}, a point a row with its name, and the Pareto front; {told}."
+        figure = compare_figure(records, cost="seconds" if cost == "seconds" else "parameters")
+        pictures.append(Picture(Markup(inline_svg(figure, f"over-{cost}", alt)), caption))  # noqa: S704
+    return pictures
+
+
+def _curves(report: StudyReport) -> list[Picture]:
+    seeds = len({result["seed"] for result in report.results})
+    meaning = f"mean over {seeds} seeds, band from the lowest to the highest of them" if seeds > 1 else "one seed"
+    pictures: list[Picture] = []
+    for i, (what, figure) in enumerate(learning_figures(report.records, report.details["runs"]).items()):
+        alt = f"Curves over epochs: {what} of {len(report.records)} rows."
+        caption = f"{what[:1].upper()}{what[1:]} at the end of each epoch: {meaning}."
+        pictures.append(Picture(Markup(inline_svg(figure, f"curves{i}", alt)), caption))  # noqa: S704
+    return pictures
+
+
+def _data(results: Sequence[ResultRecord]) -> list[tuple[str, str]]:
+    data = results[0]["data"]
+    sizes = [f"{integer(int(data[f'num_{split}']))} {name}" for split, name in _SPLITS.items() if data[f"num_{split}"]]
+    return [
+        ("data set", printable(str(data["title"]))),
+        ("examples", ", ".join(sizes)),
+        ("validation on", "the test set" if data["validation"] == "test" else "examples held out of the training set"),
+        ("fingerprint (SHA-256)", printable(str(data["fingerprint"]))),
+    ]
+
+
+_SPLITS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def _environment(results: Sequence[ResultRecord]) -> list[tuple[str, list[str]]]:
+    """Every entry of the runs' environments: its value, or where runs differ each value with the runs that have it."""
+    lines: list[tuple[str, list[str]]] = []
+    for key in dict.fromkeys(key for result in results for key in result["environment"]):
+        by_value: dict[str, list[str]] = {}
+        for result in results:
+            value = printable(str(result["environment"].get(key, ABSENT)))
+            by_value.setdefault(value, []).append(f"{printable(row_name(result))}, seed {result['seed']}")
+        lines.append((printable(key), _shared(by_value)))
+    return lines
+
+
+def _shared(by_value: Mapping[str, Sequence[str]]) -> list[str]:
+    if len(by_value) == 1:
+        return list(by_value)
+    most = max(by_value, key=lambda value: len(by_value[value]))
+    return [
+        f"{value}: {'the other runs' if value == most else '; '.join(runs)} ({len(runs)})"
+        for value, runs in sorted(by_value.items(), key=lambda item: item[0] == most)
+    ]

@@ -1,0 +1,63 @@
+"""What runs leave behind: the files of a run folder, the records that tables are made of, atomic writing.
+
+A leaf: no torch, so that tables and plots can be drawn from results alone.
+"""
+
+from minform_cli.results.files import (
+    FORMAT,
+    RunFolder,
+    check_format,
+    read_json,
+    read_result,
+    sync_folder,
+    write_atomic,
+    write_json,
+)
+from minform_cli.results.progress import Listener, Progress
+from minform_cli.results.records import (
+    GROUPS,
+    AttentionRecord,
+    CompareRecord,
+    CountRecord,
+    EvaluationRecord,
+    ExampleRecord,
+    LearningCurve,
+    MeasuredRecord,
+    PlanRecord,
+    ResultRecord,
+    RunDetails,
+    StudyDetails,
+    Swept,
+    grid_name,
+    grid_value,
+    row_label,
+)
+
+__all__ = [
+    "FORMAT",
+    "GROUPS",
+    "AttentionRecord",
+    "CompareRecord",
+    "CountRecord",
+    "EvaluationRecord",
+    "ExampleRecord",
+    "LearningCurve",
+    "Listener",
+    "MeasuredRecord",
+    "PlanRecord",
+    "Progress",
+    "ResultRecord",
+    "RunDetails",
+    "RunFolder",
+    "StudyDetails",
+    "Swept",
+    "check_format",
+    "grid_name",
+    "grid_value",
+    "read_json",
+    "read_result",
+    "row_label",
+    "sync_folder",
+    "write_atomic",
+    "write_json",
+]

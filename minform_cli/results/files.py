@@ -1,0 +1,133 @@
+"""The files of a run folder: their names, their format version, writing them atomically, reading them back."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from minform_cli.errors import InputError, MachineError
+from minform_cli.results.records import ResultRecord
+
+FORMAT = 1
+"""Version of the run folder's layout; a folder of another version is refused."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of the files in one run's folder.
+
+    ``config.yaml`` reproduces the run; ``run.json`` is what is needed to rebuild the model; ``metrics.jsonl`` has one
+    line an epoch and no times (equal runs give equal bytes); ``timings.jsonl`` has the times; ``checkpoint.json``
+    names the weight files that belong together, with their SHA-256; ``result.json`` is written last.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:  # noqa: D102
+        return self.path / "config.yaml"
+
+    @property
+    def meta(self) -> Path:  # noqa: D102
+        return self.path / "run.json"
+
+    @property
+    def metrics(self) -> Path:  # noqa: D102
+        return self.path / "metrics.jsonl"
+
+    @property
+    def timings(self) -> Path:  # noqa: D102
+        return self.path / "timings.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:  # noqa: D102
+        return self.path / "checkpoint.json"
+
+    @property
+    def result(self) -> Path:  # noqa: D102
+        return self.path / "result.json"
+
+    def is_finished(self) -> bool:
+        """Whether the run has its result."""
+        return self.result.is_file()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes `data` to a temporary name beside `path`, syncs it to disk and renames it: all or nothing.
+
+    Raises:
+        MachineError: the disk is full, the folder is read-only, or another input/output error; `path` is as before.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):  # the disk may be dead or read-only by now
+            temporary.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise MachineError(f"cannot write {path}: {reason}; what was there before is intact") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename in `folder` survive a power cut (a no-op where folders cannot be opened)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes `value` as indented JSON, atomically; NaN and infinity are our bug and refused."""
+    write_atomic(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """The JSON object in `path`.
+
+    Raises:
+        InputError: the file is missing, unreadable or damaged; `what` names it in the message.
+    """
+    try:
+        value: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{what} {path} is missing: not a run folder, or the run is incomplete") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{what} {path} is damaged: {str(error).splitlines()[0]}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{what} {path} is damaged: expected a JSON object")
+    return cast("dict[str, Any]", value)
+
+
+def read_result(folder: Path) -> ResultRecord:
+    """The result of the finished run in `folder`.
+
+    Raises:
+        InputError: there is none, it is damaged, or its format is another version's.
+    """
+    value = read_json(RunFolder(folder).result, "result")
+    check_format(value, RunFolder(folder).result)
+    missing = [key for key in ResultRecord.__required_keys__ if key not in value]
+    if missing:
+        raise InputError(f"result {RunFolder(folder).result} is damaged: {missing[0]!r} is missing")
+    return cast(ResultRecord, value)
+
+
+def check_format(value: dict[str, Any], path: Path) -> None:
+    """Raises `InputError` if `value`, read from `path`, was written in another version of the run folder's format."""
+    if value.get("format") != FORMAT:
+        raise InputError(f"{path} has format version {value.get('format')!r}; this minform reads version {FORMAT}")

@@ -1,0 +1,35 @@
+"""News of a run that is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One piece of news from a run, for whoever shows it.
+
+    Attributes:
+        kind: `note` (a sentence in `text`), `step`, `epoch` (metrics are final for the epoch), `done`.
+        epoch, epochs: number of the epoch (from 1) and how many there are.
+        step, steps: optimiser steps done in the whole run, and how many there will be.
+        metrics: running or final metrics by name (`train_loss`, `train_accuracy`, `val_loss`, `val_accuracy`).
+        examples_per_s: training throughput of the current epoch.
+        seconds_left: estimate for the rest of the run.
+        text: for `note`.
+    """
+
+    kind: Literal["note", "step", "epoch", "done"]
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    steps: int = 0
+    metrics: dict[str, float] | None = None
+    examples_per_s: float = 0.0
+    seconds_left: float = 0.0
+    text: str = ""
+
+
+Listener = Callable[[Progress], None]

@@ -1,0 +1,217 @@
+"""The records that tables, plots and reports are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+GROUPS = ("embedding", "query_key", "value_output", "mlp", "norm", "head")
+"""Parameter groups of every count, in the order tables print them. They add up to the total."""
+
+
+class Swept(TypedDict, total=False):
+    """What a study adds to its records: the settings it sweeps, by dotted key; empty where nothing is swept."""
+
+    grid: dict[str, Any]
+
+
+class CountRecord(Swept):
+    """One variant's count. Fractions are 0..1; `macs` are forward multiply-accumulates per example (1 MAC = 2 FLOPs).
+
+    `determination_ratio` is Q = K M / P; None where K or M is unknown. `dead_parameters` are numbers no loss can
+    depend on, by parameter name. `notes` are sentences a reader of the table should see.
+    """
+
+    preset: str
+    variant: str
+    parameters: int
+    share_of_baseline: float
+    determination_ratio: float | None
+    macs: int
+    groups: dict[str, int]
+    heads: int
+    dead_parameters: dict[str, int]
+    notes: list[str]
+
+
+class ResultRecord(Swept):
+    """What `result.json` of a finished run holds; every printed number of the run is computed from it.
+
+    `metrics`: ``train_loss``, ``train_accuracy`` (mean over the last epoch, while training), ``val_loss``,
+    ``val_accuracy``, ``best_val_accuracy``, ``best_epoch``, ``test_loss``, ``test_accuracy`` (None without a test
+    split, or where the test set is the validation set).
+    `timing`: ``train_s`` (training steps alone), ``total_s``, ``seconds_per_epoch`` (mean of the training passes).
+    `data`: ``name``, ``title``, ``num_train``, ``num_val``, ``num_test``, ``validation``, ``fingerprint``.
+    `environment`: versions, device, threads, processes.
+    """
+
+    format: int
+    minform: str
+    preset: str
+    variant: str
+    seed: int
+    epochs: int
+    steps: int
+    heads: int
+    count: CountRecord
+    data: dict[str, Any]
+    metrics: dict[str, float | int | None]
+    timing: dict[str, float]
+    weights_sha256: str
+    environment: dict[str, Any]
+
+
+class PlanRecord(TypedDict):
+    """One run of a study before it is done; `state` is `finished`, `begun` or `to do`, `seconds` what is left of it."""
+
+    preset: str
+    variant: str
+    grid: dict[str, Any]
+    seed: int
+    parameters: int
+    state: str
+    seconds: float
+    folder: str
+
+
+class CompareRecord(CountRecord):
+    """One variant's row of a comparison: its count, and statistics over seeds. Accuracies are 0..1.
+
+    `*_accuracy_low` and `*_accuracy_high` are the binomial interval of the mean accuracy for the number of examples it
+    was measured on: what another sample of that size could have given, whatever the seed. `difference_*` is the
+    validation accuracy minus the baseline's over the seeds of both, with its t interval, and `bootstrap_*` (from 20
+    seeds on) its bootstrap interval. `p_value` is that of the paired t test, `p_value_holm` corrected for the number of
+    rows. `not_worse` says whether the variant is not worse than the baseline by more than `margin`, `seeds_needed` what
+    would decide it. None stands where nothing can be said.
+    """
+
+    num_seeds: int
+    val_accuracy_mean: float
+    val_accuracy_std: float | None
+    val_accuracy_low: float
+    val_accuracy_high: float
+    test_accuracy_mean: float | None
+    test_accuracy_std: float | None
+    test_accuracy_low: float | None
+    test_accuracy_high: float | None
+    train_loss_mean: float
+    train_loss_std: float | None
+    val_loss_mean: float
+    val_loss_std: float | None
+    difference_mean: float | None
+    difference_low: float | None
+    difference_high: float | None
+    bootstrap_low: float | None
+    bootstrap_high: float | None
+    seconds_per_epoch_mean: float
+    p_value: float | None
+    p_value_holm: float | None
+    margin: float | None
+    not_worse: Literal["yes", "no", "undecided"] | None
+    seeds_needed: int | None
+    confidence: float
+
+
+class EvaluationRecord(TypedDict):
+    """What `eval` measures on one split of one trained run. Accuracies are 0..1, the loss is the mean per example.
+
+    `confusion[i][j]` counts examples of class i that were taken for class j. `checkpoint` is `last` or `best`.
+    """
+
+    preset: str
+    variant: str
+    seed: int
+    split: str
+    checkpoint: str
+    data: str
+    num_examples: int
+    parameters: int
+    accuracy: float
+    loss: float
+    class_names: list[str]
+    per_class_accuracy: list[float | None]
+    confusion: list[list[int]]
+    notes: list[str]
+
+
+class LearningCurve(TypedDict):
+    """What a run logged at the end of each epoch, a list each, all as long as `epoch`. Accuracies are 0..1.
+
+    `train_s` are the seconds of the epoch's training steps; None where the run did not time the epoch.
+    """
+
+    epoch: list[int]
+    train_loss: list[float]
+    train_accuracy: list[float]
+    val_loss: list[float]
+    val_accuracy: list[float]
+    train_s: list[float | None]
+
+
+class AttentionRecord(TypedDict):
+    """How one trained model attends over the patches of one image.
+
+    `weights[layer][head][patch]` is the class token's attention where the model has one, else the mean over all
+    queries; patches row by row. With a class token they add up to 1 less its attention to itself. `rows` and `columns`
+    count patches; `tokens` includes the class token. `prediction` is the class the image is taken for.
+    """
+
+    rows: int
+    columns: int
+    tokens: int
+    class_token: bool
+    weights: list[list[list[float]]]
+    prediction: int
+
+
+class MeasuredRecord(TypedDict):
+    """What the last weights of a run do on its validation split.
+
+    None stands where a class has no example there, and where attention was not read off.
+    """
+
+    per_class_accuracy: list[float | None]
+    attention: AttentionRecord | None
+
+
+class ExampleRecord(TypedDict):
+    """The image that attention is shown on: its place in the validation split, its class, its PNG in base64."""
+
+    index: int
+    label: int
+    png: str
+
+
+class RunDetails(TypedDict):
+    """One run behind a study's report; `curve` and `measured` are None where they could not be had."""
+
+    variant: str
+    grid: dict[str, Any]
+    seed: int
+    curve: LearningCurve | None
+    measured: MeasuredRecord | None
+
+
+class StudyDetails(TypedDict):
+    """What a report shows beyond the results of the runs; `missing` says in sentences what is absent, and why."""
+
+    class_names: list[str]
+    example: ExampleRecord | None
+    runs: list[RunDetails]
+    missing: list[str]
+
+
+def row_label(variant: str, grid: Mapping[str, Any]) -> str:
+    """A variant at a grid point, for people: ``minimal, heads=1, depth=6``."""
+    return f"{variant}, {grid_name(grid)}" if grid else variant
+
+
+def grid_name(grid: Mapping[str, Any]) -> str:
+    """A grid point for people: ``heads=1, depth=6``."""
+    return ", ".join(f"{key.rpartition('.')[2]}={grid_value(value)}" for key, value in grid.items())
+
+
+def grid_value(value: Any) -> str:
+    """A swept setting's value as it is written on the command line."""
+    return value if isinstance(value, str) else json.dumps(value)

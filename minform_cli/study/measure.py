@@ -1,0 +1,106 @@
+"""What the finished runs of a study do on their validation split: accuracy by class, attention on one example.
+
+All runs of a study share one data set, so it is read once for all of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from minform_cli.config.schema import RunConfig
+from minform_cli.data.batches import make_batches
+from minform_cli.data.files import ImageFiles
+from minform_cli.data.images import ImageData, ImageSplit
+from minform_cli.data.load import load_data
+from minform_cli.models.build import build_model
+from minform_cli.results import ExampleRecord, MeasuredRecord, RunFolder
+from minform_cli.tasks import TASKS
+from minform_cli.training.attention_maps import attention_record
+from minform_cli.training.checkpoint import read_checkpoint
+from minform_cli.training.evaluate import confusion_matrix, score
+from minform_cli.training.folder import check_data, read_meta, stored_config
+from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.runtime import runtime
+from minform_cli.training.tensors import put_weights, read_tensors, weights_of
+
+EXAMPLE = 0
+"""Place in the validation split of the image that attention is shown on: the first, so that nobody picked it."""
+
+
+class StudyData:
+    """The data of a study, as its first run asks for them.
+
+    Args:
+        first: folder of any of its runs.
+
+    Raises:
+        InputError: the run or the data cannot be read.
+    """
+
+    def __init__(self, first: Path) -> None:
+        folder = RunFolder(first)
+        self._data: ImageData = load_data(stored_config(folder, read_meta(folder)).data)
+
+    @property
+    def class_names(self) -> list[str]:
+        """One per class, in the order of the labels."""
+        return list(self._data.spec.class_names)
+
+    def example(self) -> ExampleRecord:
+        """The image that attention is shown on, as it is before normalisation."""
+        pixels = _pixels(self._data.val, EXAMPLE)
+        image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+        png = io.BytesIO()
+        image.save(png, "PNG")
+        return ExampleRecord(
+            index=EXAMPLE, label=int(self._data.val.labels[EXAMPLE]), png=base64.b64encode(png.getvalue()).decode()
+        )
+
+    def measure(self, run: Path, *, attention: bool, device: str) -> MeasuredRecord:
+        """What the last weights of a finished run do on the validation split.
+
+        Args:
+            run: its folder.
+            attention: whether to read off how it attends over the example, too.
+            device: as `choose_device` takes it.
+
+        Raises:
+            InputError: the run is damaged, or was made with other data than those of the study.
+            Interrupted: a signal came.
+        """
+        folder = RunFolder(run)
+        meta = read_meta(folder)
+        config = stored_config(folder, meta)
+        check_data(folder, meta, self._data.fingerprint)
+        checkpoint = read_checkpoint(folder, meta["sha256"])
+        spec = self._data.spec
+        with StopRequest("the runs are finished; draw the report again") as stop, runtime(device, None) as used:
+            with used.device:
+                model = build_model(config, spec)
+            put_weights(model, read_tensors(folder, checkpoint.files["weights"], weights_of(model)))
+            batches = make_batches(self._data, config.data, config.train, config.seed, used.device)
+            scores = score(model, TASKS.get(config.task), batches.evaluation("val"), stop.check)
+            seen = attention_record(model, self._normalised(config, used.device)) if attention else None
+        confusion = confusion_matrix(scores.labels, scores.predictions, spec.num_classes)
+        return MeasuredRecord(
+            per_class_accuracy=[row[i] / sum(row) if sum(row) else None for i, row in enumerate(confusion)],
+            attention=seen,
+        )
+
+    def _normalised(self, config: RunConfig, device: torch.device) -> torch.Tensor:
+        """The example as the run's model takes it, (1, C, H, W)."""
+        only = ImageSplit(_pixels(self._data.val, EXAMPLE)[None], self._data.val.labels[EXAMPLE : EXAMPLE + 1])
+        data = ImageData(self._data.spec, only, only, None, self._data.mean, self._data.std, self._data.fingerprint)
+        return next(make_batches(data, config.data, config.train, config.seed, device).evaluation("val")).images
+
+
+def _pixels(split: ImageSplit, index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """(C, H, W) pixels of one image, read from its file where the images are not in memory."""
+    images = split.images[np.array([index])]
+    return (images.read_all() if isinstance(images, ImageFiles) else images)[0]

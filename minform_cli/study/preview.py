@@ -1,0 +1,75 @@
+"""A study before it is done: each run with its parameters, its state, and the time it will take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from minform_cli.data.spec import spec_for
+from minform_cli.results import PlanRecord, RunFolder
+from minform_cli.study.plan import Plan, PlannedRun
+from minform_cli.study.summary import count_plan
+
+
+def preview(
+    plan: Plan, *, device: str = "auto", threads: int | None = None, tell: Callable[[str], None] | None = None
+) -> list[PlanRecord]:
+    """The plan's runs in its order. Every model that has work left is timed for a second or so; nothing is written.
+
+    Args:
+        plan: what would be done.
+        device: as for `execute`.
+        threads: CPU threads of each run; None takes what `execute` takes.
+        tell: is told which model is being timed.
+    """
+    from minform_cli.training.runtime import choose_device
+    from minform_cli.training.timing import Speed, time_run
+
+    threads = threads or (1 if choose_device(device)[0].type == "cpu" else None)
+    counts = {_row(count["variant"], count.get("grid", {})): count["parameters"] for count in count_plan(plan)}
+    speeds: dict[str, Speed] = {}
+    records: list[PlanRecord] = []
+    for run in plan.runs:
+        row = _row(run.config.variant, run.grid)
+        if not run.finished and row not in speeds:
+            if tell is not None:
+                tell(f"timing {run}")
+            speeds[row] = time_run(run.config, spec_for(run.config), device=device, threads=threads)
+        records.append(
+            PlanRecord(
+                preset=plan.preset,
+                variant=run.config.variant,
+                grid=run.grid,
+                seed=run.config.seed,
+                parameters=counts[row],
+                state="finished" if run.finished else "begun" if run.begun else "to do",
+                seconds=0.0 if run.finished else speeds[row].seconds(_steps_done(run)),
+                folder=str(run.folder),
+            )
+        )
+    return records
+
+
+def side_by_side(plan: Plan, jobs: int | None, device: str) -> int:
+    """How many of the plan's runs `execute` would do at a time; 1 at least."""
+    from minform_cli.study.execute import num_cores
+    from minform_cli.training.runtime import choose_device
+
+    chosen = jobs or (num_cores() if choose_device(device)[0].type == "cpu" else 1)
+    return max(1, min(chosen, sum(not run.finished for run in plan.runs)))
+
+
+def _steps_done(run: PlannedRun) -> int:
+    """Steps in the run's last checkpoint."""
+    from minform_cli.training.checkpoint import read_checkpoint
+    from minform_cli.training.folder import read_meta
+
+    folder = RunFolder(run.folder)
+    if not folder.checkpoint.is_file():
+        return 0
+    return read_checkpoint(folder, read_meta(folder)["sha256"]).state.step
+
+
+def _row(variant: str, grid: dict[str, Any]) -> str:
+    return f"{variant} {json.dumps(grid, sort_keys=True)}"

@@ -1,0 +1,71 @@
+"""How a model attends: the attention weights of every layer and head, read off a forward pass.
+
+The fused attention of torch does not hand out its weights, so they are computed again from the queries and keys that
+the similarity made: softmax(q_h k_h^T scale), as `models.parts.attention` has it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from minform_cli.models.parts.attention import Attention
+from minform_cli.models.parts.similarity.base import QueryKey
+from minform_cli.models.stack import ImageEncoder
+from minform_cli.results import AttentionRecord
+
+_DIGITS = 6
+"""Decimals kept of a weight in a record; a colour has 256 steps."""
+
+
+def attention_weights(model: nn.Module, images: Float[Tensor, "b c y x"]) -> list[Float[Tensor, "b h t t"]]:
+    """The attention weights of one forward pass without dropout, a tensor a layer, in the order the layers run.
+
+    A block that runs at several depths gives one tensor at each. Row i holds how much query i takes of every token.
+
+    Args:
+        model: with any number of `Attention` modules; left in evaluation mode.
+        images: normalised.
+    """
+    maps: list[Tensor] = []
+    handles = [_recording(module, maps) for module in model.modules() if isinstance(module, Attention)]
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return maps
+
+
+def attention_record(model: ImageEncoder, image: Float[Tensor, "1 c y x"]) -> AttentionRecord:
+    """How `model` attends over one normalised image, and what it takes it for."""
+    layers = attention_weights(model, image)
+    patches = model.embedding.patches
+    size = patches.kernel_size[0]
+    class_token = model.embedding.class_token is not None
+    with torch.no_grad():
+        prediction = int(model(image).argmax(dim=1).item())
+    seen = [weights[0, :, 0, 1:] if class_token else weights[0].mean(dim=1) for weights in layers]
+    return AttentionRecord(
+        rows=image.shape[2] // size,
+        columns=image.shape[3] // size,
+        tokens=layers[0].shape[-1],
+        class_token=class_token,
+        weights=[[[round(weight, _DIGITS) for weight in head] for head in layer.tolist()] for layer in seen],
+        prediction=prediction,
+    )
+
+
+def _recording(attention: Attention, maps: list[Tensor]) -> Any:
+    """Appends the weights of every pass through `attention` to `maps`; what ends it is returned."""
+
+    def record(_module: nn.Module, _arguments: Any, compared: QueryKey) -> None:
+        scores = compared.queries @ compared.keys.transpose(-2, -1) * attention.scale
+        maps.append(scores.softmax(dim=-1))
+
+    return attention.similarity.register_forward_hook(record)

@@ -1,0 +1,90 @@
+"""How long a run will take, from a few of its steps on made-up images: no data is read and nothing is written."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from minform_cli.config.schema import RunConfig
+from minform_cli.data.batches import Batch
+from minform_cli.data.spec import DataSpec
+from minform_cli.models.build import build_model
+from minform_cli.training.evaluate import score
+from minform_cli.training.runtime import derive_seed, runtime
+from minform_cli.training.step import Stepper
+
+_WARM_UP = 2
+"""First steps allocate and choose kernels; they are not counted."""
+
+_ENOUGH_S = 0.3
+_LEAST_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a run's pieces take, in seconds.
+
+    Attributes:
+        step_s: one training step (median of several).
+        evaluation_s: one pass over the validation examples.
+        steps_per_epoch: training steps of an epoch.
+        epochs: in the whole run.
+    """
+
+    step_s: float
+    evaluation_s: float
+    steps_per_epoch: int
+    epochs: int
+
+    def seconds(self, steps_done: int = 0) -> float:
+        """The rest of the run after `steps_done` steps; loading data and checkpoints left out."""
+        steps = self.epochs * self.steps_per_epoch
+        epochs_left = self.epochs - steps_done // self.steps_per_epoch
+        return (steps - steps_done) * self.step_s + epochs_left * self.evaluation_s
+
+
+def time_run(config: RunConfig, spec: DataSpec, *, device: str = "auto", threads: int | None = None) -> Speed:
+    """Times training steps and a validation batch of `config` on random images of the shape `spec` says.
+
+    Raises:
+        InputError: the device is not there.
+        MachineError: memory ran out.
+        NumericalError: a loss or gradient is not finite.
+    """
+    train = config.train
+    steps_per_epoch = math.ceil(spec.num_train / train.batch_size)
+    with runtime(device, threads) as used:
+        torch.manual_seed(derive_seed(config.seed, "weights"))
+        with used.device:
+            model = build_model(config, spec)
+        stepper = Stepper(model, config, steps_per_epoch)
+        batch = _batch(spec, min(train.batch_size, spec.num_train), used.device)
+        steps = iter(range(1_000_000))
+        model.train()
+        step_s = _median_s(lambda: stepper.take(next(steps), batch))
+        evaluated = min(train.eval_batch_size, spec.num_val)
+        batch = _batch(spec, evaluated, used.device)
+        batch_s = _median_s(lambda: score(model, stepper.task, iter([batch]), lambda: None))
+    return Speed(step_s, batch_s * spec.num_val / evaluated, steps_per_epoch, train.epochs)
+
+
+def _batch(spec: DataSpec, num: int, device: torch.device) -> Batch:
+    images = torch.randn(num, spec.channels, spec.height, spec.width)
+    return Batch(images.to(device), torch.randint(spec.num_classes, (num,)).to(device))
+
+
+def _median_s(do: Callable[[], object]) -> float:
+    """Median seconds of `do`, which waits for its device by itself, as it returns numbers."""
+    for _ in range(_WARM_UP):
+        do()
+    taken: list[float] = []
+    while len(taken) < _LEAST_STEPS or sum(taken) < _ENOUGH_S:
+        started = time.perf_counter()
+        do()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)

@@ -1,0 +1,126 @@
+"""A study's folder from the command line: drawn again, extended, timed beforehand, logged while it trains."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import TINY, Command, process
+
+STUDY = ["compare", *TINY, "--variant", "baseline", "--variant", "minimal", "--jobs", "1", "--device", "cpu"]
+FILES = {"study.json", "details.json", "table.md", "table.tex", "table.csv", "table.json", "report.html"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study of two variants and two seeds; tests that change it copy it."""
+    out = tmp_path_factory.mktemp("studies") / "study"
+    done = process(*STUDY, "--seeds", "2", "--out", str(out), "--format", "json")
+    assert done.code == 0, done.err
+    (out / "printed.json").write_text(done.out)
+    assert "Written to" not in done.err  # programs get no captions
+    return out
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("seed-*/*")}
+
+
+def test_a_study_ends_with_its_tables_and_its_report(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir() if path.is_file()} == FILES | {"printed.json"}
+    assert json.loads((folder / "table.json").read_text()) == json.loads((folder / "printed.json").read_text())
+    assert (folder / "table.md").read_text().startswith("| variant")
+    assert (folder / "table.tex").read_text().startswith(r"\begin{tabular}")
+    assert len(list(csv.DictReader(io.StringIO((folder / "table.csv").read_text())))) == 2
+    report = (folder / "report.html").read_text()
+    assert "minform compare --preset debug" in report
+    assert not re.search(r"(src|href)=[\"'](?!data:|#)|@import|url\((?!#)", report), (
+        "something is loaded from elsewhere"
+    )
+
+
+def test_from_prints_the_same_records_and_touches_no_run(folder: Path, minform: Command) -> None:
+    before = stamps(folder)
+    again = minform("compare", "--from", str(folder), "--format", "json")
+    assert json.loads(again.out) == json.loads((folder / "printed.json").read_text())
+    assert stamps(folder) == before
+    table = minform("compare", "--from", str(folder), "--margin", "50")
+    assert table.code == 0 and "not worse" in table.out.splitlines()[0]
+    assert "Written to" in table.err and "report.html" in table.err
+
+
+def test_a_study_is_extended_and_from_shows_all_of_it(folder: Path, minform: Command, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    before = stamps(copy)
+    more = minform("compare", *TINY, "--variant", "no-mlp", "--seeds", "1", "--jobs", "1", "--out", str(copy))
+    assert more.code == 0, more.err
+    assert {path: time for path, time in stamps(copy).items() if path in before} == before
+    shown = json.loads(minform("compare", "--from", str(copy), "--format", "json").out)
+    assert [(record["variant"], record["num_seeds"]) for record in shown] == [
+        ("baseline", 2),
+        ("minimal", 2),
+        ("no-mlp", 1),
+    ]
+    assert shown[2]["difference_mean"] is not None  # over the seed that both have
+    other = minform(*STUDY, "--set", "train.batch_size=20", "--out", str(copy))
+    assert "train.batch_size is" in other.refusal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "2"], "--from: reads what is there, and --seeds has no use beside it"),
+        (["--dry-run"], "--from: reads what is there, and --dry-run has no use beside it"),
+        (["--variant", "minimal"], "--variant has no use beside it"),
+        (["--set", "model.dim=32"], "--set has no use beside it"),
+        (["--log", "tensorboard"], "--log has no use beside it"),
+    ],
+)
+def test_from_refuses_what_would_need_training(
+    arguments: list[str], message: str, folder: Path, minform: Command
+) -> None:
+    assert message in minform("compare", "--from", str(folder), *arguments).refusal
+
+
+def test_from_refuses_what_is_no_study(minform: Command, tmp_path: Path) -> None:
+    assert "is not a study's folder: it has no study.json" in minform("compare", "--from", str(tmp_path)).refusal
+    assert "is not a study's folder" in minform("compare", "--from", str(tmp_path / "none")).refusal
+
+
+def test_a_dry_run_says_how_long_each_run_will_take(folder: Path, minform: Command) -> None:
+    given = [*STUDY, "--seeds", "3", "--out", str(folder), "--dry-run"]
+    records = json.loads(minform(*given, "--format", "json").out)
+    assert [record["seconds"] > 0 for record in records] == [False, False, True, False, False, True]
+    outcome = minform(*given)
+    assert "time left" in outcome.out.splitlines()[0]
+    assert "one after another" in outcome.err and "timing baseline, seed 2" in outcome.err
+
+
+def test_runs_are_logged_for_tensorboard(minform: Command, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    trained = minform("train", *TINY, "--out", str(out), "--log", "tensorboard", "--format", "json")
+    (result,) = json.loads(trained.out)
+    events = EventAccumulator(str(out / "tensorboard")).Reload()
+    (last,) = events.Scalars("val_accuracy")
+    assert last.step == result["steps"]
+    assert last.value == pytest.approx(result["metrics"]["val_accuracy"], rel=1e-6)  # kept as float32
+    assert minform("train", *TINY, "--out", str(out), "--resume").code == 0
+
+    study = tmp_path / "study"
+    assert minform(*STUDY, "--seeds", "1", "--out", str(study), "--log", "tensorboard").code == 0
+    assert len(list(study.glob("*/seed-0/tensorboard/events*"))) == 2
+
+
+def test_an_unknown_log_is_refused(minform: Command, tmp_path: Path) -> None:
+    refusal = minform("train", *TINY, "--out", str(tmp_path / "run"), "--log", "tensorbord").refusal
+    assert "--log" in refusal and "tensorboard" in refusal
+    assert not (tmp_path / "run").exists()

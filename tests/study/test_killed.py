@@ -1,0 +1,84 @@
+"""kill -9 at random moments of a study, then the same command again: the final table is an undisturbed one's."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import environment
+
+NUM_KILLS = int(os.environ.get("MINFORM_KILLS", "2"))
+
+STUDY = [
+    *("compare", "--preset", "debug", "--variant", "baseline", "--variant", "minimal", "--seeds", "2"),
+    *("--set", f"train.epochs={20 + 10 * NUM_KILLS}", "--set", "train.checkpoint_every_s=0.2", "--format", "json"),
+]
+
+
+def start(out: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "minform_cli", *STUDY, "--out", str(out), *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def family(pid: int) -> list[int]:
+    """The process and all that descend from it."""
+    found = [pid]
+    for parent in found:
+        with suppress(OSError):
+            for thread in Path(f"/proc/{parent}/task").iterdir():
+                found += map(int, (thread / "children").read_text().split())
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def table(out: Path, *more: str) -> list[dict[str, object]]:
+    """The study's records without times, once it is finished."""
+    output, errors = start(out, *more).communicate(timeout=600)
+    records = json.loads(output or errors)
+    return [{key: value for key, value in record.items() if key != "seconds_per_epoch_mean"} for record in records]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
+def test_a_study_killed_at_random_moments_ends_with_the_table_of_an_undisturbed_one(tmp_path: Path) -> None:
+    rng = random.Random("moments")
+    killed, landed = tmp_path / "killed", 0
+    for _ in range(NUM_KILLS):
+        process = start(killed)
+        while not any(killed.glob("*/*/metrics.jsonl")) and process.poll() is None:
+            time.sleep(0.05)  # importing takes most of the time at first, and a kill there shows nothing
+        time.sleep(rng.uniform(0, 8))
+        everyone = family(process.pid)
+        for number in everyone if rng.random() < 0.7 else everyone[:1]:  # else the runs see it die, and save themselves
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        process.communicate(timeout=60)
+        landed += process.returncode == -signal.SIGKILL
+        while any(map(alive, everyone)):
+            time.sleep(0.05)
+    assert landed >= NUM_KILLS / 2, "the study was over before most of the kills"
+    assert table(killed) == table(tmp_path / "undisturbed", "--jobs", "1")
+    for result in killed.glob("*/*/result.json"):
+        there = json.loads((tmp_path / "undisturbed" / result.relative_to(killed)).read_text())
+        assert json.loads(result.read_text())["weights_sha256"] == there["weights_sha256"]
