@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "count", "evaluate", "train"]
+__all__ = ["__version__", "compare", "count", "evaluate", "layers", "redraw", "train"]
 
 if TYPE_CHECKING:
-    from minform_cli.api import compare, count, evaluate, train
+    from minform_cli.api import compare, count, evaluate, layers, redraw, train
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"compare", "count", "evaluate", "train"}:
+    if name in __all__:
         return getattr(importlib.import_module("minform_cli.api"), name)
     raise AttributeError(f"module 'minform_cli' has no attribute {name!r}")

@@ -17,8 +17,9 @@ from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import (
     CompareRecord,
-    CountRecord,
+    CountedRecord,
     EvaluationRecord,
+    LayerRecord,
     Listener,
     ResultRecord,
     RunFolder,
@@ -41,7 +42,9 @@ def count(
     *,
     examples: int | None = None,
     outputs: int | None = None,
-) -> list[CountRecord]:
+    batch_size: int | None = None,
+    budget: str | None = None,
+) -> list[CountedRecord]:
     """Counts variants of a preset without training and without allocating a weight.
 
     Args:
@@ -49,6 +52,8 @@ def count(
         variants: names or paths, each possibly joined by ``+``; none means every shipped variant that is legal.
         settings: ``section.field=value`` texts.
         examples, outputs: K and M of the determination ratio Q = K M / P, over the data set's own.
+        batch_size: examples whose activations are counted, too.
+        budget: ``10%``, ``500k``: instead of `variants`, all combinations of shipped ones that fit, smallest first.
 
     Returns:
         One record a variant, in the order given.
@@ -56,20 +61,59 @@ def count(
     Raises:
         InputError: a name, key or value is wrong, or a variant asked for is no legal model.
     """
-    return count_configs(*counted_configs(preset, variants, settings), examples=examples, outputs=outputs)
+    configs, spec = counted_configs(preset, variants, settings, budget)
+    return count_configs(configs, spec, examples=examples, outputs=outputs, batch_size=batch_size)
 
 
 def count_configs(
-    configs: Sequence[RunConfig], spec: DataSpec, *, examples: int | None = None, outputs: int | None = None
-) -> list[CountRecord]:
+    configs: Sequence[RunConfig],
+    spec: DataSpec,
+    *,
+    examples: int | None = None,
+    outputs: int | None = None,
+    batch_size: int | None = None,
+) -> list[CountedRecord]:
     """One record a config; `count` for what `counted_configs` returned."""
     from minform_cli.counting.count import count_config
+    from minform_cli.counting.memory import cost_record
 
-    return [count_config(config, spec, examples=examples, outputs=outputs) for config in configs]
+    records: list[CountedRecord] = []
+    for config in configs:
+        counted = count_config(config, spec, examples=examples, outputs=outputs)
+        cost = cost_record(config, spec, counted["parameters"], batch_size)
+        records.append(CountedRecord(**counted, cost=cost))
+    return records
 
 
-def counted_configs(preset: str, variants: Sequence[str], settings: Sequence[str]) -> tuple[list[RunConfig], DataSpec]:
-    """The configs that `count` counts, and their data set's spec. Imports no torch."""
+def layers(
+    preset: str = DEFAULT_PRESET, variants: Sequence[str] = (), settings: Sequence[str] = ()
+) -> list[LayerRecord]:
+    """Where in the models their parameters are: one record a module, variant after variant.
+
+    Args:
+        preset, settings: as for `count`.
+        variants: as for `count`; none means the baseline.
+
+    Raises:
+        InputError: as `count`.
+    """
+    configs, spec = counted_configs(preset, variants or [BASELINE], settings)
+    from minform_cli.counting.layers import layer_records
+
+    return [record for config in configs for record in layer_records(config, spec)]
+
+
+def counted_configs(
+    preset: str, variants: Sequence[str], settings: Sequence[str], budget: str | None = None
+) -> tuple[list[RunConfig], DataSpec]:
+    """The configs that `count` counts, and their data set's spec. Imports no torch but for a budget."""
+    if budget is not None:
+        if variants:
+            raise InputError("--budget: finds the variants itself; accepted: --budget or --variant")
+        spec = checked_spec(resolve(preset, BASELINE, settings).config)
+        from minform_cli.counting.budget import fitting
+
+        return fitting(preset, settings, budget, spec), spec
     names = variants or legal_variants(preset, settings)
     configs = [resolve(preset, name, settings).config for name in names]
     specs = [checked_spec(config) for config in configs]

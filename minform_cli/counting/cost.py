@@ -1,7 +1,8 @@
-"""Forward multiply-accumulates (MACs) of one example, in closed form. 1 MAC = 2 FLOPs.
+"""Multiply-accumulates (MACs) of one example, forward and in a training step, in closed form. 1 MAC = 2 FLOPs.
 
-Counted: every matrix product of the forward pass (patch embedding, projections, scores, mixing, MLP, head).
-Not counted: softmax, normalisation, activations, additions of biases and skips; their share shrinks with the width.
+Counted: every matrix product (patch embedding, projections, scores, mixing, MLP, head), and of a training step those of
+the backward pass. Not counted: softmax, normalisation, activations, additions of biases and skips, the optimiser; their
+share shrinks with the width.
 """
 
 from __future__ import annotations
@@ -51,17 +52,30 @@ def forward_macs(model: ModelConfig, spec: DataSpec) -> int:
     """Multiply-accumulates of one example's forward pass; shared blocks cost every time they run."""
     s = sizes(model)
     tokens = num_tokens(model, spec)
-    patches = (spec.height // model.patch_size) * (spec.width // model.patch_size)
     per_token = (
         PROJECT_QUERY_KEY[model.similarity.kind](s) + PROJECT_VALUE[model.value.kind](s) + MLP[model.mlp.kind](s)
     )
     per_pair = _or_width(SCORE_WIDTH, model.similarity.kind, s) + _or_width(MIX_WIDTH, model.value.kind, s)
     return (
-        patches * spec.channels * model.patch_size**2 * s.n
+        _embedding_macs(model, spec)
         + model.depth * (tokens * per_token + tokens**2 * per_pair)
         + tokens * STACK_OUTPUT.get(model.value.kind, lambda _: 0)(s)
         + s.n * spec.num_classes
     )
+
+
+def training_macs(model: ModelConfig, spec: DataSpec) -> int:
+    """Multiply-accumulates of one example in a training step.
+
+    The backward pass of a product is two products of its size, one for each factor's gradient. Only the images need no
+    gradient, which saves the patch embedding's second one.
+    """
+    return 3 * forward_macs(model, spec) - _embedding_macs(model, spec)
+
+
+def _embedding_macs(model: ModelConfig, spec: DataSpec) -> int:
+    patches = (spec.height // model.patch_size) * (spec.width // model.patch_size)
+    return patches * spec.channels * model.patch_size**2 * model.dim
 
 
 def _or_width(table: dict[str, TokenCost], kind: str, s: Sizes) -> int:

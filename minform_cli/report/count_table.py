@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from minform_cli.report import notes
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
-from minform_cli.report.numbers import ABSENT, integer, percent, ratio
-from minform_cli.results import GROUPS, CountRecord
+from minform_cli.report.numbers import ABSENT, integer, percent, ratio, scaled
+from minform_cli.results import GROUPS, CountedRecord, CountRecord
 
 _GROUP_HEADERS = {
     "embedding": "embedding",
@@ -29,7 +30,7 @@ def count_table(records: Sequence[CountRecord], fmt: str = "rich", width: int | 
         fmt: output format.
         width: characters that `plain` may take; None has no limit.
     """
-    return render(records, _COLUMNS, fmt, width)
+    return render(records, [*_COLUMNS, *_cost_columns(records)], fmt, width)
 
 
 def count_caption(
@@ -50,8 +51,27 @@ def count_caption(
         notes.determination(examples, outputs),
         "MACs: multiply-accumulates (1 MAC = 2 FLOPs) of one example's forward pass; not counted: normalisation, "
         "softmax, activations, additions of biases and residuals.",
+        *_cost_lines(records),
         *notes.record_notes(records),
     ]
+
+
+def _cost_lines(records: Sequence[CountRecord]) -> list[str]:
+    """The conventions behind the costs, where there are any."""
+    costs = [record["cost"] for record in _costed(records)]
+    if not costs:
+        return []
+    lines = [
+        "FLOPs: two a MAC, of one example; train: forward and backward pass, without the optimiser. fp32, bf16, int8: "
+        "bytes of the weights (1 MB = 1,000,000 bytes); training in fp32 adds as much for gradients, and Adam's two "
+        "moments."
+    ]
+    if costs[0]["batch_size"] is not None:
+        lines.append(
+            f"Activations: what a forward pass of {integer(costs[0]['batch_size'])} examples keeps for the backward "
+            "pass in fp32, attention scores included; fused attention keeps less."
+        )
+    return lines
 
 
 def _group_column(group: str) -> Column:
@@ -67,6 +87,34 @@ def _saving(record: CountRecord) -> str:
     return ABSENT if record["variant"] == "baseline" else percent(1 - record["share_of_baseline"])
 
 
+def _costed(records: Sequence[CountRecord]) -> list[CountedRecord]:
+    return [cast(CountedRecord, record) for record in records if "cost" in record]
+
+
+def _cost_columns(records: Sequence[CountRecord]) -> list[Column]:
+    """The columns of the costs that these records have."""
+    costed = _costed(records)
+    if not costed:
+        return []
+    activations = costed[0]["cost"]["activation_bytes"] is not None
+    return [*_COSTS, *([_ACTIVATIONS] if activations else [])]
+
+
+def _weights(kind: str) -> Callable[[CountedRecord], str]:
+    return lambda record: scaled(record["cost"]["weight_bytes"][kind], "B")
+
+
+_COSTS = [
+    Column("FLOPs", lambda record: scaled(record["cost"]["flops_forward"]), block=2),
+    Column("FLOPs train", lambda record: scaled(record["cost"]["flops_training"]), short="train", block=2),
+    Column("fp32", _weights("float32"), block=2),
+    Column("bf16", _weights("bfloat16"), block=2),
+    Column("int8", _weights("int8"), block=2),
+    Column("Adam", lambda record: scaled(record["cost"]["optimizer_bytes"], "B"), block=2),
+]
+_ACTIVATIONS = Column(
+    "activations", lambda record: scaled(record["cost"]["activation_bytes"], "B"), short="activ.", block=2
+)
 _COLUMNS = [
     Column("variant", lambda record: record["variant"], right=False, name=True),
     Column("heads", lambda record: integer(record["heads"]), short="H"),

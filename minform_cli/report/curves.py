@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer
-from minform_cli.report.plots import GRID, new_figure
-from minform_cli.results import GROUPS, CompareRecord, LearningCurve, RunDetails
+from minform_cli.report.plots import GRID, check_plot_path, new_figure, save
+from minform_cli.results import GROUPS, CompareRecord, CountRecord, LearningCurve, RunDetails
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +76,18 @@ def learning_figures(records: Sequence[CompareRecord], runs: Sequence[RunDetails
     return {_TITLES[metric].removesuffix(" in %"): _apart(drawn[metric], metric, references) for metric in drawn}
 
 
-def groups_figure(records: Sequence[CompareRecord]) -> Figure:
+def plot_counts(records: Sequence[CountRecord], path: Path) -> None:
+    """Draws `groups_figure` to `path`; its suffix says the format.
+
+    Raises:
+        InputError: see `plots.check_plot_path`.
+        MachineError: the file cannot be written.
+    """
+    check_plot_path(path)
+    save(groups_figure(records), path)
+
+
+def groups_figure(records: Sequence[CountRecord]) -> Figure:
     """Parameters of every row by group, as stacked bars."""
     from matplotlib.ticker import EngFormatter
 

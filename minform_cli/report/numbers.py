@@ -53,6 +53,14 @@ def seconds(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
+def scaled(value: float, unit: str = "") -> str:
+    """A large number with three significant digits and a decimal prefix: ``35.1 G``, ``346 MB``."""
+    for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * size:
+            return f"{value / size:#.3g}".rstrip(".") + f" {prefix}{unit}"
+    return f"{value:.0f} {unit}".rstrip()
+
+
 def duration(value: float) -> str:
     """A duration for people: ``8.41 s``, ``3 min 07 s``, ``2 h 05 min``."""
     if value < 60:

@@ -72,7 +72,7 @@ def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = ""
         MachineError: the file cannot be written.
     """
     check_plot_path(path)
-    _save(compare_figure(records, caption), path)
+    save(compare_figure(records, caption), path)
 
 
 def compare_figure(
@@ -140,7 +140,7 @@ def plot_confusion(record: EvaluationRecord, path: Path) -> None:
     figure.colorbar(image, ax=axes, label="share of the true class in %", shrink=0.8)
     accuracy = f"accuracy {percent(record['accuracy'])} %, {integer(record['num_examples'])} examples"
     _caption(figure, f"preset {record['preset']}, seed {record['seed']}, {record['checkpoint']} checkpoint; {accuracy}")
-    _save(figure, path)
+    save(figure, path)
 
 
 def pareto_front(sizes: Sequence[float], scores: Sequence[float]) -> list[int]:
@@ -205,7 +205,7 @@ def _caption(figure: Figure, text: str) -> None:
         figure.supxlabel(text, fontsize=8, color="#444444", parse_math=False)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Writes the figure without dates, so that equal results give equal bytes."""
     import matplotlib
 

@@ -3,6 +3,7 @@
 A leaf: no torch, so that tables and plots can be drawn from results alone.
 """
 
+from minform_cli.results.costs import CostRecord, CountedRecord, LayerRecord
 from minform_cli.results.files import (
     FORMAT,
     RunFolder,
@@ -38,9 +39,12 @@ __all__ = [
     "GROUPS",
     "AttentionRecord",
     "CompareRecord",
+    "CostRecord",
     "CountRecord",
+    "CountedRecord",
     "EvaluationRecord",
     "ExampleRecord",
+    "LayerRecord",
     "LearningCurve",
     "Listener",
     "MeasuredRecord",

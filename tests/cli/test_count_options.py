@@ -1,0 +1,73 @@
+"""Options of `count`: order, selection, budget, the tree of modules, costs, and the picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import Command, on_terminal, plain
+
+
+def records(minform: Command, *arguments: str) -> list[dict]:
+    return json.loads(minform("count", *arguments, "--format", "json").out)
+
+
+def test_the_lines_come_in_the_order_asked_for(minform: Command) -> None:
+    sizes = [record["parameters"] for record in records(minform, "--sort", "parameters")]
+    assert sizes == sorted(sizes) and len(set(sizes)) > 5
+    ratios = [record["determination_ratio"] for record in records(minform, "--sort", "q")]
+    assert ratios == sorted(ratios, reverse=True)
+    assert "did you mean 'parameters'" in minform("count", "--sort", "paramters").refusal
+
+
+def test_only_what_is_like_the_pattern_is_listed(minform: Command) -> None:
+    assert {record["variant"] for record in records(minform, "--only", "symmetric-*")} == {
+        "symmetric-cholesky",
+        "symmetric-mirrored",
+        "symmetric-pairwise",
+    }
+    assert [record["variant"] for record in records(minform, "--only", "minim")] == ["minimal"]
+    assert "nothing is like this; there are: baseline" in minform("count", "--only", "x").refusal
+
+
+def test_a_budget_lists_combinations_that_fit(minform: Command) -> None:
+    found = records(minform, "--budget", "10%")
+    assert "minimal" in [record["variant"] for record in found]
+    assert all(record["share_of_baseline"] <= 0.1 for record in found)
+    assert "--budget: finds the variants itself" in minform("count", "--budget", "9k", "--variant", "no-mlp").refusal
+
+
+def test_the_tree_of_modules_shows_names_and_shares(minform: Command) -> None:
+    outcome = minform("count", "--preset", "debug", "--by", "layer", "--variant", "minimal")
+    lines = outcome.out.splitlines()
+    assert lines[0].split()[:3] == ["module", "kind", "parameters"]
+    assert "· · · · w_qk" in outcome.out and "1,178" in lines[1]
+    found = records(minform, "--preset", "debug", "--by", "layer", "--only", "*w_q")
+    assert [record["path"] for record in found] == [f"blocks.{i}.attention.similarity.w_q" for i in range(2)]
+    for option in (["--sort", "q"], ["--budget", "10%"], ["--batch-size", "4"]):
+        assert f"{option[0]}: has no meaning with --by layer" in minform("count", "--by", "layer", *option).refusal
+
+
+def test_costs_are_in_the_record_and_in_the_table(minform: Command) -> None:
+    (record,) = records(minform, "--variant", "minimal", "--batch-size", "32")
+    assert record["cost"]["flops_forward"] == 2 * record["macs"]
+    assert record["cost"]["weight_bytes"]["float32"] == 4 * record["parameters"]
+    assert record["cost"]["activation_bytes"] > 0
+    outcome = minform("count", "--preset", "vit-base-16", "--variant", "baseline")
+    assert "35.1 G" in outcome.out and "346 MB" in outcome.out
+    assert "1 MB = 1,000,000 bytes" in outcome.err
+
+
+@pytest.mark.slow
+def test_costs_fit_an_80_column_terminal() -> None:
+    shown = plain(on_terminal("count", "--preset", "vit-base-16", "--batch-size", "8").out)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "35.1 G" in shown
+
+
+def test_the_picture_is_drawn(minform: Command, tmp_path: Path) -> None:
+    picture = tmp_path / "groups.svg"
+    assert minform("count", "--plot", str(picture)).code == 0
+    assert "<svg" in picture.read_text() and "value-output" in picture.read_text()

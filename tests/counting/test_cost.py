@@ -1,0 +1,80 @@
+"""What a model costs: FLOPs of a training step as torch counts them, bytes as autograd keeps them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+
+from minform_cli.config.names import preset_names, variant_names
+from minform_cli.config.presets import resolve
+from minform_cli.config.schema import RunConfig
+from minform_cli.counting.cost import forward_macs, training_macs
+from minform_cli.counting.memory import activation_bytes, cost_record
+from minform_cli.data.spec import DataSpec, spec_for
+from minform_cli.models.build import build_model
+
+ONE_EACH = [("vit-base-16", "baseline"), ("debug", "baseline"), *(("digits", name) for name in variant_names())]
+
+
+def counted_flops(config: RunConfig, spec: DataSpec) -> tuple[int, int]:
+    """FLOPs of one example forward, and forward and backward, by torch's counter; no weight is allocated."""
+    with torch.device("meta"):
+        model = build_model(config, spec)
+        images = torch.empty(1, spec.channels, spec.height, spec.width)
+        labels = torch.zeros(1, dtype=torch.long)
+    with FlopCounterMode(display=False) as forward, sdpa_kernel(SDPBackend.MATH):
+        model(images)
+    with FlopCounterMode(display=False) as both, sdpa_kernel(SDPBackend.MATH):
+        cross_entropy(model(images), labels).backward()
+    return forward.get_total_flops(), both.get_total_flops()
+
+
+@pytest.mark.parametrize(("preset", "variant"), ONE_EACH)
+def test_flops_are_those_torch_counts_forward_and_in_a_training_step(preset: str, variant: str) -> None:
+    config = resolve(preset, variant).config
+    spec = spec_for(config)
+    assert counted_flops(config, spec) == (2 * forward_macs(config.model, spec), 2 * training_macs(config.model, spec))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", preset_names())
+def test_flops_of_every_preset_with_every_variant_are_those_torch_counts(preset: str) -> None:
+    for variant in variant_names():
+        config = resolve(preset, variant, ["model.depth=2"]).config
+        spec = spec_for(config)
+        told = (2 * forward_macs(config.model, spec), 2 * training_macs(config.model, spec))
+        assert counted_flops(config, spec) == told, variant
+
+
+@pytest.mark.parametrize("variant", ["baseline", "no-mlp", "minimal", "symmetric-pairwise", "shared-depth"])
+def test_activations_on_the_meta_device_are_the_bytes_that_real_memory_holds(variant: str) -> None:
+    config = resolve("digits", variant).config
+    spec = spec_for(config)
+    model = build_model(config, spec)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    held: dict[int, int] = {}
+    kept: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            held[storage.data_ptr()] = storage.nbytes()
+            kept.append(tensor)  # so that no other tensor takes its place
+        return tensor
+
+    images = torch.randn(8, spec.channels, spec.height, spec.width)
+    with saved_tensors_hooks(keep, lambda tensor: tensor), sdpa_kernel(SDPBackend.MATH):
+        cross_entropy(model(images), torch.zeros(8, dtype=torch.long))
+    assert activation_bytes(config, spec, 8) == sum(held.values())
+
+
+def test_bytes_of_weights_gradients_and_moments() -> None:
+    config = resolve("digits").config
+    cost = cost_record(config, spec_for(config), 1000, None)
+    assert cost["weight_bytes"] == {"float32": 4000, "bfloat16": 2000, "int8": 1000}
+    assert (cost["gradient_bytes"], cost["optimizer_bytes"]) == (4000, 8000)
+    assert cost["activation_bytes"] is None
