@@ -221,6 +221,7 @@ def compare(
     device: str = "auto",
     threads: int | None = None,
     margin: float | None = None,
+    reference: str = BASELINE,
     on_progress: StudyListener | None = None,
 ) -> list[CompareRecord]:
     """Trains variants over seeds and compares them. Finished runs in the folder are reused, begun ones go on.
@@ -236,6 +237,7 @@ def compare(
         device: as for `train`.
         threads: CPU threads of each run; None takes 1 on a CPU.
         margin: how much less accuracy is acceptable, as a fraction: gives the verdict `not_worse`.
+        reference: the variant that differences and verdicts refer to.
         on_progress: is told how each run goes.
 
     Returns:
@@ -249,18 +251,28 @@ def compare(
 
     check_device(device)
     plan = plan_comparison(preset, variants, settings, seeds=seeds, out=out, grid=grid, study=study)
-    found = run_comparison(plan, jobs=jobs, device=device, threads=threads, margin=margin, on_progress=on_progress)
+    found = run_comparison(
+        plan,
+        jobs=jobs,
+        device=device,
+        threads=threads,
+        margin=margin,
+        reference=reference,
+        on_progress=on_progress,
+    )
     assert found is not None, "only a process of a launch has nothing to report"
     write_files(plan.out, margin=margin, device=device, tell=lambda _: None)
     return found.records
 
 
-def redraw(folder: Path | str, *, margin: float | None = None, device: str = "auto") -> list[CompareRecord]:
+def redraw(
+    folder: Path | str, *, margin: float | None = None, reference: str = BASELINE, device: str = "auto"
+) -> list[CompareRecord]:
     """The comparison in a study's folder, with nothing trained; its tables and its report are written anew.
 
     Args:
         folder: the study's, with one finished run at least.
-        margin: as for `compare`.
+        margin, reference: as for `compare`; the files refer to the baseline.
         device: for what the report has to measure; nothing is measured twice.
 
     Returns:
@@ -272,7 +284,7 @@ def redraw(folder: Path | str, *, margin: float | None = None, device: str = "au
     from minform_cli.comparison import stored_comparison, write_files
 
     check_device(device)
-    comparison, _ = stored_comparison(Path(folder), margin)
+    comparison, _ = stored_comparison(Path(folder), margin, reference)
     write_files(Path(folder), margin=margin, device=device, tell=lambda _: None)
     return comparison.records
 

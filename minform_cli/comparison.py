@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minform_cli.config.names import DEFAULT_PRESET
+from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import parse_settings
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError, unknown_name
@@ -88,6 +88,7 @@ def run_comparison(
     device: str = "auto",
     threads: int | None = None,
     margin: float | None = None,
+    reference: str = BASELINE,
     launch: Launch | None = None,
     on_progress: StudyListener | None = None,
 ) -> Comparison | None:
@@ -106,6 +107,8 @@ def run_comparison(
     from minform_cli.study.stored import check_same_data
     from minform_cli.study.summary import count_plan, summarise
 
+    if reference not in (BASELINE, *plan.variants):
+        raise unknown_name("variant", reference, plan.variants, "--against")
     counts = count_plan(plan)  # a model that cannot be counted must not surface after hours of training
     fresh = next((run for run in plan.runs if not run.begun), None)
     if fresh is not None and plan.fingerprint is not None:  # else each run looks for itself
@@ -116,10 +119,12 @@ def run_comparison(
     if results is None:
         return None
     check_same_data(results)
-    return Comparison(summarise(counts, results, margin), results, plan.notes())
+    return Comparison(summarise(counts, results, margin, reference), results, plan.notes())
 
 
-def stored_comparison(folder: Path, margin: float | None = None) -> tuple[Comparison, StoredStudy]:
+def stored_comparison(
+    folder: Path, margin: float | None = None, reference: str = BASELINE
+) -> tuple[Comparison, StoredStudy]:
     """What the finished runs in a study's folder say, with nothing trained.
 
     Raises:
@@ -130,7 +135,7 @@ def stored_comparison(folder: Path, margin: float | None = None) -> tuple[Compar
 
     stored = read_study_folder(folder)
     results = list(stored.results)
-    return Comparison(summarise(stored.counts(), results, margin), results, list(stored.notes)), stored
+    return Comparison(summarise(stored.counts(), results, margin, reference), results, list(stored.notes)), stored
 
 
 def write_files(

@@ -11,6 +11,7 @@ from minform_cli.cli import options
 from minform_cli.cli.console import caption, chosen_format, show
 from minform_cli.cli.one_voice import said_elsewhere, silent
 from minform_cli.cli.tensorboard import check_log, logging
+from minform_cli.config.names import BASELINE
 from minform_cli.errors import InputError
 from minform_cli.training.launch import Launch, launched
 
@@ -37,6 +38,9 @@ def compare(
         float | None,
         typer.Option(min=0, help="Points of accuracy that may be lost: prints a verdict, not worse by more than that."),
     ] = None,
+    against: Annotated[
+        str, typer.Option(help="The variant that differences and verdicts refer to; shares stay the baseline's.")
+    ] = BASELINE,
     out: Annotated[
         Path | None, typer.Option(help="The study's folder [default: runs/compare-PRESET or runs/study-STUDY].")
     ] = None,
@@ -71,20 +75,20 @@ def compare(
             _check_plot(plot, dry_run=dry_run)
         if folder is not None:
             _refuse_others(ctx)
-            _redraw(folder, verdict, device, fmt, plot, quiet=quiet)
+            _redraw(folder, verdict, against, device, fmt, plot, quiet=quiet)
             return
         plan = plan_comparison(preset, variant or [], setting or [], seeds=seeds, out=out, grid=grid or [], study=study)
     if dry_run:
         if launch is None or launch.rank == 0:
             _show_plan(plan, jobs, device, threads, fmt, quiet=quiet)
         return
-    comparison = _run(plan, jobs, device, threads, verdict, launch, log=log, quiet=quiet)
+    comparison = _run(plan, jobs, device, threads, verdict, against, launch, log=log, quiet=quiet)
     if comparison is not None:
         _show(comparison, fmt, plot, quiet=quiet)
         _write_files(plan.out, verdict, device, fmt, quiet=quiet)
 
 
-_WITH_FROM = ("folder", "margin", "device", "fmt", "plot", "quiet")
+_WITH_FROM = ("folder", "margin", "against", "device", "fmt", "plot", "quiet")
 
 
 def _refuse_others(ctx: typer.Context) -> None:
@@ -96,7 +100,7 @@ def _refuse_others(ctx: typer.Context) -> None:
             if source is not None and source.name == "COMMANDLINE":
                 raise InputError(
                     f"--from: reads what is there, and {parameter.opts[0]} has no use beside it; "
-                    "accepted: --margin, --device, --format, --plot, --quiet"
+                    "accepted: --margin, --against, --device, --format, --plot, --quiet"
                 )
 
 
@@ -114,6 +118,7 @@ def _run(
     device: str,
     threads: int | None,
     margin: float | None,
+    against: str,
     launch: Launch | None,
     *,
     log: str | None,
@@ -140,16 +145,19 @@ def _run(
             device=device,
             threads=threads,
             margin=margin,
+            reference=against,
             launch=launch,
             on_progress=tell,
         )
 
 
-def _redraw(folder: Path, margin: float | None, device: str, fmt: str, plot: Path | None, *, quiet: bool) -> None:
+def _redraw(
+    folder: Path, margin: float | None, against: str, device: str, fmt: str, plot: Path | None, *, quiet: bool
+) -> None:
     """Shows what the folder of a study holds, and writes its tables and its report anew."""
     from minform_cli.comparison import stored_comparison
 
-    comparison, _ = stored_comparison(folder, margin)
+    comparison, _ = stored_comparison(folder, margin, against)
     _show(comparison, fmt, plot, quiet=quiet)
     _write_files(folder, margin, device, fmt, quiet=quiet)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minform_cli.config.names import BASELINE
 from minform_cli.report import notes
-from minform_cli.report.fit import Column
+from minform_cli.report.fit import Column, printable
 from minform_cli.report.formats import Output, render
 from minform_cli.report.grid import grid_lines, row_name, with_grid
 from minform_cli.report.numbers import ABSENT, integer, loss, p_value, percent, percent_spread, points, ratio, seconds
@@ -63,14 +64,21 @@ def study_line(results: Sequence[ResultRecord]) -> str:
 def _spread_line(records: Sequence[CompareRecord]) -> str:
     if all(record["num_seeds"] == 1 for record in records):
         return "One seed: nothing can be said about the spread or about the significance of a difference."
+    reference = _reference(records)
     text = "mean ± sample standard deviation (number of seeds)"
     if all(record["difference_mean"] is None for record in records):
-        return f"{text}; no differences, as the baseline was not trained or shares no seed."
+        return f"{text}; no differences, as {reference} was not trained or shares no seed."
     level = f"{100 * records[0]['confidence']:g} %"
     return (
-        f"{text}; difference to the baseline in percentage points with the paired {level} t interval over seeds; "
+        f"{text}; difference to {reference} in percentage points with the paired {level} t interval over seeds; "
         "p of the paired t test, corrected for the number of rows (Holm): a large one is no proof of no difference."
     )
+
+
+def _reference(records: Sequence[CompareRecord]) -> str:
+    """What the differences refer to, in a sentence."""
+    name = records[0]["reference"]
+    return "the baseline" if name == BASELINE else printable(name)
 
 
 def _binomial_line(records: Sequence[CompareRecord], result: ResultRecord) -> str:
@@ -107,7 +115,8 @@ def _margin_lines(records: Sequence[CompareRecord]) -> list[str]:
     if not asked:
         return []
     lines = [
-        f"Not worse: than the baseline by more than {100 * (asked[0]['margin'] or 0):g} points, judged by the interval."
+        f"Not worse: than {_reference(records)} by more than {100 * (asked[0]['margin'] or 0):g} points, judged by the "
+        "interval."
     ]
     for record in asked:
         if record["not_worse"] == "undecided":

@@ -80,10 +80,10 @@ class CompareRecord(CountRecord):
 
     `*_accuracy_low` and `*_accuracy_high` are the binomial interval of the mean accuracy for the number of examples it
     was measured on: what another sample of that size could have given, whatever the seed. `difference_*` is the
-    validation accuracy minus the baseline's over the seeds of both, with its t interval, and `bootstrap_*` (from 20
-    seeds on) its bootstrap interval. `p_value` is that of the paired t test, `p_value_holm` corrected for the number of
-    rows. `not_worse` says whether the variant is not worse than the baseline by more than `margin`, `seeds_needed` what
-    would decide it. None stands where nothing can be said.
+    validation accuracy minus that of the variant `reference` over the seeds of both, with its t interval, and
+    `bootstrap_*` (from 20 seeds on) its bootstrap interval. `p_value` is that of the paired t test, `p_value_holm`
+    corrected for the number of rows. `not_worse` says whether the variant is not worse than the reference by more than
+    `margin`, `seeds_needed` what would decide it. None stands where nothing can be said.
     """
 
     num_seeds: int
@@ -99,6 +99,7 @@ class CompareRecord(CountRecord):
     train_loss_std: float | None
     val_loss_mean: float
     val_loss_std: float | None
+    reference: str
     difference_mean: float | None
     difference_low: float | None
     difference_high: float | None
@@ -200,6 +201,45 @@ class StudyDetails(TypedDict):
     example: ExampleRecord | None
     runs: list[RunDetails]
     missing: list[str]
+
+
+class ReductionRecord(TypedDict):
+    """One reduction of a model of another library: what is left of it. The row `baseline` is the model itself.
+
+    `groups` are those of the model; None, as `parameters`, `saved` and `share_of_baseline` (0..1), where the reduction
+    applies to no block. `saved` is negative where it costs. `attention_blocks` and `mlp_blocks` are those it changes,
+    `not_applied` counts the blocks that it does not, by reason.
+    """
+
+    variant: str
+    parameters: int | None
+    saved: int | None
+    share_of_baseline: float | None
+    groups: dict[str, int] | None
+    attention_blocks: int
+    mlp_blocks: int
+    not_applied: dict[str, int]
+
+
+class ModelRecord(TypedDict):
+    """The count of a model that another library builds.
+
+    `groups` are `GROUPS` and `other`, what was not recognised; they add up to `parameters`, all unique parameters,
+    the frozen ones included. `shared` are the paths of each tensor that stands in several places, the one it counts
+    in first. `other` says by path what was not recognised.
+    """
+
+    source: str
+    model: str
+    parameters: int
+    groups: dict[str, int]
+    attention_blocks: int
+    mlp_blocks: int
+    shared: list[list[str]]
+    frozen_parameters: int
+    other: dict[str, int]
+    reductions: list[ReductionRecord]
+    notes: list[str]
 
 
 def row_label(variant: str, grid: Mapping[str, Any]) -> str:

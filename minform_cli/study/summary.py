@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from minform_cli.config.presets import BASELINE
+from minform_cli.errors import unknown_name
 from minform_cli.results import CompareRecord, CountRecord, ResultRecord
 from minform_cli.study.plan import Plan
 from minform_cli.study.statistics import (
@@ -35,18 +36,30 @@ def count_plan(plan: Plan) -> list[CountRecord]:
 
 
 def summarise(
-    counts: Sequence[CountRecord], results: Sequence[ResultRecord], margin: float | None = None
+    counts: Sequence[CountRecord],
+    results: Sequence[ResultRecord],
+    margin: float | None = None,
+    reference: str = BASELINE,
 ) -> list[CompareRecord]:
     """One record a variant and grid point.
 
     Args:
         counts: of the variants to report, in their order.
-        results: of all runs; each count has one at least. The difference to the baseline is taken over the seeds
+        results: of all runs; each count has one at least. The difference to the reference is taken over the seeds
             that both have at the same grid point, and its p values are corrected for the number of rows.
         margin: how much less accuracy is acceptable, as a fraction; None asks for no verdict.
+        reference: the variant that differences and verdicts refer to.
+
+    Raises:
+        InputError: `reference` is none of the variants. (Without a baseline there are no differences.)
     """
+    names = list(dict.fromkeys(count["variant"] for count in counts))
+    if reference not in (BASELINE, *names):
+        raise unknown_name("variant", reference, names, "--against")
     runs = {_row(count): [result for result in results if _row(result) == _row(count)] for count in counts}
-    records = [_record(count, runs[_row(count)], runs.get(_row(count, BASELINE), []), margin) for count in counts]
+    records = [
+        _record(count, runs[_row(count)], runs.get(_row(count, reference), []), margin, reference) for count in counts
+    ]
     for record, corrected in zip(records, holm([record["p_value"] for record in records]), strict=True):
         record["p_value_holm"] = corrected
     return records
@@ -58,13 +71,17 @@ def _row(record: CountRecord | ResultRecord, variant: str | None = None) -> tupl
 
 
 def _record(
-    count: CountRecord, runs: Sequence[ResultRecord], baseline: Sequence[ResultRecord], margin: float | None
+    count: CountRecord,
+    runs: Sequence[ResultRecord],
+    others: Sequence[ResultRecord],
+    margin: float | None,
+    reference: str,
 ) -> CompareRecord:
     accuracy = estimate(_metric(runs, "val_accuracy"))
     test = estimate(_metric(runs, "test_accuracy")) if _metric(runs, "test_accuracy") else None
     train_loss = estimate(_metric(runs, "train_loss"))
     val_loss = estimate(_metric(runs, "val_loss"))
-    pairs = None if count["variant"] == BASELINE else _pairs(runs, baseline)
+    pairs = None if count["variant"] == reference else _pairs(runs, others)
     difference = paired_difference(*pairs) if pairs else None
     bootstrap = bootstrap_interval(*pairs) if pairs else None
     val_interval = binomial_interval(accuracy.mean, runs[0]["data"]["num_val"])
@@ -85,6 +102,7 @@ def _record(
         train_loss_std=train_loss.std,
         val_loss_mean=val_loss.mean,
         val_loss_std=val_loss.std,
+        reference=reference,
         difference_mean=difference.mean if difference else None,
         difference_low=difference.low if difference else None,
         difference_high=difference.high if difference else None,
@@ -100,13 +118,13 @@ def _record(
     )
 
 
-def _pairs(runs: Sequence[ResultRecord], baseline: Sequence[ResultRecord]) -> tuple[list[float], list[float]] | None:
-    """Validation accuracies of `runs` and of the baseline, by seed, over the seeds of both; None without any."""
-    seeds = sorted({run["seed"] for run in runs} & {run["seed"] for run in baseline})
+def _pairs(runs: Sequence[ResultRecord], others: Sequence[ResultRecord]) -> tuple[list[float], list[float]] | None:
+    """Validation accuracies of `runs` and of `others`, by seed, over the seeds of both; None without any."""
+    seeds = sorted({run["seed"] for run in runs} & {run["seed"] for run in others})
     if not seeds:
         return None
     own = sorted((run for run in runs if run["seed"] in seeds), key=lambda run: run["seed"])
-    theirs = sorted((run for run in baseline if run["seed"] in seeds), key=lambda run: run["seed"])
+    theirs = sorted((run for run in others if run["seed"] in seeds), key=lambda run: run["seed"])
     return _metric(own, "val_accuracy"), _metric(theirs, "val_accuracy")
 
 

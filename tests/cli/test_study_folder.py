@@ -50,6 +50,10 @@ def test_from_prints_the_same_records_and_touches_no_run(folder: Path, minform: 
     again = minform("compare", "--from", str(folder), "--format", "json")
     assert json.loads(again.out) == json.loads((folder / "printed.json").read_text())
     assert stamps(folder) == before
+    other = json.loads(minform("compare", "--from", str(folder), "--against", "minimal", "--format", "json").out)
+    assert [record["difference_mean"] for record in other] == [-json.loads(again.out)[1]["difference_mean"], None]
+    assert "difference to minimal in" in minform("compare", "--from", str(folder), "--against", "minimal").err
+    assert "did you mean 'minimal'" in minform("compare", "--from", str(folder), "--against", "minimla").refusal
     table = minform("compare", "--from", str(folder), "--margin", "50")
     assert table.code == 0 and "not worse" in table.out.splitlines()[0]
     assert "Written to" in table.err and "report.html" in table.err

@@ -81,6 +81,7 @@ def compare_record(i: int, num_seeds: int = 3, scale: int = 1) -> CompareRecord:
         train_loss_std=0.001 if several else None,
         val_loss_mean=0.1,
         val_loss_std=0.002 if several else None,
+        reference="baseline",
         difference_mean=-0.005 * i if other else None,
         difference_low=-0.005 * i - 0.01 if other and several else None,
         difference_high=-0.005 * i + 0.01 if other and several else None,

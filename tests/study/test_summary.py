@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
+from minform_cli.errors import InputError
 from minform_cli.results import CompareRecord, CountRecord
 from minform_cli.study.plan import plan_study
 from minform_cli.study.summary import count_plan, summarise
@@ -79,3 +80,15 @@ def test_p_values_are_corrected_and_verdicts_given_where_a_margin_is() -> None:
     # minimal: -0.02 +- 4.3027 x 0.01 / sqrt(3) = [-0.0448, 0.0048], above -0.06.
     assert (minimal["margin"], minimal["not_worse"], minimal["seeds_needed"]) == (0.06, "yes", None)
     assert [r["not_worse"] for r in summarise(counts("baseline", "minimal"), results)] == [None, None]
+
+
+def test_differences_may_refer_to_another_variant() -> None:
+    results = [result_record("baseline", seed, value) for seed, value in enumerate((0.90, 0.94, 0.98))]
+    results += [result_record("minimal", seed, value) for seed, value in enumerate((0.89, 0.92, 0.95))]
+    baseline, minimal = summarise(counts("baseline", "minimal"), results, reference="minimal")
+    assert (baseline["reference"], minimal["reference"]) == ("minimal", "minimal")
+    assert minimal["difference_mean"] is None
+    assert baseline["difference_mean"] == pytest.approx(0.02, rel=1e-12)
+    assert minimal["share_of_baseline"] < 1  # shares stay the baseline's
+    with pytest.raises(InputError, match="--against: unknown variant 'minimla'; did you mean 'minimal'"):
+        summarise(counts("baseline", "minimal"), results, reference="minimla")
