@@ -107,7 +107,16 @@ def test_a_mistake_raises_our_error_with_the_same_line(call: object, message: st
 
 
 def test_what_is_public_is_named_and_explained() -> None:
-    assert set(minform_cli.__all__) == {"__version__", "count", "layers", "train", "evaluate", "compare", "redraw"}
+    assert set(minform_cli.__all__) == {
+        "__version__",
+        "count",
+        "count_model",
+        "layers",
+        "train",
+        "evaluate",
+        "compare",
+        "redraw",
+    }
     for name in ("count", "train", "evaluate", "compare"):
         function = getattr(minform_cli, name)
         assert function is getattr(api, name)

@@ -1,4 +1,4 @@
-"""``minform count``: what each reduction saves, what it costs to run, and where in the model its parameters are."""
+"""``minform count``: what each reduction of a preset's or of the user's own model saves, and what it costs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,17 @@ SORTS: dict[str, Callable[[CountedRecord], Any]] = {
 
 
 def count(
+    ctx: typer.Context,
     preset: options.Preset = DEFAULT_PRESET,
     variant: options.Variants = None,
     setting: options.Set = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE:NAME",
+            help="Your own model: timm:NAME, torchvision:NAME, hf:FOLDER_OR_NAME, python:PACKAGE.MODULE:FUNCTION.",
+        ),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="All combinations of variants that fit: 10%, 500k, 30000; smallest first.")
     ] = None,
@@ -53,6 +61,10 @@ def count(
     Without --variant: every shipped variant that is legal for the preset.
     """
     fmt = chosen_format(fmt)
+    if model is not None:
+        _refuse_others(ctx)
+        _show_model(model, fmt, quiet=quiet)
+        return
     if sort is not None and sort not in SORTS:
         raise unknown_name("order", sort, tuple(SORTS), "--sort")
     if plot is not None:
@@ -83,6 +95,27 @@ def count(
         known = {"examples": examples or spec.num_train, "outputs": outputs or spec.num_classes}
         drawn = [f"Drawn to {plot}."] if plot else []
         caption([*count_caption(records, title=spec.title, **known), *drawn], fmt)
+
+
+def _refuse_others(ctx: typer.Context) -> None:
+    """Raises `InputError` at the first option beside ``--model`` that is about presets."""
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if parameter.name not in ("model", "fmt", "quiet") and source is not None and source.name == "COMMANDLINE":
+            raise InputError(
+                f"--model: counts a model as it is, and {parameter.opts[0]} has no use beside it; "
+                "accepted: --format, --quiet"
+            )
+
+
+def _show_model(source: str, fmt: str, *, quiet: bool) -> None:
+    from minform_cli import api
+    from minform_cli.report.model_table import model_caption, model_table
+
+    record = api.count_model(source)
+    show(model_table(record, fmt))
+    if not quiet:
+        caption(model_caption(record), fmt)
 
 
 def _show_layers(

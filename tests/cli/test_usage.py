@@ -18,7 +18,7 @@ COMMANDS = ["count", "train", "eval", "compare", "variants", "presets", "dataset
         ([""], "unknown command ''; accepted: compare, count, datasets, eval, presets, train, variants"),
         (["--verison"], "unknown option '--verison'; did you mean '--version'?; accepted: --help"),
         (["-x"], "unknown option '-x'; did you mean '-h'?; accepted: --help, "),
-        (["count", "--presett", "x"], "unknown option '--presett'; did you mean '--preset'?; accepted: --examples"),
+        (["count", "--presett", "x"], "unknown option '--presett'; did you mean '--preset'?; accepted: --batch-size"),
         (["count", "-z"], "unknown option '-z'; did you mean "),
         (["train", "--plot", "x"], "unknown option '--plot'; "),
         (["count", "--preset"], "option '--preset' requires an argument"),

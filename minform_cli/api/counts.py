@@ -1,0 +1,116 @@
+"""What variants have in parameters and cost: `count` and its neighbours, which train nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minform_cli.api.checks import checked_spec
+from minform_cli.config.names import BASELINE, DEFAULT_PRESET
+from minform_cli.config.presets import legal_variants, resolve
+from minform_cli.config.schema import RunConfig
+from minform_cli.data.spec import DataSpec
+from minform_cli.errors import InputError
+from minform_cli.results import CountedRecord, LayerRecord, ModelRecord
+
+
+def count(
+    preset: str = DEFAULT_PRESET,
+    variants: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    *,
+    examples: int | None = None,
+    outputs: int | None = None,
+    batch_size: int | None = None,
+    budget: str | None = None,
+) -> list[CountedRecord]:
+    """Counts variants of a preset without training and without allocating a weight.
+
+    Args:
+        preset: a shipped preset's name or a path to a YAML file.
+        variants: names or paths, each possibly joined by ``+``; none means every shipped variant that is legal.
+        settings: ``section.field=value`` texts.
+        examples, outputs: K and M of the determination ratio Q = K M / P, over the data set's own.
+        batch_size: examples whose activations are counted, too.
+        budget: ``10%``, ``500k``: instead of `variants`, all combinations of shipped ones that fit, smallest first.
+
+    Returns:
+        One record a variant, in the order given.
+
+    Raises:
+        InputError: a name, key or value is wrong, or a variant asked for is no legal model.
+    """
+    configs, spec = counted_configs(preset, variants, settings, budget)
+    return count_configs(configs, spec, examples=examples, outputs=outputs, batch_size=batch_size)
+
+
+def count_configs(
+    configs: Sequence[RunConfig],
+    spec: DataSpec,
+    *,
+    examples: int | None = None,
+    outputs: int | None = None,
+    batch_size: int | None = None,
+) -> list[CountedRecord]:
+    """One record a config; `count` for what `counted_configs` returned."""
+    from minform_cli.counting.count import count_config
+    from minform_cli.counting.memory import cost_record
+
+    records: list[CountedRecord] = []
+    for config in configs:
+        counted = count_config(config, spec, examples=examples, outputs=outputs)
+        cost = cost_record(config, spec, counted["parameters"], batch_size)
+        records.append(CountedRecord(**counted, cost=cost))
+    return records
+
+
+def count_model(source: str) -> ModelRecord:
+    """Counts a model of another library, and what each reduction that applies would save. Nothing is allocated.
+
+    Args:
+        source: ``timm:NAME``, ``torchvision:NAME``, ``hf:FOLDER_OR_NAME`` or ``python:PACKAGE.MODULE:FUNCTION``, a
+            function without arguments that returns the model.
+
+    Returns:
+        Parameters by group, what was not recognised, tensors that stand in several places, and one record a reduction.
+
+    Raises:
+        InputError: the source or the name is unknown, the library is not installed, or the model cannot be built.
+    """
+    from minform_cli.counting.foreign.model import count_model as count_foreign
+
+    return count_foreign(source)
+
+
+def layers(
+    preset: str = DEFAULT_PRESET, variants: Sequence[str] = (), settings: Sequence[str] = ()
+) -> list[LayerRecord]:
+    """Where in the models their parameters are: one record a module, variant after variant.
+
+    Args:
+        preset, settings: as for `count`.
+        variants: as for `count`; none means the baseline.
+
+    Raises:
+        InputError: as `count`.
+    """
+    configs, spec = counted_configs(preset, variants or [BASELINE], settings)
+    from minform_cli.counting.layers import layer_records
+
+    return [record for config in configs for record in layer_records(config, spec)]
+
+
+def counted_configs(
+    preset: str, variants: Sequence[str], settings: Sequence[str], budget: str | None = None
+) -> tuple[list[RunConfig], DataSpec]:
+    """The configs that `count` counts, and their data set's spec. Imports no torch but for a budget."""
+    if budget is not None:
+        if variants:
+            raise InputError("--budget: finds the variants itself; accepted: --budget or --variant")
+        spec = checked_spec(resolve(preset, BASELINE, settings).config)
+        from minform_cli.counting.budget import fitting
+
+        return fitting(preset, settings, budget, spec), spec
+    names = variants or legal_variants(preset, settings)
+    configs = [resolve(preset, name, settings).config for name in names]
+    specs = [checked_spec(config) for config in configs]
+    return configs, specs[0]

@@ -1,0 +1,102 @@
+"""One run: training it, and measuring what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minform_cli.api.checks import check_device, checked_spec
+from minform_cli.config.names import BASELINE, DEFAULT_PRESET
+from minform_cli.config.presets import resolve
+from minform_cli.config.schema import RunConfig
+from minform_cli.errors import InputError, unknown_name
+from minform_cli.results import EvaluationRecord, Listener, ResultRecord, RunFolder
+
+if TYPE_CHECKING:
+    from minform_cli.training.launch import Launch
+
+SPLITS = ("train", "val", "test")
+CHECKPOINTS = ("last", "best")
+
+
+def train(
+    preset: str = DEFAULT_PRESET,
+    variant: str = BASELINE,
+    settings: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    out: Path | str | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    on_progress: Listener | None = None,
+    launch: Launch | None = None,
+) -> ResultRecord:
+    """Trains one variant with one seed.
+
+    Args:
+        preset, variant, settings: as for `count`.
+        seed: of weights, data order, augmentation and dropout.
+        out: the run folder; by default ``runs/PRESET-VARIANT-seedN``.
+        resume: go on from the folder's last checkpoint, to the same bits as without the stop.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        threads: CPU threads; None leaves torch's choice.
+        on_progress: is told how it goes.
+        launch: this process among several that train the run together (`minform_cli.training.launch.launched` says
+            it under torchrun), all of which call this; None trains in this process alone.
+
+    Returns:
+        What the run's ``result.json`` holds.
+
+    Raises:
+        InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
+    """
+    config = resolve(preset, variant, settings, seed).config
+    checked_spec(config)
+    check_device(device)
+    from minform_cli.training.run import train as train_run
+
+    folder = Path(out) if out is not None else default_run_folder(config)
+    return train_run(
+        config, folder, resume=resume, device=device, threads=threads, on_progress=on_progress, launch=launch
+    )
+
+
+def evaluate(
+    run: Path | str,
+    split: str = "val",
+    *,
+    checkpoint: str = "last",
+    device: str = "auto",
+    threads: int | None = None,
+) -> EvaluationRecord:
+    """Measures a trained run, rebuilt from its folder alone.
+
+    Args:
+        run: the run folder.
+        split: `train`, `val` or `test`.
+        checkpoint: `last` or `best` (by validation accuracy).
+        device, threads: as for `train`.
+
+    Raises:
+        InputError: the folder is incomplete, damaged or of another version, its data changed, or a name is unknown.
+    """
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS, "--split")
+    if checkpoint not in CHECKPOINTS:
+        raise unknown_name("checkpoint", checkpoint, CHECKPOINTS, "--checkpoint")
+    folder = Path(run)
+    if not RunFolder(folder).config.is_file():
+        raise InputError(f"{folder} is not a run folder: it has no {RunFolder(folder).config.name}")
+    check_device(device)
+    from minform_cli.training.evaluate import evaluate_run
+
+    return evaluate_run(folder, split, which=checkpoint, device=device, threads=threads)  # type: ignore[arg-type]
+
+
+def default_run_folder(config: RunConfig) -> Path:
+    """``runs/PRESET-VARIANT-seedN``, where `train` puts a run without ``--out``."""
+    from minform_cli.study.folders import file_name
+
+    return Path("runs") / f"{file_name(config.preset)}-{file_name(config.variant)}-seed{config.seed}"
