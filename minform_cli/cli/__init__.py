@@ -37,6 +37,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("variants")(lists.variants)
 app.command("presets")(lists.presets)
+app.command("studies")(lists.studies)
 app.command("datasets")(lists.datasets)
 
 

@@ -1,4 +1,4 @@
-"""``minform variants``, ``presets``, ``datasets``: what there is, one line each with its source."""
+"""``minform variants``, ``presets``, ``studies``, ``datasets``: what there is, one line each with its source."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ def presets(fmt: options.Format = None) -> None:
 
     abouts = [(name, read_preset(name).about) for name in preset_names()]
     _show("preset", [(name, about["summary"], about["source"]) for name, about in abouts], fmt)
+
+
+def studies(fmt: options.Format = None) -> None:
+    """List the shipped studies, for compare --study."""
+    fmt = chosen_format(fmt)
+    from minform_cli.config.names import study_names
+    from minform_cli.study.study_file import about_study
+
+    _show("study", [(name, *about_study(name)) for name in study_names()], fmt)
 
 
 def datasets(fmt: options.Format = None) -> None:

@@ -58,6 +58,12 @@ class Study:
         )
 
 
+def about_study(name: str) -> tuple[str, str]:
+    """What the shipped study `name` says it is, and its source."""
+    values, _ = read_yaml(find_file(name, "study", shipped_folder() / "studies", study_names()))
+    return str(values["summary"]), str(values["source"])
+
+
 def read_study(name: str) -> Study:
     """The study `name`: a shipped one, or the file at that path, where paths are meant from the file.
 

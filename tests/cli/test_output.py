@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.config.names import preset_names, variant_names
+from minform_cli.config.names import preset_names, study_names, variant_names
 from minform_cli.results import GROUPS
 from tests.cli.commands import ROOT, Command, environment, on_terminal, plain, process
 
@@ -117,7 +117,7 @@ def test_on_a_terminal_no_line_is_too_long_and_no_number_cut(columns: int, minfo
             assert f"{number:,}" in text, (record["variant"], number)
 
 
-@pytest.mark.parametrize("command", ["variants", "presets", "datasets"])
+@pytest.mark.parametrize("command", ["variants", "presets", "studies", "datasets"])
 def test_lists_fit_an_80_column_terminal(command: str) -> None:
     shown = on_terminal(command)
     assert shown.code == 0
@@ -132,7 +132,11 @@ def test_no_color_leaves_no_escape_code_on_a_terminal_and_without_it_there_are_s
 
 
 def test_lists_name_everything_with_meaning_and_source(minform: Command) -> None:
-    for command, names in (("variants", variant_names()), ("presets", preset_names())):
+    for command, names in (
+        ("variants", variant_names()),
+        ("presets", preset_names()),
+        ("studies", study_names()),
+    ):
         records = json.loads(minform(command, "--format", "json").out)
         assert tuple(record["name"] for record in records) == names
         assert all(record["meaning"] and record["source"] for record in records)
