@@ -66,12 +66,15 @@ def test_the_shown_table_has_the_counts_of_today():
     rows = re.findall(r"^\| *(\S+) *\| *(\d+) *\| *([\d,]+) *\|", README, flags=re.MULTILINE)
     assert [row[0].replace("\\", "") for row in rows] == [
         "baseline",
+        "collapsed-qk",
+        "collapsed-qk+no-vo",
+        "symmetric",
         "no-mlp",
         "no-mlp+collapsed-qk",
         "no-mlp+symmetric",
         "minimal",
     ]
-    records = minform_cli.count("digits", [row[0] for row in rows])
+    records = minform_cli.count("paper-mnist-6", [row[0] for row in rows])
     assert [int(row[2].replace(",", "")) for row in rows] == [record["parameters"] for record in records]
 
 
