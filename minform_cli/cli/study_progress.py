@@ -21,6 +21,7 @@ class StudyProgress(Display):
         self._num_done = sum(run.finished for run in plan.runs)
         self._num_reused = self._num_done
         self._fractions: dict[str, float] = {}
+        self._found: dict[str, float] = {}  # fraction of a run that an earlier process had done
         self._last_epoch: dict[str, News] = {}
         self._tasks: dict[str, TaskID] = {}
         self._started = time.monotonic()
@@ -45,6 +46,8 @@ class StudyProgress(Display):
             return
         if news.kind == "epoch":
             self._last_epoch[name] = news
+        if run.begun and news.kind != "done":
+            self._found.setdefault(name, max(news.step - 1, 0) / max(news.steps, 1))
         self._fractions[name] = 1.0 if news.kind == "done" else news.step / max(news.steps, 1)
         if news.kind == "done":
             self._finish(name, news)
@@ -70,10 +73,10 @@ class StudyProgress(Display):
             self.live.update(self._whole, completed=self._num_reused + sum(self._fractions.values()), text=self._left())
 
     def _left(self) -> str:
-        """Time left for all runs, at the pace so far."""
-        done = sum(self._fractions.values())
-        todo = self._num_runs - self._num_reused - done
+        """Time left for all runs, at the pace of this process."""
+        todo = self._num_runs - self._num_reused - sum(self._fractions.values())
         if todo <= 0:
             return "all done"
+        done = sum(self._fractions.values()) - sum(self._found.values())
         elapsed = time.monotonic() - self._started
         return f"about {duration(elapsed / done * todo)} left" if done > 0 else "starting"
