@@ -20,7 +20,7 @@ NUM_KILLS = int(os.environ.get("MINFORM_KILLS", "2"))
 
 STUDY = [
     *("compare", "--preset", "debug", "--variant", "baseline", "--variant", "minimal", "--seeds", "2"),
-    *("--set", f"train.epochs={20 + 40 * NUM_KILLS}", "--set", "train.checkpoint_every_s=0.2", "--format", "json"),
+    *("--set", f"train.epochs={120 + 40 * NUM_KILLS}", "--set", "train.checkpoint_every_s=0.2", "--format", "json"),
 ]
 
 
@@ -66,9 +66,11 @@ def test_a_study_killed_at_random_moments_ends_with_the_table_of_an_undisturbed_
     killed, landed = tmp_path / "killed", 0
     while landed < NUM_KILLS:
         process = start(killed)
+        longest = 6.0  # importing and training
         while not any(killed.glob("*/*/metrics.jsonl")) and process.poll() is None:
-            time.sleep(0.05)  # importing takes most of the time at first, and a kill there shows nothing
-        time.sleep(rng.uniform(0, 8))
+            time.sleep(0.02)  # importing takes most of the time at first, and a kill there shows nothing
+            longest = 1.5  # of training alone: the study must not be over by then
+        time.sleep(rng.uniform(0, longest))
         everyone = family(process.pid)
         for number in everyone if rng.random() < 0.7 else everyone[:1]:  # else the runs see it die, and save themselves
             with suppress(ProcessLookupError):
