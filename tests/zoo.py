@@ -9,10 +9,23 @@ from minform_cli.config import legality
 from minform_cli.config.axes import AXES
 from minform_cli.config.presets import resolve, variant_names
 from minform_cli.config.schema import ModelConfig, RunConfig
-from minform_cli.data.spec import DataSpec
+from minform_cli.data.spec import DataSpec, ImageSpec, PairSpec, TextSpec
 from minform_cli.models.build import build_model
 
-SPEC = DataSpec("toy", "toy", "made here", 2, 8, 8, tuple("abcde"), 100, 20, 20)
+SPEC = ImageSpec(
+    name="toy",
+    title="toy",
+    source="made here",
+    channels=2,
+    height=8,
+    width=8,
+    class_names=tuple("abcde"),
+    num_train=100,
+    num_val=20,
+    num_test=20,
+)
+TEXT = TextSpec(name="words", title="words", source="made here", vocab_size=11, seq_len=5)
+PAIRS = PairSpec(name="pairs", title="pairs", source="made here", vocab_size=11, seq_len=5)
 SIZES: dict[str, object] = {"dim": 12, "depth": 3, "heads": 2, "patch_size": 4, "mlp_multiple": 2}
 BIASES = AXES["bias"].names()
 
@@ -26,6 +39,8 @@ def model_with(axis: str, kind: str, **settings: object) -> ModelConfig:
     """A small model with one part on one axis, and whatever that part requires of the others."""
     part = AXES[axis].parse(options(axis, kind))
     fields = SIZES | {other: accepted[0] for other, accepted in part.requires.items()} | {axis: part} | settings
+    if kind == "relu":
+        fields["readout"] = "mean"  # a class token barely varies here, and a rectified unit may stay silent on it
     if kind == "stack-collapsed":
         fields["heads"] = 1
     model = ModelConfig.model_validate(fields)
@@ -46,18 +61,40 @@ def variant_model(variant: str) -> ModelConfig:
 ALL_VARIANTS = variant_names()
 
 
+def spec_of(model: ModelConfig) -> DataSpec:
+    """What small examples the model takes."""
+    if model.embedding.kind == "patches":
+        return SPEC
+    return PAIRS if model.decoder_depth else TEXT
+
+
 def run_config(model: ModelConfig) -> RunConfig:
-    """A config around a model."""
-    return resolve("digits").config.model_copy(update={"model": model})
+    """A config around a model, with a task that goes with it."""
+    task = "classify-images"
+    if model.embedding.kind == "tokens":
+        predicts = model.readout.kind == "tokens"
+        task = "translate" if model.decoder_depth else "next-tokens" if predicts else "masked-tokens"
+    return resolve("digits").config.model_copy(update={"model": model, "task": task})
 
 
-def build(model: ModelConfig, seed: int = 0, spec: DataSpec = SPEC) -> nn.Module:
-    """The model for images of `spec`, in evaluation mode, seeded, in float64 so that identities are exact to 1e-12."""
+def build(model: ModelConfig, seed: int = 0, spec: DataSpec | None = None) -> nn.Module:
+    """The model for small examples, in evaluation mode, seeded, in float64 so that identities are exact to 1e-12."""
     torch.manual_seed(seed)
-    return build_model(run_config(model), spec).double().eval()
+    return build_model(run_config(model), spec or spec_of(model)).double().eval()
 
 
-def images(batch: int = 3, seed: int = 1, spec: DataSpec = SPEC) -> torch.Tensor:
+def examples(model: ModelConfig, batch: int = 3, seed: int = 1) -> tuple[torch.Tensor, ...]:
+    """Random inputs of `model`."""
+    spec = spec_of(model)
+    if isinstance(spec, ImageSpec):
+        return (images(batch, seed, spec),)
+    assert isinstance(spec, TextSpec)
+    generator = torch.Generator().manual_seed(seed)
+    number = 2 if isinstance(spec, PairSpec) else 1
+    return tuple(torch.randint(spec.vocab_size, (batch, spec.seq_len), generator=generator) for _ in range(number))
+
+
+def images(batch: int = 3, seed: int = 1, spec: ImageSpec = SPEC) -> torch.Tensor:
     """Random images of `spec`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(batch, spec.channels, spec.height, spec.width, generator=generator, dtype=torch.float64)

@@ -7,7 +7,7 @@ import re
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.errors import unknown_name
-from minform_cli.tasks import TASKS
+from minform_cli.tasks import TASKS, check_task
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 
@@ -16,7 +16,9 @@ def checked_spec(config: RunConfig) -> DataSpec:
     """The spec of the config's data set, once all that can be wrong with the config is checked. Imports no torch."""
     if config.task not in TASKS.names():
         raise unknown_name("task", config.task, TASKS.names(), f"preset {config.preset}")
-    return spec_for(config)
+    spec = spec_for(config)
+    check_task(config, spec)
+    return spec
 
 
 def check_device(name: str) -> None:

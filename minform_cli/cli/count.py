@@ -92,7 +92,7 @@ def count(
 
         plot_counts(records, plot)
     if not quiet:
-        known = {"examples": examples or spec.num_train, "outputs": outputs or spec.num_classes}
+        known = {"examples": examples or spec.num_train or None, "outputs": outputs or spec.num_outputs}
         drawn = [f"Drawn to {plot}."] if plot else []
         caption([*count_caption(records, title=spec.title, **known), *drawn], fmt)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import cast
 
+from minform_cli.config.axes.embedding import EMBEDDING, Embedding
+from minform_cli.config.axes.position import Position
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import IllegalModelError
 
@@ -57,4 +60,25 @@ def check_image(model: ModelConfig, height: int, width: int, title: str) -> None
         raise IllegalModelError(
             f"model.patch_size {patch} does not divide the {height}x{width} images of {title}; "
             f"accepted: {', '.join(map(str, accepted))}"
+        )
+
+
+def check_embedding(model: ModelConfig, kind: str, title: str) -> None:
+    """Raises `IllegalModelError` if the model's embedding takes another kind of examples than those of `title`."""
+    part = cast("Embedding", model.embedding)
+    if kind not in part.takes:
+        fitting = [name for name in EMBEDDING.names() if kind in cast("type[Embedding]", EMBEDDING.get(name)).takes]
+        raise IllegalModelError(
+            f"model.embedding {part.kind!r} takes {' and '.join(part.takes)}, and {title} is {kind}; "
+            f"accepted: {', '.join(fitting)}"
+        )
+
+
+def check_length(model: ModelConfig, seq_len: int, title: str) -> None:
+    """Raises `IllegalModelError` if the model has fewer positions than the sequences of `title` have tokens."""
+    most = cast("Position", model.position).most_tokens()
+    if most is not None and seq_len > most:
+        raise IllegalModelError(
+            f"data.seq_len {seq_len} of {title} is more than the {most} positions of model.position; "
+            f"accepted: 1 to {most}"
         )

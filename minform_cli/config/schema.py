@@ -29,7 +29,9 @@ class DataConfig(Settings):
 
     Attributes:
         name: a registered data set (``minform datasets``).
-        path: folder or archive for data sets that are read from the user's own files.
+        path: folder, archive or text file for data sets that are read from the user's own files.
+        val_path, test_path: text files or folders to validate and test on, beside those of `path`.
+        subset: which task of a collection of several.
         limit: size of a stratified subset of the training examples; None takes all.
         validation: `holdout` keeps part of the training set for validation and reads the test set once, at the end;
             `test` validates on the test set, as the papers did (every table then says so).
@@ -38,16 +40,27 @@ class DataConfig(Settings):
             their own.
         crop_padding: pixels of zero padding for random crops of training images; 0 switches them off.
         horizontal_flip: whether training images are mirrored at random.
+        vocab_size: rows of the token embedding, and the most entries a tokenizer trained on the text may have.
+        seq_len: tokens of the longest example, special ones included; longer text is cut there.
+        tokenizer: `wordpiece` or `byte-bpe`, trained on the training text; or a tokenizer file.
+        mask_rate: share of the tokens that are hidden to be predicted.
     """
 
     name: str
     path: str | None = None
+    val_path: str | None = None
+    test_path: str | None = None
+    subset: str | None = None
     limit: int | None = Field(default=None, ge=1)
     validation: Literal["holdout", "test"] = "holdout"
     normalize: Literal["mean-std", "unit-range"] = "mean-std"
     image_size: int | None = Field(default=None, ge=1, le=4096)
     crop_padding: int = Field(default=0, ge=0, le=64)
     horizontal_flip: bool = False
+    vocab_size: int = Field(default=8192, ge=8, le=2**24)
+    seq_len: int = Field(default=128, ge=4, le=2**20)
+    tokenizer: str = "wordpiece"
+    mask_rate: float = Field(default=0.15, gt=0, lt=1)
 
 
 class ModelConfig(Settings):
@@ -56,15 +69,17 @@ class ModelConfig(Settings):
     Attributes:
         dim: width N of a token vector.
         depth: how many blocks run, one after another.
+        decoder_depth: blocks of a causal decoder that attends to what the others made of another sequence; 0 for none.
         heads: attention heads H; divides `dim`.
         patch_size: side of a square patch in pixels; divides the image's height and width.
         mlp_multiple: hidden width of the MLP over `dim`.
         dropout: probability of a zero on attention weights, sublayer outputs and the MLP's hidden layer.
-        similarity, value, mlp, norm, residual, bias, position, readout, order: the part on that axis.
+        similarity, value, mlp, norm, residual, bias, embedding, position, mask, readout, order: the part on that axis.
     """
 
     dim: int = Field(default=64, ge=1, le=65536)
     depth: int = Field(default=6, ge=1, le=4096)
+    decoder_depth: int = Field(default=0, ge=0, le=4096)
     heads: int = Field(default=4, ge=1, le=4096)
     patch_size: int = Field(default=4, ge=1, le=4096)
     mlp_multiple: float = Field(default=4, gt=0, le=1024)
@@ -75,7 +90,9 @@ class ModelConfig(Settings):
     norm: Annotated[SerializeAsAny[PartOptions], _axis("norm")] = AXES["norm"].parse("pre")
     residual: Annotated[SerializeAsAny[PartOptions], _axis("residual")] = AXES["residual"].parse("on")
     bias: Annotated[SerializeAsAny[PartOptions], _axis("bias")] = AXES["bias"].parse("live")
+    embedding: Annotated[SerializeAsAny[PartOptions], _axis("embedding")] = AXES["embedding"].parse("patches")
     position: Annotated[SerializeAsAny[PartOptions], _axis("position")] = AXES["position"].parse("learned")
+    mask: Annotated[SerializeAsAny[PartOptions], _axis("mask")] = AXES["mask"].parse("none")
     readout: Annotated[SerializeAsAny[PartOptions], _axis("readout")] = AXES["readout"].parse("class-token")
     order: Annotated[SerializeAsAny[Order], BeforeValidator(parse_order)] = AXES["order"].parse("sequential")  # type: ignore[assignment]
 
@@ -96,8 +113,18 @@ class ModelConfig(Settings):
 
     @property
     def num_blocks(self) -> int:
-        """How many blocks have weights of their own."""
+        """How many blocks of the encoder (of the whole model without a decoder) have weights of their own."""
         return len(set(self.block_order))
+
+    @property
+    def num_decoder_blocks(self) -> int:
+        """Likewise of the decoder."""
+        return len(set(self.order.blocks(self.decoder_depth))) if self.decoder_depth else 0
+
+    @property
+    def num_attentions(self) -> int:
+        """Attentions with weights of their own: one in every block, and a second one in a decoder's."""
+        return self.num_blocks + 2 * self.num_decoder_blocks
 
     def parts(self) -> dict[str, PartOptions]:
         """The part on each axis."""

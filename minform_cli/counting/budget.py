@@ -47,9 +47,9 @@ def fitting(preset: str, settings: Sequence[str], budget: str, spec: DataSpec) -
             config = resolve(preset, name, settings).config
         except InputError:
             continue  # these parts do not go together here
-        sized.append((sum(closed_form(config.model, spec).values()), config))
+        sized.append((sum(closed_form(config.model, spec, config.task).values()), config))
     baseline = resolve(preset, BASELINE, settings).config
-    limit = parse_budget(budget, sum(closed_form(baseline.model, spec).values()))
+    limit = parse_budget(budget, sum(closed_form(baseline.model, spec, baseline.task).values()))
     sized.sort(key=lambda pair: pair[0])
     if sized[0][0] > limit:
         least, smallest = sized[0]

@@ -1,17 +1,19 @@
 """Multiply-accumulates (MACs) of one example, forward and in a training step, in closed form. 1 MAC = 2 FLOPs.
 
-Counted: every matrix product (patch embedding, projections, scores, mixing, MLP, head), and of a training step those of
-the backward pass. Not counted: softmax, normalisation, activations, additions of biases and skips, the optimiser; their
-share shrinks with the width.
+Counted: every matrix product (patch embedding, projections, scores, mixing, MLP, pooler, output), and of a training
+step those of the backward pass. Causal attention counts in full, since fast kernels differ in what they skip. The head
+of a task is left out where counts leave it out. Not counted: softmax, normalisation, activations, additions of biases
+and skips, the optimiser; their share shrinks with the width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.counting.formulas import Sizes, num_tokens, sizes
-from minform_cli.data.spec import DataSpec
+from minform_cli.counting.formulas import CAUSAL, HEADS_COUNTED_APART, Sizes, num_patches, num_tokens, sizes
+from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
 
 TokenCost = Callable[[Sizes], int]
 
@@ -25,6 +27,13 @@ PROJECT_QUERY_KEY: dict[str, TokenCost] = {
     "identity-query": lambda s: s.n**2,
 }
 """MACs per token to make queries and keys (triangles are multiplied as full matrices)."""
+
+CROSS_QUERY_KEY: dict[str, TokenCost] = {
+    "tied": lambda s: 2 * s.n**2,
+    "cholesky": lambda s: 2 * s.heads * s.d**2,
+    "pairwise": lambda s: 2 * s.n**2 + s.heads * s.d**2,
+}
+"""The same where queries and keys come from two sequences: what serves as both is then computed twice."""
 
 SCORE_WIDTH: dict[str, TokenCost] = {"collapsed": lambda s: s.heads * s.n}
 """MACs of the scores of one pair of tokens over all heads, where they are not N."""
@@ -44,38 +53,82 @@ MIX_WIDTH: dict[str, TokenCost] = {"collapsed": lambda s: s.heads * s.n}
 STACK_OUTPUT: dict[str, TokenCost] = {"stack-collapsed": lambda s: s.n**2}
 """MACs per token of a value path's map after the last block."""
 
-MLP: dict[str, TokenCost] = {"gelu": lambda s: 2 * s.n * s.hidden, "none": lambda _: 0}
+MLP: dict[str, TokenCost] = {
+    "gelu": lambda s: 2 * s.n * s.hidden,
+    "relu": lambda s: 2 * s.n * s.hidden,
+    "none": lambda _: 0,
+}
 """MACs per token of the MLP."""
 
 
-def forward_macs(model: ModelConfig, spec: DataSpec) -> int:
-    """Multiply-accumulates of one example's forward pass; shared blocks cost every time they run."""
+def forward_macs(model: ModelConfig, spec: DataSpec, task: str) -> int:
+    """Multiply-accumulates of one example's forward pass; shared blocks cost every time they run.
+
+    The example is as long as the data set's longest; source and target of a pair both are.
+    """
     s = sizes(model)
     tokens = num_tokens(model, spec)
-    per_token = (
-        PROJECT_QUERY_KEY[model.similarity.kind](s) + PROJECT_VALUE[model.value.kind](s) + MLP[model.mlp.kind](s)
-    )
-    per_pair = _or_width(SCORE_WIDTH, model.similarity.kind, s) + _or_width(MIX_WIDTH, model.value.kind, s)
+    similarity, value = model.similarity.kind, model.value.kind
+    keys, values, mlp = PROJECT_QUERY_KEY[similarity](s), PROJECT_VALUE[value](s), MLP[model.mlp.kind](s)
+    cross = CROSS_QUERY_KEY.get(similarity, PROJECT_QUERY_KEY[similarity])(s)
+    pairs = tokens**2 * (_or_width(SCORE_WIDTH, similarity, s) + _or_width(MIX_WIDTH, value, s))
     return (
-        _embedding_macs(model, spec)
-        + model.depth * (tokens * per_token + tokens**2 * per_pair)
-        + tokens * STACK_OUTPUT.get(model.value.kind, lambda _: 0)(s)
-        + s.n * spec.num_classes
+        _patch_macs(model, spec)
+        + model.depth * (tokens * (keys + values + mlp) + pairs)
+        + model.decoder_depth * (tokens * (keys + cross + 2 * values + mlp) + 2 * pairs)
+        + tokens * STACK_OUTPUT.get(value, lambda _: 0)(s)
+        + _head_macs(model, spec, task, tokens)
     )
 
 
-def training_macs(model: ModelConfig, spec: DataSpec) -> int:
+def training_macs(model: ModelConfig, spec: DataSpec, task: str) -> int:
     """Multiply-accumulates of one example in a training step.
 
     The backward pass of a product is two products of its size, one for each factor's gradient. Only the images need no
     gradient, which saves the patch embedding's second one.
     """
-    return 3 * forward_macs(model, spec) - _embedding_macs(model, spec)
+    return 3 * forward_macs(model, spec, task) - _patch_macs(model, spec)
 
 
-def _embedding_macs(model: ModelConfig, spec: DataSpec) -> int:
-    patches = (spec.height // model.patch_size) * (spec.width // model.patch_size)
-    return patches * spec.channels * model.patch_size**2 * model.dim
+def cached_numbers(model: ModelConfig) -> int | None:
+    """Numbers that generation keeps of every token so as not to compute its keys and values again.
+
+    Of a decoder's attention to itself; its attention to the encoder keeps as much of every source token, once. What
+    serves as key and value, or in all heads, is kept once. None for a model that does not generate.
+    """
+    layers = model.decoder_depth or (model.depth if CAUSAL[model.mask.kind] else 0)
+    if not layers:
+        return None
+    s = sizes(model)
+    similarity, value = model.similarity.kind, model.value.kind
+    if value in TOKENS_ARE_VALUES and similarity in TOKENS_ARE_KEYS:
+        return layers * s.n
+    return layers * (s.n + VALUE_WIDTH.get(value, lambda s: s.n)(s))
+
+
+TOKENS_ARE_KEYS = ("collapsed", "mirrored")
+"""Similarities whose keys are the tokens themselves."""
+
+TOKENS_ARE_VALUES = ("omitted", "stack-collapsed")
+"""Value paths that mix the tokens themselves."""
+
+VALUE_WIDTH: dict[str, TokenCost] = {"collapsed": lambda s: s.heads * s.n, "key": lambda _: 0}
+"""Values of one token over all heads beside its keys, where they are not N."""
+
+
+def _patch_macs(model: ModelConfig, spec: DataSpec) -> int:
+    if not isinstance(spec, ImageSpec):
+        return 0
+    return num_patches(model, spec) * spec.channels * model.patch_size**2 * model.dim
+
+
+def _head_macs(model: ModelConfig, spec: DataSpec, task: str, tokens: int) -> int:
+    pooler = model.dim**2 if model.readout.kind == "pooler" else 0
+    if task in HEADS_COUNTED_APART:
+        return pooler
+    if isinstance(spec, ImageSpec):
+        return pooler + model.dim * spec.num_classes
+    return tokens * model.dim * cast(TextSpec, spec).vocab_size
 
 
 def _or_width(table: dict[str, TokenCost], kind: str, s: Sizes) -> int:

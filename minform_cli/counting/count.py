@@ -6,10 +6,10 @@ from torch import nn
 
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.counting.cost import forward_macs
-from minform_cli.counting.formulas import closed_form
+from minform_cli.counting.formulas import closed_form, task_head
 from minform_cli.counting.meta import weightless
 from minform_cli.data.spec import DataSpec
-from minform_cli.models.build import build_model
+from minform_cli.models.build import build_counted
 from minform_cli.results import GROUPS, CountRecord
 
 
@@ -28,18 +28,20 @@ def count_config(
     """
     groups = checked_groups(config, spec)
     baseline = config.baseline or config.model
-    reference = closed_form(baseline, spec)
+    reference = closed_form(baseline, spec, config.task)
     total = sum(groups.values())
     dead = dead_parameters(config.model)
+    k = examples or spec.num_train
     return CountRecord(
         preset=config.preset,
         variant=config.variant,
         parameters=total,
         share_of_baseline=total / sum(reference.values()),
-        determination_ratio=(examples or spec.num_train) * (outputs or spec.num_classes) / total,
-        macs=forward_macs(config.model, spec),
+        determination_ratio=k * (outputs or spec.num_outputs) / total if k else None,
+        macs=forward_macs(config.model, spec, config.task),
         groups=groups,
         heads=config.model.heads,
+        task_head_parameters=task_head(config.model, spec, config.task),
         dead_parameters=dead,
         notes=_notes(config.model, baseline, groups, reference, dead),
     )
@@ -48,9 +50,9 @@ def count_config(
 def checked_groups(config: RunConfig, spec: DataSpec) -> dict[str, int]:
     """Parameters by group of the model as built on the meta device, once they equal the closed form's."""
     with weightless():
-        module = build_model(config, spec)
+        module = build_counted(config, spec)
     built = count_groups(module)
-    expected = closed_form(config.model, spec)
+    expected = closed_form(config.model, spec, config.task)
     assert built == expected, f"{config.preset} {config.variant}: built {built}, closed form {expected}"
     return built
 
@@ -75,11 +77,11 @@ def count_groups(module: nn.Module) -> dict[str, int]:
 
 
 def dead_parameters(model: ModelConfig) -> dict[str, int]:
-    """Numbers no loss can depend on, over all blocks: path inside a block's attention -> how many."""
+    """Numbers of the whole model that no loss can depend on: where they are -> how many."""
     found: dict[str, int] = {}
     for part in model.parts().values():
         for path, numbers in part.dead_numbers(model).items():
-            found[path] = found.get(path, 0) + numbers * model.num_blocks
+            found[path] = found.get(path, 0) + numbers
     return found
 
 
@@ -95,7 +97,9 @@ def _notes(
                 f"{axis} {kind!r} with {model.heads} heads takes {groups[group]:,} parameters, more than the "
                 f"{reference[group]:,} of {replaced!r} that it replaces"
             )
-    if model.value.kind == "stack-collapsed":
+    if model.value.kind == "stack-collapsed" and model.readout.kind != "tokens":
         notes.append(f"the linear head could absorb the last W_VO too ({groups['value_output']:,} of the parameters)")
-    notes.extend(f"{numbers:,} dead numbers in {path}: softmax cancels them" for path, numbers in dead.items())
+    notes.extend(
+        f"{numbers:,} dead numbers in {path}: nothing the model gives depends on them" for path, numbers in dead.items()
+    )
     return notes

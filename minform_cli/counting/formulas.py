@@ -1,16 +1,20 @@
 """Closed forms of every part's parameters, written from the papers and not from the modules.
 
 `count` refuses a model whose tensors do not add up to these. Letters: N width, H heads, d = N / H, r MLP multiple,
-T tokens, M outputs. Sources stand with the parts' options; the counts are those of arXiv 2410.13732 unless said.
+T tokens, V entries of the vocabulary, M outputs. Sources stand with the parts' options; the counts are those of arXiv
+2410.13732 unless said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
+from minform_cli.config.axes.embedding import Tokens
+from minform_cli.config.axes.position import Learned
 from minform_cli.config.schema import ModelConfig
-from minform_cli.data.spec import DataSpec
+from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
 from minform_cli.results import GROUPS
 
 
@@ -59,6 +63,7 @@ STACK_VALUE_OUTPUT: dict[str, Formula] = {"stack-collapsed": lambda s: s.n**2 + 
 
 MLP: dict[str, Formula] = {
     "gelu": lambda s: 2 * s.n * s.hidden + (s.hidden + s.n) * s.live_biases,
+    "relu": lambda s: 2 * s.n * s.hidden + (s.hidden + s.n) * s.live_biases,
     "none": lambda _: 0,
 }
 """Numbers of one block's MLP."""
@@ -66,14 +71,39 @@ MLP: dict[str, Formula] = {
 NORMS_PER_SUBLAYER: dict[str, int] = {"pre": 1, "post": 1, "none": 0}
 FINAL_NORMS: dict[str, int] = {"pre": 1, "post": 0, "none": 0}
 
-POSITION: dict[str, Callable[[int, int], int]] = {
-    "learned": lambda tokens, n: tokens * n,
-    "sinusoidal": lambda _tokens, _n: 0,
-    "none": lambda _tokens, _n: 0,
+POSITION: dict[str, Callable[[ModelConfig, int], int]] = {
+    "learned": lambda model, tokens: _rows(cast(Learned, model.position), tokens) * model.dim,
+    "sinusoidal": lambda _model, _tokens: 0,
+    "none": lambda _model, _tokens: 0,
 }
 """Numbers of the positions of T tokens of width N."""
 
-CLASS_TOKENS: dict[str, int] = {"class-token": 1, "mean": 0}
+CLASS_TOKENS: dict[str, int] = {"class-token": 1, "mean": 0, "pooler": 1, "tokens": 0}
+"""Tokens that a readout adds to the patches of an image; text brings its own."""
+
+POOLER: dict[str, Formula] = {
+    "class-token": lambda _: 0,
+    "mean": lambda _: 0,
+    "pooler": lambda s: s.n**2 + s.n * s.live_biases,  # arXiv 1810.04805
+    "tokens": lambda _: 0,
+}
+"""Numbers of a readout beside the task's head."""
+
+CAUSAL: dict[str, bool] = {"none": False, "causal": True}
+"""Whether a token may not attend to those behind it; a mask has no numbers."""
+
+Head = Callable[[Sizes, ModelConfig, DataSpec], int]
+
+HEAD: dict[str, Head] = {
+    "classify-images": lambda s, _, spec: s.n * spec.num_classes + spec.num_classes * s.live_biases,
+    "masked-tokens": lambda s, model, spec: s.n**2 + s.n * s.live_biases + 2 * s.n + _vocabulary(s, model, spec, True),
+    "next-tokens": lambda s, model, spec: _vocabulary(s, model, spec, not _is_tied(model)),
+    "translate": lambda s, model, spec: _vocabulary(s, model, spec, not _is_tied(model)),
+}
+"""Numbers of each task's head."""
+
+HEADS_COUNTED_APART = ("masked-tokens",)
+"""Tasks whose models are published without the head."""
 
 LIVE_BIASES: dict[str, int] = {"all": 1, "live": 1, "none": 0}
 ALL_BIASES: dict[str, int] = {"all": 1, "live": 0, "none": 0}
@@ -92,29 +122,66 @@ def sizes(model: ModelConfig) -> Sizes:
     )
 
 
+def num_patches(model: ModelConfig, spec: ImageSpec) -> int:
+    """Patches of one image."""
+    return (spec.height // model.patch_size) * (spec.width // model.patch_size)
+
+
 def num_tokens(model: ModelConfig, spec: DataSpec) -> int:
-    """T: patches of one image, and the class token if there is one."""
-    patches = (spec.height // model.patch_size) * (spec.width // model.patch_size)
-    return patches + CLASS_TOKENS[model.readout.kind]
+    """T: patches of one image, and the class token if there is one; or the longest example's tokens."""
+    if isinstance(spec, ImageSpec):
+        return num_patches(model, spec) + CLASS_TOKENS[model.readout.kind]
+    return cast(TextSpec, spec).seq_len
 
 
-def closed_form(model: ModelConfig, spec: DataSpec) -> dict[str, int]:
-    """Trainable numbers of the whole model by group; shared blocks once."""
+def closed_form(model: ModelConfig, spec: DataSpec, task: str) -> dict[str, int]:
+    """Trainable numbers by group of the whole model, but for a head that is counted apart; shared blocks once."""
     s = sizes(model)
-    n, blocks, b = s.n, model.num_blocks, s.live_biases
-    sublayers = 1 if model.mlp.kind == "none" else 2
-    norms = blocks * sublayers * NORMS_PER_SUBLAYER[model.norm.kind] + FINAL_NORMS[model.norm.kind]
+    attentions, mlps = model.num_attentions, model.num_blocks + model.num_decoder_blocks
+    sublayers = attentions + (0 if model.mlp.kind == "none" else mlps)
+    stacks = 2 if model.decoder_depth else 1
+    norms = sublayers * NORMS_PER_SUBLAYER[model.norm.kind] + stacks * FINAL_NORMS[model.norm.kind]
     in_stack = STACK_VALUE_OUTPUT.get(model.value.kind, lambda _: 0)
+    embedding, embedding_norms = _embedding(model, spec)
     groups = {
-        "embedding": spec.channels * model.patch_size**2 * n
-        + n * b
-        + n * CLASS_TOKENS[model.readout.kind]
-        + POSITION[model.position.kind](num_tokens(model, spec), n),
-        "query_key": blocks * QUERY_KEY[model.similarity.kind](s),
-        "value_output": blocks * VALUE_OUTPUT[model.value.kind](s) + in_stack(s),
-        "mlp": blocks * MLP[model.mlp.kind](s),
-        "norm": norms * 2 * n,
-        "head": n * spec.num_classes + spec.num_classes * b,
+        "embedding": embedding,
+        "query_key": attentions * QUERY_KEY[model.similarity.kind](s),
+        "value_output": attentions * VALUE_OUTPUT[model.value.kind](s) + in_stack(s),
+        "mlp": mlps * MLP[model.mlp.kind](s),
+        "norm": (norms + embedding_norms * NORMS_PER_SUBLAYER[model.norm.kind]) * 2 * s.n,
+        "head": POOLER[model.readout.kind](s) + (0 if task in HEADS_COUNTED_APART else HEAD[task](s, model, spec)),
     }
     assert tuple(groups) == GROUPS
     return groups
+
+
+def task_head(model: ModelConfig, spec: DataSpec, task: str) -> int:
+    """Trainable numbers of a head that is counted apart; 0 where the head is counted with the rest."""
+    return HEAD[task](sizes(model), model, spec) if task in HEADS_COUNTED_APART else 0
+
+
+def _embedding(model: ModelConfig, spec: DataSpec) -> tuple[int, int]:
+    """Numbers that turn an example into vectors, and how many norms stand behind them."""
+    n, b = model.dim, LIVE_BIASES[model.bias.kind]
+    positions = POSITION[model.position.kind](model, num_tokens(model, spec))
+    if isinstance(spec, ImageSpec):
+        patches = spec.channels * model.patch_size**2 * n + n * b
+        return patches + n * CLASS_TOKENS[model.readout.kind] + positions, 0
+    options = cast(Tokens, model.embedding)
+    sides = 2 if model.decoder_depth else 1
+    words = cast(TextSpec, spec).vocab_size * n * (1 if options.tied else sides)
+    return words + sides * (options.types * n + positions), sides * options.norm
+
+
+def _rows(position: Learned, tokens: int) -> int:
+    return position.rows or tokens + position.unused
+
+
+def _is_tied(model: ModelConfig) -> bool:
+    return cast(Tokens, model.embedding).tied
+
+
+def _vocabulary(s: Sizes, model: ModelConfig, spec: DataSpec, bias: bool) -> int:
+    """Numbers of an output over the vocabulary, with a bias if `bias`."""
+    size = cast(TextSpec, spec).vocab_size
+    return (0 if _is_tied(model) else size * s.n) + (size * s.live_biases if bias else 0)

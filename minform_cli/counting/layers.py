@@ -7,7 +7,7 @@ from torch import nn
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.meta import weightless
 from minform_cli.data.spec import DataSpec
-from minform_cli.models.build import build_model
+from minform_cli.models.build import build_counted
 from minform_cli.results import LayerRecord
 
 
@@ -18,7 +18,7 @@ def layer_records(config: RunConfig, spec: DataSpec) -> list[LayerRecord]:
     a module has beside its submodules make up the rest.
     """
     with weightless():
-        model = build_model(config, spec)
+        model = build_counted(config, spec)
     runs = _runs(model)
     records: list[LayerRecord] = []
     seen: set[int] = set()

@@ -8,10 +8,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from minform_cli.config.schema import RunConfig
-from minform_cli.counting.cost import forward_macs, training_macs
-from minform_cli.counting.meta import weightless
+from minform_cli.counting.cost import cached_numbers, forward_macs, training_macs
+from minform_cli.counting.meta import example_inputs, weightless
 from minform_cli.data.spec import DataSpec
-from minform_cli.models.build import build_model
+from minform_cli.models.build import build_counted
 from minform_cli.results import CostRecord
 from minform_cli.tasks import TASKS
 
@@ -31,12 +31,14 @@ def cost_record(config: RunConfig, spec: DataSpec, parameters: int, batch_size: 
         parameters: of the model.
         batch_size: examples a step, for the activations; None leaves them out, as asking autograd takes a moment.
     """
+    cached = cached_numbers(config.model)
     return CostRecord(
-        flops_forward=2 * forward_macs(config.model, spec),
-        flops_training=2 * training_macs(config.model, spec),
+        flops_forward=2 * forward_macs(config.model, spec, config.task),
+        flops_training=2 * training_macs(config.model, spec, config.task),
         weight_bytes={kind: size * parameters for kind, size in BYTES_PER_WEIGHT.items()},
         gradient_bytes=BYTES_PER_WEIGHT["float32"] * parameters,
         optimizer_bytes=ADAM_BYTES * parameters,
+        cache_bytes_per_token=None if cached is None else {kind: n * cached for kind, n in BYTES_PER_WEIGHT.items()},
         batch_size=batch_size,
         activation_bytes=None if batch_size is None else activation_bytes(config, spec, batch_size),
     )
@@ -46,12 +48,12 @@ def activation_bytes(config: RunConfig, spec: DataSpec, batch_size: int) -> int:
     """Bytes of float32 that a training step's forward pass keeps for its backward pass; nothing is allocated.
 
     What autograd keeps is asked of autograd itself, on the meta device; weights are not counted, and a tensor that is
-    kept twice counts once. Attention is computed plainly, with its scores kept: fused kernels keep less.
+    kept twice counts once. Attention is computed plainly, with its scores kept: fused kernels keep less. A head that
+    counts leave out is left out here, too.
     """
     with weightless():
-        model = build_model(config, spec)
-        images = torch.empty(batch_size, spec.channels, spec.height, spec.width)
-        labels = torch.empty(batch_size, dtype=torch.long)
+        model = build_counted(config, spec)
+        inputs = example_inputs(config, spec, batch_size)
     weights = {id(parameter) for parameter in model.parameters()}
     kept: dict[int, Tensor] = {}
 
@@ -62,5 +64,8 @@ def activation_bytes(config: RunConfig, spec: DataSpec, batch_size: int) -> int:
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor), sdpa_kernel(SDPBackend.MATH):
-        TASKS.get(config.task).loss(model(images), labels, config.train.label_smoothing)
+        outputs = model(*inputs)
+        if TASKS.info(config.task).head_is_counted:
+            labels = torch.empty(len(outputs), dtype=torch.long, device=outputs.device)
+            TASKS.get(config.task).loss(outputs, labels, config.train.label_smoothing)
     return sum(tensor.numel() * tensor.element_size() for tensor in kept.values())

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
+
+from minform_cli.config.schema import RunConfig
+from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
 
 _FILLS = frozenset(
     {
@@ -36,6 +40,14 @@ class _SkipFills(TorchFunctionMode):
         if func in _FILLS:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)
+
+
+def example_inputs(config: RunConfig, spec: DataSpec, batch_size: int) -> tuple[Tensor, ...]:
+    """What the config's model takes for a batch of the longest examples; values mean nothing."""
+    if isinstance(spec, ImageSpec):
+        return (torch.empty(batch_size, spec.channels, spec.height, spec.width),)
+    tokens = torch.zeros(batch_size, cast(TextSpec, spec).seq_len, dtype=torch.long)
+    return (tokens, tokens) if config.model.decoder_depth else (tokens,)
 
 
 @contextmanager

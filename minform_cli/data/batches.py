@@ -1,237 +1,25 @@
-"""Batches by index: each is a pure function of (seed, epoch, position), so a resumed run repeats and misses none.
-
-The uint8 pixels lie on the device (or come from worker processes, for a folder too large for memory); augmentation and
-normalisation run there on whole batches. Random numbers are drawn on the CPU, so they are the same on every device.
-"""
+"""From a data set in memory to its batches, whatever it is of."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol
-
-import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from minform_cli.config.schema import DataConfig, TrainConfig
-from minform_cli.data.files import ImageFiles
-from minform_cli.data.images import ImageData, ImageSplit, Pixels
-from minform_cli.data.stream import read_batches
-from minform_cli.errors import InputError, MachineError
-
-Split = Literal["train", "val", "test"]
+from minform_cli.config.schema import RunConfig
+from minform_cli.data.batch import WHOLE, Batches, Share
+from minform_cli.data.image_batches import ImageBatches
+from minform_cli.data.images import ImageData
+from minform_cli.data.load import Data
 
 
-class Batch(NamedTuple):
-    """What one step takes: normalised float32 images (B, C, H, W) and int64 labels (B,), on the device.
-
-    `elsewhere` counts the examples of the same batch that other processes take.
-    """
-
-    images: Tensor
-    labels: Tensor
-    elsewhere: int = 0
-
-    @property
-    def size(self) -> int:
-        """Examples of the whole batch."""
-        return len(self.labels) + self.elsewhere
-
-
-class Share(NamedTuple):
-    """Which part of every batch is wanted: the `number`-th, from 0, of `parts` that are as equal as can be."""
-
-    number: int = 0
-    parts: int = 1
-
-    def of(self, chunk: Tensor) -> slice:
-        """Where the part lies in `chunk`; it is empty in some parts of a chunk that is shorter than `parts`."""
-        num = len(chunk)
-        return slice(num * self.number // self.parts, num * (self.number + 1) // self.parts)
-
-
-WHOLE = Share()
-
-
-def make_batches(
-    dataset: ImageData,
-    data: DataConfig,
-    train: TrainConfig,
-    seed: int,
-    device: torch.device,
-    share: Share = WHOLE,
-) -> Batches:
+def make_batches(dataset: Data, config: RunConfig, device: torch.device, share: Share = WHOLE) -> Batches:
     """The batches of one run.
 
     Args:
-        dataset: what `load_data` returned for `data`.
-        data: normalisation and augmentation.
-        train: batch sizes.
-        seed: of the run; decides order and augmentation.
+        dataset: what `load_data` returned for the config's data.
+        config: of the run: normalisation and augmentation, batch sizes, seed of order and augmentation.
         device: where the batches are wanted.
         share: this process's part of every batch. Which examples a batch has and how each is augmented is the same
             however many share it.
     """
-    return Batches(dataset, data, train, seed, device, share)
-
-
-class Batches:
-    """The batches of one run; made by `make_batches`."""
-
-    def __init__(
-        self,
-        dataset: ImageData,
-        data: DataConfig,
-        train: TrainConfig,
-        seed: int,
-        device: torch.device,
-        share: Share,
-    ) -> None:
-        self._dataset = dataset
-        self._data = data
-        self._train = train
-        self._seed = seed
-        self._device = device
-        self._share = share
-        self._sources: dict[Split, tuple[_Source, Tensor]] = {}
-        scale, shift = normalization(dataset, data)
-        self._scale = scale.to(device)
-        self._shift = shift.to(device)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of one epoch; the last may be smaller than the others."""
-        return math.ceil(len(self._dataset.train) / self._train.batch_size)
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Training batches `start`, `start` + 1, ... of the 0-based `epoch`, shuffled and augmented.
-
-        Raises:
-            InputError: a file of a streamed folder is missing or damaged.
-            MachineError: the images do not fit on the device.
-        """
-        source, labels = self._source("train")
-        order = torch.randperm(len(labels), generator=generator(self._seed, epoch))
-        chunks = order.split(self._train.batch_size)[start:]
-        places = [self._share.of(chunk) for chunk in chunks]
-        parts = [chunk[place] for chunk, place in zip(chunks, places, strict=True)]
-        for number, pixels in enumerate(source.read(parts)):
-            random = generator(self._seed, epoch, start + number)
-            size, part = len(chunks[number]), parts[number]
-            pixels = augment(pixels, self._data, random, size, places[number].start)
-            yield Batch(self._normalized(pixels), labels[part.to(self._device)], size - len(part))
-
-    def evaluation(self, split: Split) -> Iterator[Batch]:
-        """Batches of `train.eval_batch_size` of `split`, in its own order, without augmentation; no empty parts.
-
-        Raises:
-            InputError: there is no such split, or a file of a streamed folder is missing or damaged.
-            MachineError: the images do not fit on the device.
-        """
-        source, labels = self._source(split)
-        chunks = torch.arange(len(labels)).split(self._train.eval_batch_size)
-        shared = [(len(chunk), chunk[self._share.of(chunk)]) for chunk in chunks]
-        shared = [(size, part) for size, part in shared if len(part)]
-        for pixels, (size, part) in zip(source.read([part for _, part in shared]), shared, strict=True):
-            yield Batch(self._normalized(pixels), labels[part.to(self._device)], size - len(part))
-
-    def _normalized(self, pixels: Tensor) -> Tensor:
-        return pixels.to(torch.float32).mul_(self._scale).add_(self._shift)
-
-    def _source(self, split: Split) -> tuple[_Source, Tensor]:
-        """Where the pixels of `split` come from, and its labels on the device; moved there when first asked for."""
-        if split not in self._sources:
-            examples: ImageSplit | None = getattr(self._dataset, split)
-            if examples is None:
-                raise InputError(f"{self._dataset.spec.title} has no test split beside its validation split")
-            source: _Source
-            if isinstance(examples.images, ImageFiles):
-                source = _Streamed(examples.images, self._device)
-            else:
-                source = _Resident(examples.images, self._device)
-            self._sources[split] = source, torch.from_numpy(examples.labels.copy()).to(self._device)
-        return self._sources[split]
-
-
-def normalization(dataset: ImageData, data: DataConfig) -> tuple[Tensor, Tensor]:
-    """(scale, shift), each (C, 1, 1), float32, such that the normalised image is ``pixels * scale + shift``."""
-    if data.normalize == "unit-range":
-        mean = [0.5] * dataset.spec.channels
-        std = [0.5] * dataset.spec.channels
-    else:
-        mean, std = list(dataset.mean), list(dataset.std)
-    exact = torch.tensor([mean, std], dtype=torch.float64)[..., None, None]
-    return (1 / (255 * exact[1])).float(), (-exact[0] / exact[1]).float()
-
-
-def augment(
-    pixels: Tensor, data: DataConfig, random: torch.Generator, size: int | None = None, first: int = 0
-) -> Tensor:
-    """Crops and mirrors each image of a batch at random; pixels outside the image are black (0 before normalisation).
-
-    Args:
-        pixels: (B, C, H, W) uint8.
-        data: `crop_padding` and `horizontal_flip`; with neither, `pixels` are returned as they are.
-        random: a CPU generator, which alone decides the result.
-        size, first: of how many images in the batch these are the `first` and those behind it; None: of these alone.
-            Each image comes out the same, however the batch is cut.
-    """
-    num, channels, height, width = pixels.shape
-    size, mine = size or num, slice(first, first + num)
-    padding = data.crop_padding
-    # Drawn whether used or not: switching one of them on does not change what the other does.
-    offsets = torch.randint(0, 2 * padding + 1, (2, size, 1), generator=random)[:, mine]
-    mirrored = torch.rand((size, 1), generator=random)[mine] < 0.5
-    if not padding and not data.horizontal_flip:
-        return pixels
-    rows = offsets[0] + torch.arange(height)
-    columns = offsets[1] + torch.arange(width)
-    if data.horizontal_flip:
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    padded = F.pad(pixels, (padding,) * 4)
-    places = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).to(pixels.device)
-    index = places.view(num, 1, height * width).expand(num, channels, height * width)
-    return padded.flatten(2).gather(2, index).view(pixels.shape)
-
-
-def generator(*key: int) -> torch.Generator:
-    """A CPU generator whose stream depends on the numbers in `key` and on nothing else."""
-    digest = hashlib.sha256(" ".join(map(str, key)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-
-
-class _Source(Protocol):
-    def read(self, chunks: Sequence[Tensor]) -> Iterator[Tensor]:
-        """For each tensor of indices (on the CPU), the uint8 pixels (B, C, H, W) on the device."""
-        ...
-
-
-class _Resident:
-    """Pixels that lie on the device."""
-
-    def __init__(self, images: Pixels, device: torch.device) -> None:
-        try:
-            self._images = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device)
-        except torch.OutOfMemoryError as error:
-            raise MachineError(
-                f"{images.nbytes / 2**30:.1f} GiB of images do not fit on {device}: lower data.limit or data.image_size"
-            ) from error
-
-    def read(self, chunks: Sequence[Tensor]) -> Iterator[Tensor]:
-        for chunk in chunks:
-            yield self._images.index_select(0, chunk.to(self._images.device))
-
-
-class _Streamed:
-    """Pixels that worker processes read from files."""
-
-    def __init__(self, files: ImageFiles, device: torch.device) -> None:
-        self._files = files
-        self._device = device
-
-    def read(self, chunks: Sequence[Tensor]) -> Iterator[Tensor]:
-        for pixels in read_batches(self._files, [chunk.numpy() for chunk in chunks]):
-            yield torch.from_numpy(pixels).to(self._device)
+    assert isinstance(dataset, ImageData)
+    return ImageBatches(dataset, config.data, config.train, config.seed, device, share)

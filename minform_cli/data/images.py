@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from minform_cli.data.files import ImageFiles
-    from minform_cli.data.spec import DataSpec
+    from minform_cli.data.spec import ImageSpec
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -72,7 +72,7 @@ class ImageData:
         fingerprint: SHA-256 in hex over the splits above; equal data gives an equal fingerprint on every machine.
     """
 
-    spec: DataSpec
+    spec: ImageSpec
     train: ImageSplit
     val: ImageSplit
     test: ImageSplit | None

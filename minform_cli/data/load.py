@@ -6,7 +6,7 @@ import numpy as np
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.images import ImageData, ImageSplit, OfficialData, channel_statistics, chunks, fingerprint
-from minform_cli.data.spec import DATA_SETS, DataSpec
+from minform_cli.data.spec import DATA_SETS, ImageSpec
 from minform_cli.data.split import stratified
 from minform_cli.errors import InputError
 
@@ -25,7 +25,11 @@ SAMPLE_SIZE = 2_000
 SAMPLE_BATCH = 50
 
 
-def load_data(data: DataConfig) -> ImageData:
+Data = ImageData
+"""A data set as a run takes it: its splits, `spec`, `fingerprint`."""
+
+
+def load_data(data: DataConfig) -> Data:
     """The examples that `data` asks for.
 
     Raises:
@@ -33,7 +37,7 @@ def load_data(data: DataConfig) -> ImageData:
         MachineError: a download cannot be written.
     """
     data_set = DATA_SETS.get(data.name, "data.name")
-    spec: DataSpec = data_set.spec(data)
+    spec: ImageSpec = data_set.spec(data)
     official: OfficialData = data_set.load_official(data)
     train, val, test = _splits(official, data)
     if data.limit is not None:
@@ -54,7 +58,7 @@ def _splits(official: OfficialData, data: DataConfig) -> tuple[ImageSplit, Image
     return official.train.take(kept), official.train.take(held_out), official.test
 
 
-def _check(spec: DataSpec, train: ImageSplit, val: ImageSplit, test: ImageSplit | None) -> None:
+def _check(spec: ImageSpec, train: ImageSplit, val: ImageSplit, test: ImageSplit | None) -> None:
     """A folder may change between the listing and the reading; anything else here is our bug."""
     found = (len(train), len(val), len(test) if test else 0)
     if found != (spec.num_train, spec.num_val, spec.num_test) or train.images.shape[1:] != (

@@ -6,7 +6,8 @@ Every module in `data.sets` offers ``SUMMARY`` and ``SOURCE`` (a line each), ``s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import ClassVar, TypedDict
 
 from minform_cli.config import legality
 from minform_cli.config.schema import DataConfig, RunConfig
@@ -23,46 +24,100 @@ DATA_SETS = LazyRegistry(
         "cifar100": "minform_cli.data.sets.cifar100",
         "image-folder": "minform_cli.data.sets.image_folder",
         "imagenet-folder": "minform_cli.data.sets.imagenet_folder",
+        "text": "minform_cli.data.sets.text",
+        "parallel-text": "minform_cli.data.sets.parallel_text",
     },
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """Shape of the examples and size of the splits.
+    """What all data sets say of themselves; `ImageSpec` and `TextSpec` add the shape of an example.
 
     Attributes:
         name: registered name.
         title: how tables call it, for example ``CIFAR-10``.
         source: who made it, and where it is described.
-        channels, height, width: of one image, in pixels.
-        class_names: one per class, in the order of the labels.
-        num_train: examples trained on, after the hold-out and `data.limit`.
+        class_names: one per class, in the order of the labels; none where no class is predicted.
+        num_train: examples trained on, after the hold-out and `data.limit`; 0 where only opening the files tells.
         num_val: examples validated on.
         num_test: examples of the test split; 0 where there is none, or where it is the validation split.
     """
 
+    kind: ClassVar[str]
     name: str
     title: str
     source: str
+    class_names: tuple[str, ...] = ()
+    num_train: int = 0
+    num_val: int = 0
+    num_test: int = 0
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def num_outputs(self) -> int:
+        """M of the determination ratio: numbers that the task's head gives for an example or a token."""
+        return self.num_classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec(DataSpec):
+    """Images of one shape.
+
+    Attributes:
+        channels, height, width: of one image, in pixels.
+    """
+
+    kind = "images"
     channels: int
     height: int
     width: int
-    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSpec(DataSpec):
+    """Sequences of tokens.
+
+    Attributes:
+        vocab_size: rows of the token embedding.
+        seq_len: tokens of the longest example, special ones included.
+        outputs: M where the task predicts neither a class nor a token (1 for a number); None where it does.
+    """
+
+    kind = "text"
+    vocab_size: int
+    seq_len: int
+    outputs: int | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        """Classes, or what `outputs` says, or the vocabulary."""
+        return self.outputs or self.num_classes or self.vocab_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSpec(TextSpec):
+    """Sequences of tokens in two languages with one vocabulary, each up to `seq_len` long."""
+
+    kind = "pairs"
+
+
+class SplitSizes(TypedDict):
+    """The sizes of the splits, as a spec takes them."""
+
     num_train: int
     num_val: int
     num_test: int
 
-    @property
-    def num_classes(self) -> int:
-        """M of the determination ratio: outputs per example."""
-        return len(self.class_names)
-
 
 def split_sizes(
     data: DataConfig, official_train: int, holdout: int, num_test: int, num_classes: int, published_val: int = 0
-) -> tuple[int, int, int]:
-    """(train, val, test) sizes after `data.validation` and `data.limit`.
+) -> SplitSizes:
+    """The sizes after `data.validation` and `data.limit`.
 
     Args:
         data: the data section.
@@ -82,32 +137,34 @@ def split_sizes(
     if data.validation == "test":
         if not num_test:
             raise InputError(f"data.validation: 'test' needs a test split and {data.name} has none; accepted: holdout")
-        sizes = (official_train, num_test, 0)
+        sizes = SplitSizes(num_train=official_train, num_val=num_test, num_test=0)
     else:
-        sizes = (official_train - holdout, published_val or holdout, num_test)
+        num_val = published_val or holdout
+        sizes = SplitSizes(num_train=official_train - holdout, num_val=num_val, num_test=num_test)
     if data.limit is None:
         return sizes
-    if data.limit > sizes[0]:
-        raise InputError(f"data.limit: {data.limit} is more than the {sizes[0]} training examples of {data.name}")
+    most = sizes["num_train"]
+    if data.limit > most:
+        raise InputError(f"data.limit: {data.limit} is more than the {most} training examples of {data.name}")
     if data.limit < num_classes:
         raise InputError(
             f"data.limit: {data.limit} is less than the {num_classes} classes of {data.name}, "
-            f"one example of each is the least; accepted: {num_classes} to {sizes[0]}"
+            f"one example of each is the least; accepted: {num_classes} to {most}"
         )
-    return data.limit, sizes[1], sizes[2]
+    return {**sizes, "num_train": data.limit}
 
 
 def spec_for(config: RunConfig) -> DataSpec:
     """The spec of the config's data set, once the model is known to fit it.
 
     Raises:
-        InputError: the data set is unknown, its files are asked for and absent, or the patch does not divide the image.
+        InputError: the data set is unknown, its files are asked for and absent, or the model takes other examples: the
+            patch does not divide the image, or there are fewer positions than tokens.
     """
     spec: DataSpec = DATA_SETS.get(config.data.name, "data.name").spec(config.data)
-    legality.check_image(config.model, spec.height, spec.width, spec.title)
+    legality.check_embedding(config.model, spec.kind, spec.title)
+    if isinstance(spec, ImageSpec):
+        legality.check_image(config.model, spec.height, spec.width, spec.title)
+    if isinstance(spec, TextSpec):
+        legality.check_length(config.model, spec.seq_len, spec.title)
     return spec
-
-
-def with_sizes(spec: DataSpec, sizes: tuple[int, int, int]) -> DataSpec:
-    """`spec` with other split sizes (train, val, test)."""
-    return replace(spec, num_train=sizes[0], num_val=sizes[1], num_test=sizes[2])

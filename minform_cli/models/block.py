@@ -1,37 +1,65 @@
-"""One encoder block: attention and, if there is one, the MLP; each with norm and skip connection as the axes say."""
+"""One block: attention, in a decoder attention to the encoder, and the MLP; each with norm and skip as the axes say."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.attention import Attention
+from minform_cli.models.parts.attention import Attention, Seen
 from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import NORMS, Norm
 
 
 class Block(nn.Module):
-    """Attention -> `attention`, MLP -> `mlp`, their norms -> `attention_norm` and `mlp_norm`. Absent parts are None."""
+    """Attention -> `attention`, attention to the encoder -> `cross`, MLP -> `mlp`, their norms -> `*_norm`.
 
-    def __init__(self, model: ModelConfig) -> None:
+    Absent parts are None.
+
+    Args:
+        model: sizes and parts.
+        decodes: whether the block is a decoder's: causal, and with attention to the encoder's tokens.
+    """
+
+    def __init__(self, model: ModelConfig, *, decodes: bool = False) -> None:
         super().__init__()
-        self.attention = Attention(model)
-        self.attention_norm = NORMS.get(model.norm.kind)(model)
+        norm = NORMS.get(model.norm.kind)
+        self.attention = Attention(model, causal=decodes or model.mask.kind == "causal")
+        self.attention_norm = norm(model)
+        self.cross = Attention(model) if decodes else None
+        self.cross_norm = norm(model) if decodes else None
         self.mlp = MLPS.get(model.mlp.kind)(model)
-        self.mlp_norm = NORMS.get(model.norm.kind)(model) if self.mlp is not None else None
+        self.mlp_norm = norm(model) if self.mlp is not None else None
         self.norm_first = model.norm.kind == "pre"
         self.residual = model.residual.kind == "on"
         self.dropout = model.dropout
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
-        """The tokens after this block."""
-        x = self._sublayer(x, self.attention, self.attention_norm)
-        return x if self.mlp is None else self._sublayer(x, self.mlp, self.mlp_norm)
+    def forward(
+        self,
+        x: Float[Tensor, "b t n"],
+        seen: Seen | None = None,
+        y: Float[Tensor, "b s n"] | None = None,
+        y_seen: Seen | None = None,
+    ) -> Float[Tensor, "b t n"]:
+        """The tokens after this block.
 
-    def _sublayer(self, x: Tensor, sublayer: nn.Module, norm: Norm | None) -> Tensor:
-        out: Tensor = sublayer(norm(x) if norm is not None and self.norm_first else x)
+        Args:
+            x: the tokens before it.
+            seen: which of them each may attend to; None: all, or all before it where attention is causal.
+            y: the encoder's tokens, in a decoder.
+            y_seen: which of those each may attend to; None: all.
+        """
+        x = self._sublayer(x, self.attention_norm, lambda x: self.attention(x, None, seen))
+        if self.cross is not None:
+            cross = self.cross
+            x = self._sublayer(x, self.cross_norm, lambda x: cross(x, y, y_seen))
+        return x if self.mlp is None else self._sublayer(x, self.mlp_norm, self.mlp)
+
+    def _sublayer(self, x: Tensor, norm: Norm | None, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        out = sublayer(norm(x) if norm is not None and self.norm_first else x)
         if self.dropout:
             out = F.dropout(out, self.dropout, self.training)
         if self.residual:

@@ -30,7 +30,8 @@ def count_table(records: Sequence[CountRecord], fmt: str = "rich", width: int | 
         fmt: output format.
         width: characters that `plain` may take; None has no limit.
     """
-    return render(records, [*_COLUMNS, *_cost_columns(records)], fmt, width)
+    apart = [_TASK_HEAD] if any(record["task_head_parameters"] for record in records) else []
+    return render(records, [*_COLUMNS, *apart, *_cost_columns(records)], fmt, width)
 
 
 def count_caption(
@@ -51,9 +52,17 @@ def count_caption(
         notes.determination(examples, outputs),
         "MACs: multiply-accumulates (1 MAC = 2 FLOPs) of one example's forward pass; not counted: normalisation, "
         "softmax, activations, additions of biases and residuals.",
+        *_head_line(records),
         *_cost_lines(records),
         *notes.record_notes(records),
     ]
+
+
+def _head_line(records: Sequence[CountRecord]) -> list[str]:
+    """Why a head stands apart, where one does."""
+    if not any(record["task_head_parameters"] for record in records):
+        return []
+    return ["Task head: not in the parameters, MACs and bytes, as such models are published without it."]
 
 
 def _cost_lines(records: Sequence[CountRecord]) -> list[str]:
@@ -66,6 +75,10 @@ def _cost_lines(records: Sequence[CountRecord]) -> list[str]:
         "bytes of the weights (1 MB = 1,000,000 bytes); training in fp32 adds as much for gradients, and Adam's two "
         "moments."
     ]
+    if costs[0]["cache_bytes_per_token"] is not None:
+        lines.append(
+            "KV/token: keys and values that generation keeps of a token in bf16; what serves as both is kept once."
+        )
     if costs[0]["batch_size"] is not None:
         lines.append(
             f"Activations: what a forward pass of {integer(costs[0]['batch_size'])} examples keeps for the backward "
@@ -96,8 +109,9 @@ def _cost_columns(records: Sequence[CountRecord]) -> list[Column]:
     costed = _costed(records)
     if not costed:
         return []
-    activations = costed[0]["cost"]["activation_bytes"] is not None
-    return [*_COSTS, *([_ACTIVATIONS] if activations else [])]
+    first = costed[0]["cost"]
+    cache = [] if first["cache_bytes_per_token"] is None else [_CACHE]
+    return [*_COSTS, *cache, *([] if first["activation_bytes"] is None else [_ACTIVATIONS])]
 
 
 def _weights(kind: str) -> Callable[[CountedRecord], str]:
@@ -112,9 +126,11 @@ _COSTS = [
     Column("int8", _weights("int8"), block=2),
     Column("Adam", lambda record: scaled(record["cost"]["optimizer_bytes"], "B"), block=2),
 ]
+_CACHE = Column("KV/token", lambda record: scaled(record["cost"]["cache_bytes_per_token"]["bfloat16"], "B"), block=2)
 _ACTIVATIONS = Column(
     "activations", lambda record: scaled(record["cost"]["activation_bytes"], "B"), short="activ.", block=2
 )
+_TASK_HEAD = Column("task head", lambda record: integer(record["task_head_parameters"]), block=1)
 _COLUMNS = [
     Column("variant", lambda record: record["variant"], right=False, name=True),
     Column("heads", lambda record: integer(record["heads"]), short="H"),

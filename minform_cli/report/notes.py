@@ -10,7 +10,7 @@ from minform_cli.report.numbers import integer
 from minform_cli.results import CountRecord, ResultRecord
 
 PARAMETERS = (
-    "Parameters: unique trainable numbers, patch embedding included; share and saving: of the preset's baseline "
+    "Parameters: unique trainable numbers, embedding included; share and saving: of the preset's baseline "
     "with the same settings."
 )
 """The convention behind every parameter count."""

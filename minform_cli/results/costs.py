@@ -11,8 +11,10 @@ class CostRecord(TypedDict):
     """What one variant costs. A MAC is two FLOPs.
 
     `flops_forward` and `flops_training` are per example, the latter of forward and backward pass. `weight_bytes` is by
-    number format; `gradient_bytes` and `optimizer_bytes` are float32's, of a training step. `activation_bytes` is what
-    a forward pass keeps for the backward pass at `batch_size`; both are None where no batch size was given.
+    number format; `cache_bytes_per_token`, by number format, are the keys and values that generation keeps of a token,
+    None for a model that does not generate; `gradient_bytes` and `optimizer_bytes` are float32's, of a training step.
+    `activation_bytes` is what a forward pass keeps for the backward pass at `batch_size`; both are None where no batch
+    size was given.
     """
 
     flops_forward: int
@@ -20,6 +22,7 @@ class CostRecord(TypedDict):
     weight_bytes: dict[str, int]
     gradient_bytes: int
     optimizer_bytes: int
+    cache_bytes_per_token: dict[str, int] | None
     batch_size: int | None
     activation_bytes: int | None
 

@@ -19,8 +19,10 @@ class Swept(TypedDict, total=False):
 class CountRecord(Swept):
     """One variant's count. Fractions are 0..1; `macs` are forward multiply-accumulates per example (1 MAC = 2 FLOPs).
 
-    `determination_ratio` is Q = K M / P; None where K or M is unknown. `dead_parameters` are numbers no loss can
-    depend on, by parameter name. `notes` are sentences a reader of the table should see.
+    `determination_ratio` is Q = K M / P; None where K or M is unknown. `task_head_parameters` are those of a head that
+    published counts of such models leave out, and `parameters` too; 0 where the head is part of the count.
+    `dead_parameters` are numbers no loss can depend on, by where they are. `notes` are sentences a reader
+    of the table should see.
     """
 
     preset: str
@@ -31,6 +33,7 @@ class CountRecord(Swept):
     macs: int
     groups: dict[str, int]
     heads: int
+    task_head_parameters: int
     dead_parameters: dict[str, int]
     notes: list[str]
 

@@ -19,6 +19,7 @@ from minform_cli.data.files import ImageFiles
 from minform_cli.data.images import ImageData, ImageSplit
 from minform_cli.data.load import load_data
 from minform_cli.models.build import build_model
+from minform_cli.models.stack import ImageEncoder
 from minform_cli.results import ExampleRecord, MeasuredRecord, RunFolder
 from minform_cli.tasks import TASKS
 from minform_cli.training.attention_maps import attention_record
@@ -83,8 +84,9 @@ class StudyData:
         with StopRequest("the runs are finished; draw the report again") as stop, runtime(device, None) as used:
             with used.device:
                 model = build_model(config, spec)
+            assert isinstance(model, ImageEncoder), "classes and attention are shown of images alone"
             put_weights(model, read_tensors(folder, checkpoint.files["weights"], weights_of(model)))
-            batches = make_batches(self._data, config.data, config.train, config.seed, used.device)
+            batches = make_batches(self._data, config, used.device)
             scores = score(model, TASKS.get(config.task), batches.evaluation("val"), stop.check)
             seen = attention_record(model, self._normalised(config, used.device)) if attention else None
         confusion = confusion_matrix(scores.labels, scores.predictions, spec.num_classes)
@@ -97,7 +99,9 @@ class StudyData:
         """The example as the run's model takes it, (1, C, H, W)."""
         only = ImageSplit(_pixels(self._data.val, EXAMPLE)[None], self._data.val.labels[EXAMPLE : EXAMPLE + 1])
         data = ImageData(self._data.spec, only, only, None, self._data.mean, self._data.std, self._data.fingerprint)
-        return next(make_batches(data, config.data, config.train, config.seed, device).evaluation("val")).images
+        normalised = next(make_batches(data, config, device).evaluation("val")).inputs[0]
+        assert normalised is not None, "images are not left out"
+        return normalised
 
 
 def _pixels(split: ImageSplit, index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

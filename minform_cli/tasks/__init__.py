@@ -1,6 +1,6 @@
 """Tasks: what is predicted. Each brings its head, its loss, and its metrics with unit and direction.
 
-Listing the names imports no torch; `TASKS.get` imports the one task asked for.
+What has to be known of a task before its module is imported stands here: listing and refusing need no torch.
 """
 
 from __future__ import annotations
@@ -9,12 +9,80 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from minform_cli.config.axes import Requires
+from minform_cli.config.schema import ModelConfig, RunConfig
+from minform_cli.errors import IllegalModelError
 from minform_cli.registry import LazyRegistry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from minform_cli.data.spec import DataSpec
+
+EXAMPLE_READOUTS = ("class-token", "mean", "pooler")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskInfo:
+    """What a task asks of data and model.
+
+    Attributes:
+        module: where the task is.
+        meaning: one line.
+        takes: kind of the examples, as data sets name theirs.
+        requires: axis -> the kinds it can live with; `why` is the reason, in the words of an error message.
+        decodes: whether it needs a decoder behind the encoder; other tasks refuse one.
+        predicts_tokens: whether it wants an output for tokens, not for examples.
+        head_is_counted: whether published counts of such models include the task's head; where they do not, counts are
+            of embeddings, encoder and pooler, and the head's parameters are told beside them.
+    """
+
+    module: str
+    meaning: str
+    takes: str
+    requires: Requires
+    why: str
+    decodes: bool = False
+    predicts_tokens: bool = False
+    head_is_counted: bool = True
+
+
+INFO: Mapping[str, TaskInfo] = {
+    "classify-images": TaskInfo(
+        module="minform_cli.tasks.classify_images",
+        meaning="one class for every image",
+        takes="images",
+        requires={"readout": EXAMPLE_READOUTS},
+        why="an image is classified by one vector",
+    ),
+    "masked-tokens": TaskInfo(
+        module="minform_cli.tasks.masked_tokens",
+        meaning="tokens that were hidden, from those around them",
+        takes="text",
+        requires={"readout": EXAMPLE_READOUTS, "mask": ("none",)},
+        why="hidden tokens are told from both sides",
+        predicts_tokens=True,
+        head_is_counted=False,
+    ),
+    "next-tokens": TaskInfo(
+        module="minform_cli.tasks.next_tokens",
+        meaning="every token from those before it",
+        takes="text",
+        requires={"readout": ("tokens",), "mask": ("causal",)},
+        why="a token that sees the next one has nothing to predict",
+        predicts_tokens=True,
+    ),
+    "translate": TaskInfo(
+        module="minform_cli.tasks.translate",
+        meaning="a sentence in another language",
+        takes="pairs",
+        requires={"readout": ("tokens",), "mask": ("none",)},
+        why="the encoder reads the whole sentence, and the decoder predicts every token of the other",
+        decodes=True,
+        predicts_tokens=True,
+    ),
+}
+"""Every task by name."""
 
 
 @dataclass(frozen=True)
@@ -33,28 +101,32 @@ class Task(Protocol):
         """Every number the task measures, by name."""
         ...
 
-    def head(self, dim: int, spec: DataSpec, bias: bool) -> nn.Module:
-        """The last module: from the readout's `dim` numbers to one output per class."""
+    def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module:
+        """The last module: from a vector of `model.dim` numbers to the outputs.
+
+        For tasks that predict tokens it is called with the vectors of the vocabulary too, (V, N).
+        """
         ...
 
-    def loss(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    def loss(self, outputs: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
         """The mean loss of a batch, a scalar."""
         ...
 
-    def correct(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """How many examples of a batch are right, a scalar."""
+    def correct(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """How many examples (or tokens) of a batch are right, a scalar."""
         ...
 
-    def predictions(self, logits: Tensor) -> Tensor:
-        """The class taken for each example, (B,)."""
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """What is taken for each example or token, (B,)."""
         ...
 
 
 class TaskRegistry:
     """A table from a task's name to the task; its module is imported when it is asked for."""
 
-    def __init__(self, modules: dict[str, str]) -> None:
-        self._modules = LazyRegistry("task", modules)
+    def __init__(self, info: Mapping[str, TaskInfo]) -> None:
+        self._info = info
+        self._modules = LazyRegistry("task", {name: each.module for name, each in info.items()})
 
     def get(self, name: str, where: str = "task") -> Task:
         """The task registered as `name`.
@@ -65,9 +137,33 @@ class TaskRegistry:
         task: Task = self._modules.get(name, where).TASK
         return task
 
+    def info(self, name: str) -> TaskInfo:
+        """What the task registered as `name` asks of data and model."""
+        return self._info[name]
+
     def names(self) -> tuple[str, ...]:
         """All names."""
         return self._modules.names()
 
 
-TASKS = TaskRegistry({"classify-images": "minform_cli.tasks.classify_images"})
+TASKS = TaskRegistry(INFO)
+
+
+def check_task(config: RunConfig, spec: DataSpec) -> None:
+    """Raises `IllegalModelError` if the config's task, which must be known, does not go with its data or its model."""
+    task, info, model = config.task, TASKS.info(config.task), config.model
+    if spec.kind != info.takes:
+        fitting = ", ".join(name for name in TASKS.names() if TASKS.info(name).takes == spec.kind)
+        raise IllegalModelError(
+            f"task {task!r} takes {info.takes}, and {spec.title} is {spec.kind}; accepted: {fitting}"
+        )
+    for axis, accepted in info.requires.items():
+        kind = model.parts()[axis].kind
+        if kind not in accepted:
+            raise IllegalModelError(
+                f"task {task!r} does not go with model.{axis} {kind!r}: {info.why}; accepted: {', '.join(accepted)}"
+            )
+    if info.decodes and not model.decoder_depth:
+        raise IllegalModelError(f"task {task!r} needs a decoder: model.decoder_depth 0 is none; accepted: 1 or more")
+    if model.decoder_depth and not info.decodes:
+        raise IllegalModelError(f"task {task!r} has no use for a decoder: model.decoder_depth must be 0")

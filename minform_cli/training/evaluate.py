@@ -27,7 +27,7 @@ from minform_cli.training.runtime import runtime
 from minform_cli.training.tensors import Tensors, put_weights, read_tensors, weights_of
 
 if TYPE_CHECKING:
-    from minform_cli.data.batches import Batch
+    from minform_cli.data.batch import Batch
 
 Split = Literal["train", "val", "test"]
 Which = Literal["last", "best"]
@@ -67,7 +67,7 @@ def score(
     with torch.no_grad():
         for batch in batches:
             check()
-            logits = model(batch.images)
+            logits = model(*batch.inputs)
             loss_sum += task.loss(logits, batch.labels, 0.0).item() * len(batch.labels)
             num_correct += int(task.correct(logits, batch.labels).item())
             num_seen += len(batch.labels)
@@ -115,7 +115,7 @@ def evaluate_run(
         with used.device:
             model = build_model(config, spec)
         put_weights(model, _read_weights(folder, meta["sha256"], which, weights_of(model)))
-        batches = make_batches(data, config.data, config.train, config.seed, used.device)
+        batches = make_batches(data, config, used.device)
         scores = score(model, TASKS.get(config.task), batches.evaluation(cast(Split, split)), lambda: None)
     if not math.isfinite(scores.loss):
         raise NumericalError(f"{run}: the loss on the {split} split is not finite with the {which} weights")

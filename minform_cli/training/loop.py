@@ -17,7 +17,7 @@ from minform_cli.training.team import Team
 from minform_cli.training.tensors import Tensors, moments_of, weights_of
 
 if TYPE_CHECKING:
-    from minform_cli.data.batches import Batches
+    from minform_cli.data.batch import Batches
 
 TELL_EVERY_S = 0.1
 """Least time between two `step` events: faster than an eye, slow enough to cost nothing."""

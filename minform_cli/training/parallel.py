@@ -28,7 +28,7 @@ from minform_cli.training.team import Team
 from minform_cli.training.tensors import expected_moments, moments_of, put_moments, weights_of
 
 if TYPE_CHECKING:
-    from minform_cli.data.batches import Batch
+    from minform_cli.data.batch import Batch
 
 T = TypeVar("T")
 
@@ -194,11 +194,12 @@ class Parallel(Team):
         if not self.leads:
             put_moments(model, optimizer, moments)
 
-    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Those of `batch`; of an empty part a blank image, which will weigh nothing: the others wait for gradients."""
+    def inputs(self, batch: Batch) -> tuple[tuple[Tensor | None, ...], Tensor]:
+        """Those of `batch`; for an empty part a blank example that weighs nothing, as the others wait for gradients."""
         if len(batch.labels):
-            return batch.images, batch.labels
-        return batch.images.new_zeros((1, *batch.images.shape[1:])), batch.labels.new_zeros(1)
+            return batch.inputs, batch.labels
+        blank = tuple(x if x is None else x.new_zeros((1, *x.shape[1:])) for x in batch.inputs)
+        return blank, batch.labels.new_zeros(1)
 
     def weighted(self, loss: Tensor, batch: Batch) -> Tensor:  # noqa: D102
         return loss * (len(batch.labels) * self.size / batch.size)  # the exchange takes the mean over processes

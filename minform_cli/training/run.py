@@ -17,7 +17,8 @@ from minform_cli import __version__
 from minform_cli.config import legality
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.count import count_config
-from minform_cli.data.batches import Share, make_batches
+from minform_cli.data.batch import Share
+from minform_cli.data.batches import make_batches
 from minform_cli.data.images import ImageData
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import DataSpec, spec_for
@@ -33,6 +34,7 @@ from minform_cli.results import (
     read_result,
     write_json,
 )
+from minform_cli.tasks import check_task
 from minform_cli.training import folder as run_folder
 from minform_cli.training.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
 from minform_cli.training.interrupt import StopRequest
@@ -84,6 +86,7 @@ def train(
         with team.together():
             legality.check(config.model)
             spec = spec_for(config)
+            check_task(config, spec)
         meta = team.from_leader(lambda: run_folder.look(folder, config, resume=resume))
         if meta is not None and team.from_leader(folder.is_finished):
             tell(_note(f"{out} is finished: nothing to do"))
@@ -126,10 +129,11 @@ def dry_run(config: RunConfig, *, device: str = "auto", threads: int | None = No
     with StopRequest("nothing was written"), runtime(device, threads) as used:
         legality.check(config.model)
         spec = spec_for(config)
+        check_task(config, spec)
         count = count_config(config, spec)
         data = load_data(config.data)
         model = _build(config, spec, used.device)
-        batches = make_batches(data, config.data, config.train, config.seed, used.device)
+        batches = make_batches(data, config, used.device)
         stepper = Stepper(model, config, batches.steps_per_epoch)
         started = time.perf_counter()
         loss, _ = stepper.take(0, next(iter(batches.epoch(0))))
@@ -175,7 +179,7 @@ def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
     config, checkpoint = parts.config, parts.checkpoint
     model = _build(config, parts.spec, parts.device)
     share = Share(team.rank, team.size)
-    batches = make_batches(parts.data, config.data, config.train, config.seed, parts.device, share)
+    batches = make_batches(parts.data, config, parts.device, share)
     stepper = Stepper(model, config, batches.steps_per_epoch, team)
     with team.together():
         records = _records(parts, stepper) if team.leads else None

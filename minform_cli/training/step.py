@@ -19,7 +19,7 @@ from minform_cli.training.team import Team
 from minform_cli.training.tensors import weights_of
 
 if TYPE_CHECKING:
-    from minform_cli.data.batches import Batch
+    from minform_cli.data.batch import Batch
 
 
 class Stepper:
@@ -57,16 +57,16 @@ class Stepper:
             NumericalError: the loss or a gradient is not finite; no weight has changed.
         """
         self._seed_device(derive_seed(self._seed, self._purpose, step))
-        images, labels = self._team.inputs(batch)
-        logits = self._forward(images)
-        loss = self.task.loss(logits, labels, self._train.label_smoothing)
+        inputs, labels = self._team.inputs(batch)
+        outputs = self._forward(*inputs)
+        loss = self.task.loss(outputs, labels, self._train.label_smoothing)
         self._team.weighted(loss, batch).backward()
         norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        correct = self.task.correct(logits, labels)
+        correct = self.task.correct(outputs, labels)
         mean_loss, num_correct, total_norm = self._team.combined(loss, correct, norm, batch)
         if not (math.isfinite(mean_loss) and math.isfinite(total_norm)):
             with self._team.together():
-                self._refuse(step, images, loss.item(), mean_loss)
+                self._refuse(step, inputs, loss.item(), mean_loss)
         if self._train.clip_norm is not None:
             clip_grads_with_norm_(self._parameters, self._train.clip_norm, norm)
         rate = self.learning_rate(step)
@@ -89,25 +89,25 @@ class Stepper:
             "; the last checkpoint stays; try a lower train.learning_rate, a warm-up, or train.clip_norm"
         )
 
-    def _refuse(self, step: int, images: Tensor, loss: float, mean_loss: float) -> None:
+    def _refuse(self, step: int, inputs: tuple[Tensor | None, ...], loss: float, mean_loss: float) -> None:
         """Raises the error of a step whose numbers are not finite, in the process where they first were not.
 
         Args:
             step: 0-based.
-            images: this process's.
+            inputs: this process's.
             loss: this process's.
             mean_loss: over the whole batch.
         """
         if not math.isfinite(loss):
-            raise self.not_finite(self._culprit_of_loss(images), step)
+            raise self.not_finite(self._culprit_of_loss(inputs), step)
         if math.isfinite(mean_loss):  # else another process has more to say than that its gradient reached this one
             raise self.not_finite(self._culprit_of_gradient(), step)
 
-    def _culprit_of_loss(self, images: Tensor) -> str:
+    def _culprit_of_loss(self, inputs: tuple[Tensor | None, ...]) -> str:
         name = _first_not_finite(weights_of(self.model))
         if name is not None:
             return f"weight {name}"
-        return "loss" if bool(images.isfinite().all()) else "input image"
+        return "loss" if all(x is None or bool(x.isfinite().all()) for x in inputs) else "input image"
 
     def _culprit_of_gradient(self) -> str:
         gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}

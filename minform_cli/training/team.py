@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from minform_cli.training.interrupt import StopRequest
 
 if TYPE_CHECKING:
-    from minform_cli.data.batches import Batch
+    from minform_cli.data.batch import Batch
 
 T = TypeVar("T")
 
@@ -77,16 +77,16 @@ class Team:
     def meet_on(self, device: torch.device) -> None:
         """Exchanges what lies on `device` from here on."""
 
-    def wrap(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
+    def wrap(self, model: nn.Module) -> Callable[..., Tensor]:
         """`model` as a function after whose backward pass every process has the gradients of the whole batch."""
         return model
 
     def spread(self, model: nn.Module, optimizer: Optimizer, step: int) -> None:
         """Gives all processes the leading one's weights and moments after `step` steps."""
 
-    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Images and labels that this process computes on."""
-        return batch.images, batch.labels
+    def inputs(self, batch: Batch) -> tuple[tuple[Tensor | None, ...], Tensor]:
+        """Inputs and labels that this process computes on."""
+        return batch.inputs, batch.labels
 
     def weighted(self, loss: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002  (among several it counts)
         """The mean `loss` of this process's part, weighted so that the gradients are those of the batch's mean."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from minform_cli.config.schema import RunConfig
-from minform_cli.data.batches import Batch
-from minform_cli.data.spec import DataSpec
+from minform_cli.data.batch import Batch
+from minform_cli.data.spec import DataSpec, ImageSpec
 from minform_cli.models.build import build_model
 from minform_cli.training.evaluate import score
 from minform_cli.training.runtime import derive_seed, runtime
@@ -74,8 +74,9 @@ def time_run(config: RunConfig, spec: DataSpec, *, device: str = "auto", threads
 
 
 def _batch(spec: DataSpec, num: int, device: torch.device) -> Batch:
+    assert isinstance(spec, ImageSpec)
     images = torch.randn(num, spec.channels, spec.height, spec.width)
-    return Batch(images.to(device), torch.randint(spec.num_classes, (num,)).to(device))
+    return Batch((images.to(device),), torch.randint(spec.num_classes, (num,)).to(device))
 
 
 def _median_s(do: Callable[[], object]) -> float:

@@ -155,9 +155,9 @@ def test_baseline_changes_nothing_in_a_combination() -> None:
 @pytest.mark.parametrize(
     ("preset", "variant", "start"),
     [
-        ("mnits", "baseline", "--preset: unknown preset 'mnits'; did you mean 'mnist'?; accepted: cifar10"),
-        ("", "baseline", "--preset: unknown preset ''; accepted: cifar10"),
-        ("baseline", "baseline", "--preset: unknown preset 'baseline'; accepted: cifar10"),
+        ("mnits", "baseline", "--preset: unknown preset 'mnits'; did you mean 'mnist'?; accepted: bert-base"),
+        ("", "baseline", "--preset: unknown preset ''; accepted: bert-base"),
+        ("baseline", "baseline", "--preset: unknown preset 'baseline'; accepted: bert-base"),
         ("mnist+debug", "baseline", "--preset: unknown preset 'mnist+debug'"),
         ("debug", "simmetric", "--variant: unknown variant 'simmetric'; did you mean 'symmetric'?; accepted: baseline"),
         ("debug", "no-mlp+", "--variant: unknown variant ''; accepted: baseline"),

@@ -10,12 +10,13 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from minform_cli.config.names import preset_names, variant_names
-from minform_cli.config.presets import resolve
+from minform_cli.config.presets import legal_variants, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.cost import forward_macs, training_macs
 from minform_cli.counting.memory import activation_bytes, cost_record
+from minform_cli.counting.meta import example_inputs
 from minform_cli.data.spec import DataSpec, spec_for
-from minform_cli.models.build import build_model
+from minform_cli.models.build import build_counted, build_model
 
 ONE_EACH = [("vit-base-16", "baseline"), ("debug", "baseline"), *(("digits", name) for name in variant_names())]
 
@@ -23,13 +24,14 @@ ONE_EACH = [("vit-base-16", "baseline"), ("debug", "baseline"), *(("digits", nam
 def counted_flops(config: RunConfig, spec: DataSpec) -> tuple[int, int]:
     """FLOPs of one example forward, and forward and backward, by torch's counter; no weight is allocated."""
     with torch.device("meta"):
-        model = build_model(config, spec)
-        images = torch.empty(1, spec.channels, spec.height, spec.width)
-        labels = torch.zeros(1, dtype=torch.long)
+        model = build_counted(config, spec)
+        inputs = example_inputs(config, spec, 1)
     with FlopCounterMode(display=False) as forward, sdpa_kernel(SDPBackend.MATH):
-        model(images)
+        model(*inputs)
     with FlopCounterMode(display=False) as both, sdpa_kernel(SDPBackend.MATH):
-        cross_entropy(model(images), labels).backward()
+        outputs = model(*inputs)
+        labels = torch.zeros(len(outputs), dtype=torch.long, device="meta")
+        cross_entropy(outputs, labels).backward()
     return forward.get_total_flops(), both.get_total_flops()
 
 
@@ -37,16 +39,20 @@ def counted_flops(config: RunConfig, spec: DataSpec) -> tuple[int, int]:
 def test_flops_are_those_torch_counts_forward_and_in_a_training_step(preset: str, variant: str) -> None:
     config = resolve(preset, variant).config
     spec = spec_for(config)
-    assert counted_flops(config, spec) == (2 * forward_macs(config.model, spec), 2 * training_macs(config.model, spec))
+    assert counted_flops(config, spec) == (
+        2 * forward_macs(config.model, spec, config.task),
+        2 * training_macs(config.model, spec, config.task),
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", preset_names())
 def test_flops_of_every_preset_with_every_variant_are_those_torch_counts(preset: str) -> None:
-    for variant in variant_names():
-        config = resolve(preset, variant, ["model.depth=2"]).config
+    decoder = ["model.decoder_depth=2"] if resolve(preset).config.model.decoder_depth else []
+    for variant in legal_variants(preset):
+        config = resolve(preset, variant, ["model.depth=2", *decoder]).config
         spec = spec_for(config)
-        told = (2 * forward_macs(config.model, spec), 2 * training_macs(config.model, spec))
+        told = (2 * forward_macs(config.model, spec, config.task), 2 * training_macs(config.model, spec, config.task))
         assert counted_flops(config, spec) == told, variant
 
 

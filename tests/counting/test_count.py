@@ -12,12 +12,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from minform_cli.config import legality
 from minform_cli.config.axes import AXES
 from minform_cli.config.presets import preset_names, read_preset, resolve
-from minform_cli.config.schema import ModelConfig
+from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.counting import formulas
 from minform_cli.counting.cost import MLP, PROJECT_QUERY_KEY, PROJECT_VALUE, forward_macs
 from minform_cli.counting.count import checked_groups, count_config, count_groups
-from minform_cli.data.spec import DataSpec, spec_for
-from minform_cli.models.build import build_model
+from minform_cli.counting.formulas import POOLER, closed_form, sizes, task_head
+from minform_cli.counting.meta import example_inputs
+from minform_cli.data.spec import DataSpec, ImageSpec, PairSpec, TextSpec, spec_for
+from minform_cli.models.build import build_counted, build_model
 from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import NORMS
 from minform_cli.models.parts.position import POSITIONS
@@ -25,9 +27,20 @@ from minform_cli.models.parts.readout import READOUTS
 from minform_cli.models.parts.similarity import SIMILARITIES
 from minform_cli.models.parts.value import VALUES
 from minform_cli.results import GROUPS
-from tests.zoo import ALL_PARTS, ALL_VARIANTS, BIASES, SPEC, model_with, options, run_config, variant_model
+from tests.zoo import ALL_PARTS, ALL_VARIANTS, BIASES, SPEC, model_with, options, run_config, spec_of, variant_model
 
-MNIST = DataSpec("mnist", "MNIST", "test", 1, 28, 28, tuple("0123456789"), 60_000, 10_000, 10_000)
+MNIST = ImageSpec(
+    name="mnist",
+    title="MNIST",
+    source="test",
+    channels=1,
+    height=28,
+    width=28,
+    class_names=tuple("0123456789"),
+    num_train=60_000,
+    num_val=10_000,
+    num_test=10_000,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +51,7 @@ MNIST = DataSpec("mnist", "MNIST", "test", 1, 28, 28, tuple("0123456789"), 60_00
         ("mlp", MLPS, [formulas.MLP, MLP]),
         ("norm", NORMS, [formulas.NORMS_PER_SUBLAYER, formulas.FINAL_NORMS]),
         ("position", POSITIONS, [formulas.POSITION]),
-        ("readout", READOUTS, [formulas.CLASS_TOKENS]),
+        ("readout", READOUTS, [formulas.CLASS_TOKENS, formulas.POOLER]),
     ],
 )
 def test_options_modules_and_closed_forms_name_the_same_parts(axis, modules, closed_forms):
@@ -52,8 +65,9 @@ def test_options_modules_and_closed_forms_name_the_same_parts(axis, modules, clo
 @pytest.mark.parametrize(("axis", "kind"), ALL_PARTS)
 def test_built_count_equals_closed_form_for_every_part(axis, kind, bias):
     model = model_with(axis, kind, **({} if axis == "bias" else {"bias": bias}))
-    built = build_model(run_config(model), SPEC)
-    groups = checked_groups(run_config(model), SPEC)
+    config, spec = run_config(model), spec_of(model)
+    built = build_counted(config, spec)
+    groups = checked_groups(config, spec)
     assert groups == count_groups(built)
     assert sum(groups.values()) == sum(p.numel() for p in built.parameters() if p.requires_grad)
     assert all(p.requires_grad for p in built.parameters()), "a frozen parameter is registered"
@@ -71,23 +85,45 @@ def test_counts_and_macs_are_exact_at_200_random_shapes():
             "heads": heads,
             "patch_size": patch,
             "mlp_multiple": rng.choice([1, 2, 0.5, 4]),
+            "decoder_depth": rng.choice([0, 0, 3]),
         }
         model = ModelConfig.model_validate(fields | axes)
-        if legality.problems(model):
+        unfit = model.decoder_depth and (model.embedding.kind, model.readout.kind) != ("tokens", "tokens")
+        if unfit or legality.problems(model):
             continue
-        spec = DataSpec("r", "r", "r", rng.choice([1, 3]), patch * rng.randint(1, 4), patch * 2, tuple("ab"), 9, 1, 1)
-        checked_groups(run_config(model), spec)
-        assert measured_macs(model, spec) == forward_macs(model, spec), (model, spec)
+        spec = ImageSpec(
+            name="r",
+            title="r",
+            source="r",
+            channels=rng.choice([1, 3]),
+            height=patch * rng.randint(1, 4),
+            width=patch * 2,
+            class_names=tuple("ab"),
+            num_train=9,
+            num_val=1,
+            num_test=1,
+        )
+        config = run_config(model)
+        if model.embedding.kind == "tokens":
+            size = {"vocab_size": rng.randint(3, 40), "seq_len": rng.randint(2, 9)}
+            cls = PairSpec if model.decoder_depth else TextSpec
+            spec = cls(name="r", title="r", source="r", **size)
+        checked_groups(config, spec)
+        whole = sum(p.numel() for p in build_model(config, spec).parameters())
+        apart = task_head(model, spec, config.task)
+        pooler = POOLER[model.readout.kind](sizes(model)) if apart else 0  # which that task does not build
+        assert whole == sum(closed_form(model, spec, config.task).values()) + apart - pooler
+        assert measured_macs(config, spec) == forward_macs(model, spec, config.task), (model, spec)
         done += 1
 
 
-def measured_macs(model: ModelConfig, spec: DataSpec) -> int:
+def measured_macs(config: RunConfig, spec: DataSpec) -> int:
     """MACs of one example by torch's own counter; with the MATH backend it sees every product of attention."""
     with torch.device("meta"):
-        built = build_model(run_config(model), spec)
-        image = torch.empty(1, spec.channels, spec.height, spec.width)
+        built = build_counted(config, spec)
+        inputs = example_inputs(config, spec, 1)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        built(image)
+        built(*inputs)
     flops = counter.get_total_flops()
     assert flops % 2 == 0
     return flops // 2

@@ -19,7 +19,7 @@ from minform_cli.counting.foreign.sources import build_source
 from minform_cli.counting.foreign.tree import Tree
 from minform_cli.counting.formulas import closed_form
 from minform_cli.counting.meta import weightless
-from minform_cli.data.spec import DataSpec
+from minform_cli.data.spec import ImageSpec
 from minform_cli.results import GROUPS
 
 IMAGES = [
@@ -116,14 +116,25 @@ def test_bert_and_its_masked_head_differ_by_the_head_alone(tmp_path):
     assert masked["groups"] == plain | {"head": n * n + n + vocabulary, "norm": plain["norm"] + 2 * n}
 
 
-VIT_B = DataSpec("images", "images", "test", 3, 224, 224, tuple(map(str, range(1000))), 1, 1, 1)
+VIT_B = ImageSpec(
+    name="images",
+    title="images",
+    source="test",
+    channels=3,
+    height=224,
+    width=224,
+    class_names=tuple(map(str, range(1000))),
+    num_train=1,
+    num_val=1,
+    num_test=1,
+)
 
 
 @pytest.mark.parametrize("reduction", [reduction.name for reduction in REDUCTIONS])
 def test_every_reduction_of_vit_b_16_equals_the_closed_form_of_the_shipped_variant(reduction):
     sizes = ["model.dim=768", "model.depth=12", "model.patch_size=16", "model.mlp_multiple=4", "model.bias=all"]
     heads = [] if reduction == "minimal" else ["model.heads=12"]
-    expected = closed_form(resolve("digits", reduction, [*sizes, *heads]).config.model, VIT_B)
+    expected = closed_form(resolve("digits", reduction, [*sizes, *heads]).config.model, VIT_B, "classify-images")
     found = {row["variant"]: row for row in count_model("torchvision:vit_b_16")["reductions"]}[reduction]
     assert found["groups"] == expected | {"other": 0}
     assert found["parameters"] == sum(expected.values()) == 86_567_656 - found["saved"]

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from minform_cli.config.schema import DataConfig, TrainConfig
-from minform_cli.data.batches import Batches, augment, generator, make_batches
+from minform_cli.data.batch import generator
+from minform_cli.data.image_batches import ImageBatches, augment
 from minform_cli.data.images import ImageData
 from minform_cli.data.load import load_data
 from minform_cli.errors import InputError
@@ -25,15 +26,16 @@ def digits() -> ImageData:
     return load_data(DataConfig(name="digits"))
 
 
-def batches(dataset: ImageData, seed: int = 0, batch_size: int = 100, **data: object) -> Batches:
+def batches(dataset: ImageData, seed: int = 0, batch_size: int = 100, **data: object) -> ImageBatches:
     config = DataConfig(name="digits", **data)
-    return make_batches(dataset, config, TrainConfig(batch_size=batch_size, eval_batch_size=64), seed, CPU)
+    return ImageBatches(dataset, config, TrainConfig(batch_size=batch_size, eval_batch_size=64), seed, CPU)
 
 
 def same(first, second) -> bool:
     first, second = list(first), list(second)
     return len(first) == len(second) and all(
-        torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) for a, b in zip(first, second, strict=True)
+        torch.equal(a.inputs[0], b.inputs[0]) and torch.equal(a.labels, b.labels)
+        for a, b in zip(first, second, strict=True)
     )
 
 
@@ -41,8 +43,8 @@ def test_an_epoch_has_every_example_once_and_keeps_the_last_smaller_batch(digits
     made = list(batches(digits).epoch(0))
     assert len(made) == batches(digits).steps_per_epoch == 13
     assert [len(batch.labels) for batch in made] == [100] * 12 + [57]
-    pixels = torch.cat([batch.images for batch in made])
-    everything = torch.cat([batch.images for batch in batches(digits).evaluation("train")])
+    pixels = torch.cat([batch.inputs[0] for batch in made])
+    everything = torch.cat([batch.inputs[0] for batch in batches(digits).evaluation("train")])
     assert torch.equal(pixels.flatten(1).sort(0).values, everything.flatten(1).sort(0).values)
     assert not torch.equal(pixels, everything)
 
@@ -82,8 +84,8 @@ def test_evaluation_is_in_order_and_without_augmentation(digits: ImageData, spli
     assert torch.equal(torch.cat([b.labels for b in made]), torch.from_numpy(source.labels))
     expected = torch.from_numpy(source.images).double() / 127.5 - 1
     # float32 holds numbers up to 1 to 6e-8.
-    torch.testing.assert_close(torch.cat([b.images for b in made]).double(), expected, rtol=0, atol=2e-7)
-    assert made[0].images.dtype == torch.float32
+    torch.testing.assert_close(torch.cat([b.inputs[0] for b in made]).double(), expected, rtol=0, atol=2e-7)
+    assert made[0].inputs[0].dtype == torch.float32
     assert made[0].labels.dtype == torch.int64
 
 
@@ -92,7 +94,7 @@ def test_mean_std_normalisation_is_that_of_the_official_training_set(digits: Ima
     limited = load_data(DataConfig(name="digits", limit=50))
     assert limited.mean == official.mean == digits.mean
     whole = batches(official)
-    pixels = torch.cat([b.images for b in whole.evaluation("train")]).double()
+    pixels = torch.cat([b.inputs[0] for b in whole.evaluation("train")]).double()
     assert abs(pixels.mean().item()) < 1e-6
     assert abs(pixels.std(correction=0).item() - 1) < 1e-6
 
@@ -137,7 +139,7 @@ def test_generators_of_different_keys_are_unrelated() -> None:
 def test_a_pass_over_mnist_takes_a_tiny_part_of_an_epoch(real_data: Path) -> None:
     """2 % of a training epoch of about 12 s is 0.25 s; processor time, as other programs may run beside the tests."""
     dataset = load_data(DataConfig(name="mnist"))
-    made = make_batches(dataset, DataConfig(name="mnist"), TrainConfig(batch_size=64), 0, CPU)
+    made = ImageBatches(dataset, DataConfig(name="mnist"), TrainConfig(batch_size=64), 0, CPU)
     times = []
     for epoch in range(3):
         started = time.process_time()
@@ -151,12 +153,12 @@ def test_a_pass_over_mnist_takes_a_tiny_part_of_an_epoch(real_data: Path) -> Non
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_batches_on_the_gpu_equal_those_on_the_cpu(digits: ImageData) -> None:
     data, train = DataConfig(name="digits", **AUGMENTED), TrainConfig(batch_size=100)
-    on_cpu = make_batches(digits, data, train, 0, CPU).epoch(2)
-    on_gpu = make_batches(digits, data, train, 0, torch.device("cuda")).epoch(2)
+    on_cpu = ImageBatches(digits, data, train, 0, CPU).epoch(2)
+    on_gpu = ImageBatches(digits, data, train, 0, torch.device("cuda")).epoch(2)
     for a, b in zip(on_cpu, on_gpu, strict=True):
         assert torch.equal(a.labels, b.labels.cpu())
         # A fused multiply-add on one of them may round once instead of twice.
-        torch.testing.assert_close(a.images, b.images.cpu(), rtol=0, atol=1e-6)
+        torch.testing.assert_close(a.inputs[0], b.inputs[0].cpu(), rtol=0, atol=1e-6)
 
 
 def test_pixels_that_cannot_be_written_to_are_taken_without_a_warning(recwarn) -> None:

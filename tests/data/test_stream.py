@@ -11,8 +11,8 @@ import torch
 
 from minform_cli.config.schema import TrainConfig
 from minform_cli.data import files, folder, stream
-from minform_cli.data.batches import make_batches
 from minform_cli.data.files import ImageFiles
+from minform_cli.data.image_batches import ImageBatches
 from minform_cli.data.images import ImageData
 from minform_cli.errors import InputError
 from tests.data.pictures import archived, config, draw, load, sizes
@@ -30,7 +30,7 @@ AUGMENTED = {"crop_padding": 1, "horizontal_flip": True}
 def all_batches(
     data: ImageData, path: Path, start: int = 0, **kwargs: object
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    made = make_batches(
+    made = ImageBatches(
         data, config(path, **kwargs), TrainConfig(batch_size=8, eval_batch_size=7), 3, torch.device("cpu")
     )
     found = [*made.epoch(0, start), *made.epoch(1), *made.evaluation("train"), *made.evaluation("val")]
@@ -39,7 +39,8 @@ def all_batches(
 
 def equal(first: list, second: list) -> bool:
     return len(first) == len(second) and all(
-        torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) for a, b in zip(first, second, strict=True)
+        torch.equal(a.inputs[0], b.inputs[0]) and torch.equal(a.labels, b.labels)
+        for a, b in zip(first, second, strict=True)
     )
 
 
@@ -83,7 +84,7 @@ def test_an_epoch_left_early_leaves_no_process_behind(images: Path, no_memory) -
     import multiprocessing
 
     data = load(images)
-    made = make_batches(data, config(images), TrainConfig(batch_size=8), 0, torch.device("cpu"))
+    made = ImageBatches(data, config(images), TrainConfig(batch_size=8), 0, torch.device("cpu"))
     batches = made.epoch(0)
     next(batches)
     batches.close()

@@ -251,7 +251,8 @@ def test_scores_start_with_the_variance_of_separate(kind, dim, heads):
     off_diagonal = []
     for _ in range(40):
         module = Attention(model)
-        queries, keys = module.similarity(torch.randn(4, 24, dim))
+        x = torch.randn(4, 24, dim)
+        queries, keys = module.similarity(x, x)
         scores = queries @ keys.transpose(-1, -2) / math.sqrt(dim // heads)
         off_diagonal.append(scores[..., ~torch.eye(24, dtype=torch.bool)])
     variance = torch.cat([part.flatten() for part in off_diagonal]).var().item()

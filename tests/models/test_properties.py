@@ -15,7 +15,19 @@ from torch import nn
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.build import build_model
 from minform_cli.models.parts.attention import Attention
-from tests.zoo import ALL_PARTS, ALL_VARIANTS, SIZES, SPEC, build, images, model_with, run_config, variant_model
+from tests.zoo import (
+    ALL_PARTS,
+    ALL_VARIANTS,
+    SIZES,
+    SPEC,
+    build,
+    examples,
+    images,
+    model_with,
+    run_config,
+    spec_of,
+    variant_model,
+)
 
 GOLDEN = Path(__file__).parent / "golden_losses.json"
 
@@ -26,9 +38,10 @@ def gradients(model: ModelConfig) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(5)
     total = {name: torch.zeros_like(p) for name, p in module.named_parameters()}
     for batch in range(6):
-        labels = torch.randint(0, SPEC.num_classes, (16,), generator=generator)
+        outputs = module(*examples(model, 16, seed=batch))
+        labels = torch.randint(0, spec_of(model).num_outputs, (len(outputs),), generator=generator)
         module.zero_grad()
-        F.cross_entropy(module(images(16, seed=batch)), labels).backward()
+        F.cross_entropy(outputs, labels).backward()
         for name, parameter in module.named_parameters():
             assert parameter.grad is not None, f"{name} is not used"
             total[name] += parameter.grad.abs()
@@ -53,7 +66,8 @@ def test_every_number_gets_a_gradient_but_the_declared_dead(axis, kind, bias):
 @pytest.mark.parametrize("kind", ["tied", "mirrored", "cholesky"])
 def test_symmetric_similarities_have_symmetric_scores(kind, heads):
     model = ModelConfig.model_validate(SIZES | {"similarity": kind, "heads": heads})
-    queries, keys = Attention(model).similarity(torch.randn(2, 7, 12))
+    x = torch.randn(2, 7, 12)
+    queries, keys = Attention(model).similarity(x, x)
     scores = queries @ keys.transpose(-1, -2)
     torch.testing.assert_close(scores, scores.transpose(-1, -2), atol=1e-5, rtol=1e-5)  # float32 rounding
     if kind != "mirrored":
@@ -110,10 +124,13 @@ def test_nothing_constant_is_stored(axis, kind):
 
 @pytest.mark.parametrize(("axis", "kind"), ALL_PARTS)
 def test_parts_follow_the_callers_dtype_and_gradients_pass_gradcheck_at_one_input(axis, kind):
-    module = build(model_with(axis, kind)).float()
-    assert module(images().float()).dtype == torch.float32
+    model = model_with(axis, kind)
+    module = build(model).float()
+    first, *others = (x.float() if x.is_floating_point() else x for x in examples(model))
+    assert module(first, *others).dtype == torch.float32
     precise = module.double()
-    assert torch.autograd.gradcheck(precise, (images(1).requires_grad_(),), fast_mode=True)
+    if first.is_floating_point():
+        assert torch.autograd.gradcheck(precise, (images(1).requires_grad_(),), fast_mode=True)
 
 
 def five_losses(model: ModelConfig) -> list[float]:

@@ -18,7 +18,7 @@ TASK = TASKS.get("classify-images")
 def test_listing_tasks_imports_no_torch() -> None:
     code = "import sys; from minform_cli.tasks import TASKS; print(TASKS.names(), 'torch' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert output == "('classify-images',) False\n"
+    assert output == f"{TASKS.names()} False\n"
 
 
 def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:
@@ -28,7 +28,8 @@ def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize(("bias", "numbers"), [(True, 16 * 10 + 10), (False, 16 * 10)])
 def test_the_head_is_one_linear_map(bias: bool, numbers: int) -> None:
-    head = TASK.head(16, spec_for(resolve("debug").config), bias)
+    config = resolve("debug", settings=[f"model.bias={'live' if bias else 'none'}"]).config
+    head = TASK.head(config.model, spec_for(config))
     assert sum(p.numel() for p in head.parameters()) == numbers
     assert head(torch.zeros(3, 16)).shape == (3, 10)
 

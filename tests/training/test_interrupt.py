@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from minform_cli.data.batches import Batch, Batches
+from minform_cli.data.batch import Batch
+from minform_cli.data.image_batches import ImageBatches as Batches
 from minform_cli.errors import Interrupted
 from minform_cli.results import RunFolder
 from minform_cli.training import checkpoint as checkpoint_module

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from minform_cli.config.presets import variant_names
 from minform_cli.config.schema import DataConfig, TrainConfig
-from minform_cli.data.batches import Batches, Share, make_batches
+from minform_cli.data.batch import Share
+from minform_cli.data.image_batches import ImageBatches
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import spec_for
 from minform_cli.models.build import build_model
@@ -104,16 +105,16 @@ def test_processes_draw_different_dropout() -> None:
     assert loss(0, 0.0) == loss(1, 0.0)
 
 
-def batches(share: Share, batch_size: int = 25) -> Batches:
+def batches(share: Share, batch_size: int = 25) -> ImageBatches:
     data = DataConfig(name="digits", limit=110, crop_padding=1, horizontal_flip=True)
-    return make_batches(load_data(data), data, TrainConfig(batch_size=batch_size, eval_batch_size=7), 0, CPU, share)
+    return ImageBatches(load_data(data), data, TrainConfig(batch_size=batch_size, eval_batch_size=7), 0, CPU, share)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 12])
 def test_the_parts_of_a_batch_are_the_batch_augmented_alike(parts: int) -> None:
     shares = [batches(Share(number, parts)) for number in range(parts)]
     for whole, *cut in zip(batches(Share()).epoch(2, 1), *(share.epoch(2, 1) for share in shares), strict=True):
-        assert torch.equal(torch.cat([part.images for part in cut]), whole.images)
+        assert torch.equal(torch.cat([part.inputs[0] for part in cut]), whole.inputs[0])
         assert torch.equal(torch.cat([part.labels for part in cut]), whole.labels)
         assert {part.size for part in cut} == {len(whole.labels)}
         sizes = [len(part.labels) for part in cut]
@@ -125,7 +126,7 @@ def test_every_example_is_measured_by_one_process(parts: int) -> None:
     seen = [batch for number in range(parts) for batch in batches(Share(number, parts)).evaluation("val")]
     assert all(len(batch.labels) for batch in seen)
     sums = [
-        torch.cat([batch.images for batch in made]).double().sum()
+        torch.cat([batch.inputs[0] for batch in made]).double().sum()
         for made in (seen, batches(Share()).evaluation("val"))
     ]
     assert sum(len(batch.labels) for batch in seen) == 270

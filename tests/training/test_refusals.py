@@ -158,7 +158,7 @@ def test_nan_stops_the_run_and_the_last_good_checkpoint_goes_on(tmp_path: Path, 
 
         def poisoned(self: Stepper, step: int, batch: Any) -> tuple[float, int]:
             if step == 7:
-                batch.images[0, 0, 0, 0] = float("nan")
+                batch.inputs[0][0, 0, 0, 0] = float("nan")
             return take(self, step, batch)
 
         monkeypatch.setattr(Stepper, "take", poisoned)

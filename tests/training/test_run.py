@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from minform_cli.config.presets import load_config
-from minform_cli.data.batches import Batches
+from minform_cli.data.image_batches import ImageBatches as Batches
 from minform_cli.results import Progress, RunFolder, read_result
 from minform_cli.training.checkpoint import read_checkpoint
 from minform_cli.training.folder import read_meta

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from minform_cli.data.batches import Batch
+from minform_cli.data.batch import Batch
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import NumericalError
 from minform_cli.models.build import build_model
@@ -24,7 +24,7 @@ def make(*settings: str) -> tuple[Stepper, Batch]:
     stepper = Stepper(build_model(config, spec_for(config)), config, steps_per_epoch=5)
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(8, 1, 8, 8, generator=generator)
-    return stepper, Batch(images, torch.randint(0, 10, (8,), generator=generator))
+    return stepper, Batch((images,), torch.randint(0, 10, (8,), generator=generator))
 
 
 def weights(stepper: Stepper) -> list[torch.Tensor]:
@@ -47,7 +47,7 @@ def refused(stepper: Stepper, batch: Batch, what: str) -> None:
 @pytest.mark.parametrize("place", range(10))
 def test_a_bad_pixel_stops_before_any_weight_changes(bad: float, place: int) -> None:
     stepper, batch = make()
-    batch.images.view(-1)[place * 51] = bad
+    batch.inputs[0].view(-1)[place * 51] = bad
     refused(stepper, batch, "input image")
 
 
@@ -119,6 +119,6 @@ def test_dropout_depends_on_seed_and_step_alone() -> None:
 
 def test_the_returned_numbers_are_the_batch_mean_loss_and_hits_before_the_step() -> None:
     stepper, batch = make("model.dropout=0.0")
-    logits = stepper.model(batch.images)
+    logits = stepper.model(batch.inputs[0])
     expected = nn.functional.cross_entropy(logits, batch.labels).item()
     assert stepper.take(0, batch) == (expected, int((logits.argmax(-1) == batch.labels).sum()))

@@ -5,6 +5,8 @@ Importing this package registers every part. No torch here: a wrong name must be
 
 from minform_cli.config.axes import (  # importing registers their parts
     bias,
+    embedding,
+    mask,
     mlp,
     norm,
     order,
@@ -14,13 +16,16 @@ from minform_cli.config.axes import (  # importing registers their parts
     similarity,
     value,
 )
-from minform_cli.config.axes.base import AXES, Axis, PartOptions
+from minform_cli.config.axes.base import AXES, Axis, PartOptions, Requires
 
 __all__ = [
     "AXES",
     "Axis",
     "PartOptions",
+    "Requires",
     "bias",
+    "embedding",
+    "mask",
     "mlp",
     "norm",
     "order",

@@ -35,7 +35,10 @@ class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf
     why: ClassVar[str] = ""
 
     def dead_numbers(self, model: ModelConfig) -> dict[str, int]:  # noqa: ARG002  (parts with dead numbers use it)
-        """Numbers per block that no loss can depend on: parameter path inside the block's attention -> how many."""
+        """Numbers of the whole model that no loss can depend on: where they are -> how many.
+
+        A place inside every block's attention is the path there; any other begins with a child of the model.
+        """
         return {}
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002

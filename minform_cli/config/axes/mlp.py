@@ -20,6 +20,15 @@ class Gelu(PartOptions, frozen=True):
 
 
 @MLP.part
+class Relu(PartOptions, frozen=True):
+    """`gelu` with the rectifier between the maps."""
+
+    kind: Literal["relu"] = "relu"
+    meaning = "two linear maps with ReLU between, hidden width model.mlp_multiple x model.dim"
+    source = "Attention Is All You Need, arXiv 1706.03762, section 3.3"
+
+
+@MLP.part
 class NoMlp(PartOptions, frozen=True):
     """No MLP sublayer: attention is all there is."""
 

@@ -65,6 +65,10 @@ class Listed(Order, frozen=True):
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         if len(self.list) != model.depth:
             return f"model.order lists {len(self.list)} blocks, but model.depth is {model.depth}; they must be equal"
+        if model.decoder_depth not in (0, model.depth):
+            return (
+                f"model.order is for the decoder too: model.decoder_depth {model.decoder_depth} must be {model.depth}"
+            )
         used = set(self.list)
         if used != set(range(len(used))):
             return f"model.order {list_text(self.list)} must use every block number from 0 to its largest"

@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, new_axis
+
+if TYPE_CHECKING:
+    from minform_cli.config.schema import ModelConfig
 
 POSITION = new_axis("position", "how a token knows where it stands")
 
 
+class Position(PartOptions, frozen=True):
+    """Base of the positions."""
+
+    def most_tokens(self) -> int | None:
+        """Tokens of the longest example; None where any length will do."""
+        return None
+
+
 @POSITION.part
-class Learned(PartOptions, frozen=True):
-    """One learned vector per position, added to the embedding."""
+class Learned(Position, frozen=True):
+    """One learned vector per position, added to the embedding.
+
+    Attributes:
+        rows: of the table; None takes as many as the longest example has tokens.
+        unused: rows before that of the first token, which nothing looks up.
+    """
 
     kind: Literal["learned"] = "learned"
+    rows: int | None = Field(default=None, ge=1)
+    unused: int = Field(default=0, ge=0)
     meaning = "one learned vector per position"
-    source = "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1"
+    source = "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1; BERT, arXiv 1810.04805, figure 2"
+
+    def most_tokens(self) -> int | None:  # noqa: D102
+        return None if self.rows is None else self.rows - self.unused
+
+    def dead_numbers(self, model: ModelConfig) -> dict[str, int]:  # noqa: D102
+        return {"embedding.positions.table, first rows": self.unused * model.dim} if self.unused else {}
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
+        if self.rows is not None and self.rows <= self.unused:
+            return f"model.position has {self.rows} rows and leaves {self.unused} of them unused: none is left"
+        return None
 
 
 @POSITION.part
-class Sinusoidal(PartOptions, frozen=True):
+class Sinusoidal(Position, frozen=True):
     """Fixed sines and cosines of the position, no parameters."""
 
     kind: Literal["sinusoidal"] = "sinusoidal"
@@ -28,7 +59,7 @@ class Sinusoidal(PartOptions, frozen=True):
 
 
 @POSITION.part
-class NoPosition(PartOptions, frozen=True):
+class NoPosition(Position, frozen=True):
     """Nothing: the model sees a set of tokens."""
 
     kind: Literal["none"] = "none"

@@ -19,7 +19,7 @@ def _dead_key_bias(model: ModelConfig) -> dict[str, int]:
     """The key bias adds the same number to all scores of a query; softmax cancels it, unless K = V makes it a value."""
     if model.bias.kind != "all" or model.value.kind == "key":
         return {}
-    return {"similarity.w_k.bias": model.dim}
+    return {"similarity.w_k.bias": model.dim * model.num_attentions}
 
 
 @SIMILARITY.part

@@ -47,6 +47,8 @@ class StackCollapsed(PartOptions, frozen=True):
     why = "the products of W_VO merge only where nothing stands between two attentions, and blocks differ"
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        if model.decoder_depth:
+            return "value 'stack-collapsed' needs model.decoder_depth 0: a decoder mixes two sequences"
         if model.heads == 1:
             return None
         return f"value 'stack-collapsed' needs model.heads 1, not {model.heads}: heads mix before the next attention"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.spec import DataSpec, split_sizes
+from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
     from minform_cli.data.images import OfficialData
@@ -16,10 +16,12 @@ NUM_TRAIN, NUM_TEST, HOLDOUT = 50_000, 10_000, 5_000
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def spec(data: DataConfig) -> DataSpec:
+def spec(data: DataConfig) -> ImageSpec:
     """Shapes and sizes, without opening a file."""
     sizes = split_sizes(data, NUM_TRAIN, HOLDOUT, NUM_TEST, num_classes=len(CLASSES))
-    return DataSpec("cifar10", "CIFAR-10", SOURCE, 3, 32, 32, CLASSES, *sizes)
+    return ImageSpec(
+        name="cifar10", title="CIFAR-10", source=SOURCE, channels=3, height=32, width=32, class_names=CLASSES, **sizes
+    )
 
 
 def load_official(data: DataConfig) -> OfficialData:  # noqa: ARG001  (every data set takes its section)

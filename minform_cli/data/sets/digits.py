@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.spec import DataSpec, split_sizes
+from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
     from minform_cli.data.images import OfficialData
@@ -20,10 +20,19 @@ NUM_TRAIN, NUM_TEST, HOLDOUT = 1_527, 270, 270
 TEST_SEED = 3
 
 
-def spec(data: DataConfig) -> DataSpec:
+def spec(data: DataConfig) -> ImageSpec:
     """Shapes and sizes, without opening a file."""
     sizes = split_sizes(data, NUM_TRAIN, HOLDOUT, NUM_TEST, num_classes=10)
-    return DataSpec("digits", "digits", SOURCE, 1, 8, 8, tuple("0123456789"), *sizes)
+    return ImageSpec(
+        name="digits",
+        title="digits",
+        source=SOURCE,
+        channels=1,
+        height=8,
+        width=8,
+        class_names=tuple("0123456789"),
+        **sizes,
+    )
 
 
 def load_official(data: DataConfig) -> OfficialData:  # noqa: ARG001  (every data set takes its section)

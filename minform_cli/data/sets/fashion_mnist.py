@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.spec import DataSpec, split_sizes
+from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
     from minform_cli.data.images import OfficialData
@@ -31,10 +31,19 @@ CLASSES = (
 )
 
 
-def spec(data: DataConfig) -> DataSpec:
+def spec(data: DataConfig) -> ImageSpec:
     """Shapes and sizes, without opening a file."""
     sizes = split_sizes(data, NUM_TRAIN, HOLDOUT, NUM_TEST, num_classes=len(CLASSES))
-    return DataSpec("fashion-mnist", "Fashion-MNIST", SOURCE, 1, 28, 28, CLASSES, *sizes)
+    return ImageSpec(
+        name="fashion-mnist",
+        title="Fashion-MNIST",
+        source=SOURCE,
+        channels=1,
+        height=28,
+        width=28,
+        class_names=CLASSES,
+        **sizes,
+    )
 
 
 def load_official(data: DataConfig) -> OfficialData:  # noqa: ARG001  (every data set takes its section)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.spec import DataSpec, split_sizes
+from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
     from minform_cli.data.images import OfficialData
@@ -18,7 +18,7 @@ SUMMARY = "your images: data.path is a folder with train/<class>/*, or a .zip, .
 SOURCE = "your own; the layout is that of torchvision's ImageFolder"
 
 
-def spec(data: DataConfig) -> DataSpec:
+def spec(data: DataConfig) -> ImageSpec:
     """Sizes from the list of files, the shape from the header of the first image.
 
     Raises:
@@ -36,8 +36,17 @@ def spec(data: DataConfig) -> DataSpec:
         num_classes=len(names),
         published_val=images.num("val"),
     )
-    shape = (images.decoder.channels, images.decoder.height, images.decoder.width)
-    return DataSpec(data.name, f"{images.title} ({data.name})", SOURCE, *shape, names, *sizes)
+    decoder = images.decoder
+    return ImageSpec(
+        name=data.name,
+        title=f"{images.title} ({data.name})",
+        source=SOURCE,
+        channels=decoder.channels,
+        height=decoder.height,
+        width=decoder.width,
+        class_names=names,
+        **sizes,
+    )
 
 
 def load_official(data: DataConfig) -> OfficialData:

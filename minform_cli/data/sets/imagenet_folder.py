@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.sets import image_folder
-from minform_cli.data.spec import DataSpec, split_sizes
+from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
     from minform_cli.data.images import OfficialData
@@ -21,7 +21,7 @@ NUM_TRAIN, NUM_VAL, NUM_CLASSES = 1_281_167, 50_000, 1_000
 IMAGE_SIZE = 224
 
 
-def spec(data: DataConfig) -> DataSpec:
+def spec(data: DataConfig) -> ImageSpec:
     """The folder's own shapes and sizes, or the published ones without a folder."""
     data = _sized(data)
     if data.path is not None:
@@ -29,7 +29,16 @@ def spec(data: DataConfig) -> DataSpec:
     size = data.image_size or IMAGE_SIZE
     sizes = split_sizes(data, NUM_TRAIN, 0, 0, NUM_CLASSES, published_val=NUM_VAL)
     names = tuple(f"class {number}" for number in range(NUM_CLASSES))
-    return DataSpec("imagenet-folder", "ImageNet", SOURCE, 3, size, size, names, *sizes)
+    return ImageSpec(
+        name="imagenet-folder",
+        title="ImageNet",
+        source=SOURCE,
+        channels=3,
+        height=size,
+        width=size,
+        class_names=names,
+        **sizes,
+    )
 
 
 def load_official(data: DataConfig) -> OfficialData:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.spec import DataSpec, split_sizes
+from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
     from minform_cli.data.images import OfficialData
@@ -18,10 +18,19 @@ SOURCE = "LeCun, Bottou, Bengio, Haffner 1998, Gradient-based learning applied t
 NUM_TRAIN, NUM_TEST, HOLDOUT = 60_000, 10_000, 5_000
 
 
-def spec(data: DataConfig) -> DataSpec:
+def spec(data: DataConfig) -> ImageSpec:
     """Shapes and sizes, without opening a file."""
     sizes = split_sizes(data, NUM_TRAIN, HOLDOUT, NUM_TEST, num_classes=10)
-    return DataSpec("mnist", "MNIST", SOURCE, 1, 28, 28, tuple("0123456789"), *sizes)
+    return ImageSpec(
+        name="mnist",
+        title="MNIST",
+        source=SOURCE,
+        channels=1,
+        height=28,
+        width=28,
+        class_names=tuple("0123456789"),
+        **sizes,
+    )
 
 
 def load_official(data: DataConfig) -> OfficialData:  # noqa: ARG001  (every data set takes its section)

@@ -7,28 +7,56 @@ Source: Attention Is All You Need, arXiv 1706.03762, equation 1.
 from __future__ import annotations
 
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.similarity import SIMILARITIES
 from minform_cli.models.parts.value import VALUES
 
+Seen = Bool[Tensor, "b one s"]
+"""Which of S tokens those of an example may attend to, one at least."""
+
 
 class Attention(nn.Module):
-    """Self-attention of a block. The similarity -> `similarity`, the value path -> `value`."""
+    """One attention of a block. The similarity -> `similarity`, the value path -> `value`.
 
-    def __init__(self, model: ModelConfig) -> None:
+    Args:
+        model: sizes and parts.
+        causal: whether a token may attend to itself and those before it alone.
+    """
+
+    def __init__(self, model: ModelConfig, *, causal: bool = False) -> None:
         super().__init__()
         self.similarity = SIMILARITIES.get(model.similarity.kind)(model)
         self.value = VALUES.get(model.value.kind)(model)
         self.scale = model.head_dim**-0.5
         self.dropout = model.dropout
+        self.causal = causal
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
-        """Every token as a mixture of all."""
-        queries, keys = self.similarity(x)
-        values = self.value.values(x, keys)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, scale=self.scale)
+    def forward(
+        self,
+        x: Float[Tensor, "b t n"],
+        y: Float[Tensor, "b s n"] | None = None,
+        seen: Seen | None = None,
+    ) -> Float[Tensor, "b t n"]:
+        """Every token of `x` as a mixture of the tokens of `y`.
+
+        Args:
+            x: the tokens that ask.
+            y: the tokens that are asked; None: those of `x`.
+            seen: which of them each may attend to, one at least; None: all. Not with `causal`.
+        """
+        y = x if y is None else y
+        queries, keys = self.similarity(x, y)
+        values = self.value.values(y, keys)
+        mixed = F.scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            attn_mask=None if seen is None else seen.unsqueeze(1),
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=self.causal,
+            scale=self.scale,
+        )
         return self.value.merge(mixed)

@@ -1,6 +1,7 @@
 """The sublayers after attention.
 
 `gelu`: gelu(x W_1 + b_1) W_2 + b_2, hidden width r N. Numbers: 2 r N^2, biases r N + N. W_1 -> `w_1`, W_2 -> `w_2`.
+`relu`: the same with max(0, .) between. Numbers: as `gelu`.
 `none`: no sublayer and no norm for it; no module stands for it.
 Source: Attention Is All You Need, arXiv 1706.03762, section 3.3; without it: arXiv 2410.13732.
 """
@@ -8,6 +9,7 @@ Source: Attention Is All You Need, arXiv 1706.03762, section 3.3; without it: ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -20,9 +22,10 @@ from minform_cli.registry import Registry
 MLPS: Registry[Callable[[ModelConfig], nn.Module | None]] = Registry("mlp")
 
 
-@MLPS.register("gelu")
-class GeluMlp(Part):
-    """Two linear maps with the exact GELU between them."""
+class TwoMaps(Part):
+    """Two linear maps with an activation between them."""
+
+    activation: ClassVar[Callable[[Tensor], Tensor]]
 
     parameter_group = "mlp"
 
@@ -34,10 +37,24 @@ class GeluMlp(Part):
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
         """Each token by itself."""
-        hidden = F.gelu(self.w_1(x))
+        hidden = type(self).activation(self.w_1(x))
         if self.dropout:
             hidden = F.dropout(hidden, self.dropout, self.training)
         return self.w_2(hidden)
+
+
+@MLPS.register("gelu")
+class GeluMlp(TwoMaps):
+    """With the exact GELU."""
+
+    activation = F.gelu
+
+
+@MLPS.register("relu")
+class ReluMlp(TwoMaps):
+    """With the rectifier."""
+
+    activation = F.relu
 
 
 @MLPS.register("none")

@@ -31,11 +31,11 @@ class PatchEmbedding(Part):
             nn.init.zeros_(self.patches.bias)
         tokens = (height // p) * (width // p)
         self.class_token: nn.Parameter | None = None
-        if model.readout.kind == "class-token":
+        if model.readout.kind in ("class-token", "pooler"):
             self.class_token = nn.Parameter(torch.empty(model.dim))
             nn.init.normal_(self.class_token, std=0.02)
             tokens += 1
-        self.positions = POSITIONS.get(model.position.kind)(tokens, model.dim)
+        self.positions = POSITIONS.get(model.position.kind)(model, tokens)
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
         """Tokens of the images, the class token first."""

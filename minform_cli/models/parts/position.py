@@ -1,6 +1,7 @@
-"""How a token knows where it stands: a (T, N) table added to the embedding, or nothing.
+"""How a token knows where it stands: a table of vectors added to the embedding, or nothing.
 
-Numbers: `learned` T N (the class token's position included), `sinusoidal` and `none` nothing.
+Numbers: `learned` R N for a table of R rows (by default one a token, the class token included), `sinusoidal` and `none`
+nothing.
 Sources: arXiv 2010.11929, section 3.1; arXiv 1706.03762, section 3.5.
 """
 
@@ -8,36 +9,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minform_cli.config.axes.position import Learned
+from minform_cli.config.schema import ModelConfig
 from minform_cli.registry import Registry
 
-POSITIONS: Registry[Callable[[int, int], nn.Module | None]] = Registry("position")
+POSITIONS: Registry[Callable[[ModelConfig, int], nn.Module | None]] = Registry("position")
+"""From a model and the tokens of its longest example to a module that adds positions."""
 
 
 @POSITIONS.register("learned")
 class LearnedPositions(nn.Module):
-    """One learned vector per position, started from N(0, 0.02^2)."""
+    """One learned vector per position, started from N(0, 0.02^2); rows before the first position stay unused."""
 
-    def __init__(self, tokens: int, dim: int) -> None:
+    def __init__(self, model: ModelConfig, tokens: int) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.empty(tokens, dim))
+        options = cast(Learned, model.position)
+        self.first = options.unused
+        self.table = nn.Parameter(torch.empty(options.rows or tokens + self.first, model.dim))
         nn.init.normal_(self.table, std=0.02)
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
         """Tokens plus their positions."""
-        return x + self.table
+        return x + self.table[self.first : self.first + x.shape[1]]
 
 
 @POSITIONS.register("sinusoidal")
 class SinusoidalPositions(nn.Module):
     """sin(t / 10000^(2i/N)) in the first half of the columns, cos in the second; a constant, not a parameter."""
 
-    def __init__(self, tokens: int, dim: int) -> None:
+    def __init__(self, model: ModelConfig, tokens: int) -> None:
         super().__init__()
+        dim = model.dim
         half = (dim + 1) // 2
         frequencies = torch.exp(torch.arange(half) * (-math.log(10_000) / max(half, 1)))
         angles = torch.arange(tokens).unsqueeze(1) * frequencies
@@ -46,10 +54,10 @@ class SinusoidalPositions(nn.Module):
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
         """Tokens plus their positions."""
-        return x + self.table
+        return x + self.table[: x.shape[1]]
 
 
 @POSITIONS.register("none")
-def no_positions(_tokens: int, _dim: int) -> None:
+def no_positions(_model: ModelConfig, _tokens: int) -> None:
     """Nothing: the tokens are a set."""
     return

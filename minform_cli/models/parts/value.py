@@ -29,8 +29,8 @@ class Value(Part):
         super().__init__()
         self.dim, self.heads = model.dim, model.heads
 
-    def values(self, x: Float[Tensor, "b t n"], keys: Float[Tensor, "b h t e"]) -> Float[Tensor, "b h t f"]:
-        """What each head mixes, from the tokens or from the keys."""
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:
+        """What each head mixes, from the tokens `y` that are attended to or from their keys."""
         raise NotImplementedError
 
     def merge(self, mixed: Float[Tensor, "b h t f"]) -> Float[Tensor, "b t n"]:
@@ -47,9 +47,9 @@ class Separate(Value):
         self.w_v = linear(model.dim, model.dim, bias=has_bias(model))
         self.w_o = linear(model.dim, model.dim, bias=has_bias(model))
 
-    def values(self, x: Float[Tensor, "b t n"], keys: Float[Tensor, "b h t e"]) -> Float[Tensor, "b h t f"]:  # noqa: ARG002
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Projected values."""
-        return split_heads(self.w_v(x), self.heads)
+        return split_heads(self.w_v(y), self.heads)
 
     def merge(self, mixed: Float[Tensor, "b h t f"]) -> Float[Tensor, "b t n"]:
         """The heads side by side, through W_O."""
@@ -70,9 +70,9 @@ class Collapsed(Value):
         self.w_vo = linear(model.dim, self.heads * model.dim, bias=False, std=std)
         self.b_vo = nn.Parameter(torch.zeros(model.dim)) if has_bias(model) else None
 
-    def values(self, x: Float[Tensor, "b t n"], keys: Float[Tensor, "b h t e"]) -> Float[Tensor, "b h t f"]:  # noqa: ARG002
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Full-width values of every head."""
-        return split_heads(self.w_vo(x), self.heads)
+        return split_heads(self.w_vo(y), self.heads)
 
     def merge(self, mixed: Float[Tensor, "b h t f"]) -> Float[Tensor, "b t n"]:
         """The sum of the heads."""
@@ -84,9 +84,9 @@ class Collapsed(Value):
 class Omitted(Value):
     """concat_h(A_h x_h): convex combinations of the tokens themselves. Numbers: none."""
 
-    def values(self, x: Float[Tensor, "b t n"], keys: Float[Tensor, "b h t e"]) -> Float[Tensor, "b h t f"]:  # noqa: ARG002
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """The head's columns of the tokens."""
-        return split_heads(x, self.heads)
+        return split_heads(y, self.heads)
 
     def merge(self, mixed: Float[Tensor, "b h t f"]) -> Float[Tensor, "b t n"]:
         """The heads side by side."""
@@ -106,7 +106,7 @@ class Key(Value):
         super().__init__(model)
         self.w_o = linear(model.dim, model.dim, bias=has_bias(model))
 
-    def values(self, x: Float[Tensor, "b t n"], keys: Float[Tensor, "b h t e"]) -> Float[Tensor, "b h t f"]:  # noqa: ARG002
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """The keys."""
         return keys
 

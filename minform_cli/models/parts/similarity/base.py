@@ -23,7 +23,7 @@ class QueryKey(NamedTuple):
     """Queries and keys by head, each (B, H, T, E)."""
 
     queries: Float[Tensor, "b h t e"]
-    keys: Float[Tensor, "b h t e"]
+    keys: Float[Tensor, "b h s e"]
 
 
 class Similarity(Part):
@@ -35,6 +35,9 @@ class Similarity(Part):
         super().__init__()
         self.dim, self.heads, self.head_dim = model.dim, model.heads, model.head_dim
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
-        """Queries and keys of the tokens `x`, not yet divided by sqrt(d)."""
+    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
+        """Queries of the tokens `x` and keys of the tokens `y`, not yet divided by sqrt(d).
+
+        In self-attention `y` is `x`, the same object: what serves in both roles is then computed once.
+        """
         raise NotImplementedError

@@ -30,7 +30,8 @@ class Cholesky(Similarity):
         diagonal = d * (d + 1) * (2 * d + 1) / 6 + d * (d + 1)  # sum of i^2 + 2 i
         self.t = Triangle(self.heads, d, std=(d / (off_diagonal + diagonal)) ** 0.25)
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
         """One product in both roles."""
-        projected = split_heads(x, self.heads) @ self.t.lower()
-        return QueryKey(projected, projected)
+        lower = self.t.lower()
+        queries = split_heads(x, self.heads) @ lower
+        return QueryKey(queries, queries if y is x else split_heads(y, self.heads) @ lower)

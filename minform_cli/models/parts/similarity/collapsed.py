@@ -28,7 +28,7 @@ class Collapsed(Similarity):
         std = math.sqrt(self.head_dim) / model.dim
         self.w_qk = linear(model.dim, self.heads * model.dim, bias=has_bias(model), std=std)
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
         """Queries through W_QK; the keys of every head are the tokens themselves."""
         queries = split_heads(self.w_qk(x), self.heads)
-        return QueryKey(queries, x.unsqueeze(1).expand(-1, self.heads, -1, -1))
+        return QueryKey(queries, y.unsqueeze(1).expand(-1, self.heads, -1, -1))

@@ -23,6 +23,6 @@ class IdentityQuery(Similarity):
         super().__init__(model)
         self.w_k = linear(model.dim, model.dim, bias=has_key_bias(model))
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
         """Queries are the tokens, keys are projected."""
-        return QueryKey(split_heads(x, self.heads), split_heads(self.w_k(x), self.heads))
+        return QueryKey(split_heads(x, self.heads), split_heads(self.w_k(y), self.heads))

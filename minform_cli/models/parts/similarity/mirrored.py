@@ -25,7 +25,7 @@ class Mirrored(Similarity):
         super().__init__(model)
         self.m = Triangle(self.heads, self.head_dim, std=self.head_dim**-0.5)
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
         """Queries through M; keys are the head's columns of the tokens."""
         columns = split_heads(x, self.heads)
-        return QueryKey(columns @ self.m.mirrored(), columns)
+        return QueryKey(columns @ self.m.mirrored(), columns if y is x else split_heads(y, self.heads))

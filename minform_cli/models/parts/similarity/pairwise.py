@@ -34,7 +34,8 @@ class Pairwise(Similarity):
         nn.init.normal_(self.p, std=noise)
         self.p.data.diagonal(dim1=1, dim2=2).add_(1)
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
         """Queries through P, keys without."""
-        projected = split_heads(self.w_q(x), self.heads)
-        return QueryKey(projected @ self.p, projected)
+        queries = split_heads(self.w_q(x), self.heads)
+        keys = queries if y is x else split_heads(self.w_q(y), self.heads)
+        return QueryKey(queries @ self.p, keys)

@@ -23,6 +23,6 @@ class Separate(Similarity):
         self.w_q = linear(model.dim, model.dim, bias=has_bias(model))
         self.w_k = linear(model.dim, model.dim, bias=has_key_bias(model))
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
         """Projected queries and keys."""
-        return QueryKey(split_heads(self.w_q(x), self.heads), split_heads(self.w_k(x), self.heads))
+        return QueryKey(split_heads(self.w_q(x), self.heads), split_heads(self.w_k(y), self.heads))

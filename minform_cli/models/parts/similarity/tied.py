@@ -31,7 +31,7 @@ class Tied(Similarity):
         super().__init__(model)
         self.w_q = linear(model.dim, model.dim, bias=has_bias(model), std=tied_std(model))
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> QueryKey:
+    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
         """One projection in both roles."""
-        projected = split_heads(self.w_q(x), self.heads)
-        return QueryKey(projected, projected)
+        queries = split_heads(self.w_q(x), self.heads)
+        return QueryKey(queries, queries if y is x else split_heads(self.w_q(y), self.heads))

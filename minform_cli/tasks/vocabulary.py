@@ -1,0 +1,72 @@
+"""Predicting tokens: the output over the vocabulary, its loss and its accuracy, for every task that does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from minform_cli.config.axes.embedding import Tokens
+from minform_cli.config.schema import ModelConfig
+from minform_cli.data.spec import DataSpec, TextSpec
+from minform_cli.tasks import Metric
+
+METRICS: Mapping[str, Metric] = {
+    "loss": Metric("nats per predicted token", "lower"),
+    "accuracy": Metric("fraction of predicted tokens, 0 to 1", "higher"),
+}
+
+
+class Vocabulary(nn.Module):
+    """Outputs over V entries: x E^T (+ b), E the vectors of the vocabulary or, untied, a matrix of its own.
+
+    Numbers: 0 tied, V N untied, and V of a bias.
+
+    Args:
+        model: `embedding.tied` says which.
+        spec: the size V.
+        bias: whether b exists.
+    """
+
+    def __init__(self, model: ModelConfig, spec: DataSpec, *, bias: bool) -> None:
+        super().__init__()
+        size = cast(TextSpec, spec).vocab_size
+        self.weight: nn.Parameter | None = None
+        if not cast(Tokens, model.embedding).tied:
+            self.weight = nn.Parameter(torch.empty(size, model.dim))
+            nn.init.normal_(self.weight, std=model.dim**-0.5)
+        self.bias = nn.Parameter(torch.zeros(size)) if bias else None
+
+    def forward(self, x: Float[Tensor, "p n"], table: Float[Tensor, "v n"]) -> Float[Tensor, "p v"]:
+        """One output per entry of the vocabulary; `table` are its vectors."""
+        return F.linear(x, table if self.weight is None else self.weight, self.bias)
+
+
+class TokenTask:
+    """Base of the tasks that predict tokens. Labels are entries of the vocabulary, (P,)."""
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """`METRICS`."""
+        return METRICS
+
+    def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module:
+        """The output over the vocabulary; tied, it has no bias."""
+        tied = cast(Tokens, model.embedding).tied
+        return Vocabulary(model, spec, bias=model.bias.kind != "none" and not tied)
+
+    def loss(self, outputs: Float[Tensor, "p v"], labels: Int[Tensor, " p"], label_smoothing: float) -> Tensor:
+        """Mean cross-entropy in nats, a scalar; `label_smoothing` is spread over the vocabulary."""
+        return F.cross_entropy(outputs, labels, label_smoothing=label_smoothing)
+
+    def correct(self, outputs: Float[Tensor, "p v"], labels: Int[Tensor, " p"]) -> Tensor:
+        """How many have their largest output at their label, an integer scalar."""
+        return (self.predictions(outputs) == labels).sum()
+
+    def predictions(self, outputs: Float[Tensor, "p v"]) -> Int[Tensor, " p"]:
+        """Entries with the largest output; the lowest wins ties."""
+        return outputs.argmax(-1)
