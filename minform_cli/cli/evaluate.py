@@ -9,19 +9,20 @@ import typer
 
 from minform_cli.cli import options
 from minform_cli.cli.console import caption, chosen_format, show
+from minform_cli.errors import InputError
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
-    checkpoint: Annotated[str, typer.Option(help="last, or best by validation accuracy.")] = "last",
+    checkpoint: Annotated[str, typer.Option(help="last, or best by the validation score.")] = "last",
     device: options.Device = "auto",
     threads: options.Threads = None,
     fmt: options.Format = None,
     plot: options.Plot = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure a trained run: accuracy, loss, accuracy per class, confusion matrix (--plot draws it)."""
+    """Measure a trained run: loss, what the task measures, accuracy per class, confusion matrix (--plot draws it)."""
     fmt = chosen_format(fmt)
     from minform_cli import api
 
@@ -32,6 +33,8 @@ def evaluate(
     record = api.evaluate(run, split, checkpoint=checkpoint, device=device, threads=threads)
     from minform_cli.report.eval_table import eval_caption, eval_table
 
+    if plot is not None and not record["class_names"]:
+        raise InputError("--plot: draws a confusion matrix, and this run predicts no classes")
     show(eval_table(record, fmt))
     if plot is not None:
         from minform_cli.report.plots import plot_confusion

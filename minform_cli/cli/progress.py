@@ -86,8 +86,8 @@ def status(news: News) -> str:
         parts.append(f"loss {metrics['train_loss']:.4f}")
     if "train_accuracy" in metrics:
         parts.append(f"acc {100 * metrics['train_accuracy']:.2f} %")
-    if "val_accuracy" in metrics:
-        parts.append(f"val {100 * metrics['val_accuracy']:.2f} %")
+    if f"val_{news.metric}" in metrics:
+        parts.append(f"val {100 * metrics[f'val_{news.metric}']:.2f} %")
     if news.examples_per_s:
         parts.append(f"{news.examples_per_s:,.0f}/s")
     if news.kind != "done" and news.seconds_left:
@@ -100,15 +100,17 @@ def brief(news: News, last_epoch: News | None, *, rate: bool) -> str:
 
     Args:
         news: of a run.
-        last_epoch: the run's last news of a whole epoch; has the validation accuracy.
+        last_epoch: the run's last news of a whole epoch; has the validation score.
         rate: whether training loss, training accuracy and examples per second are in it.
     """
     metrics = {**((last_epoch.metrics if last_epoch else None) or {}), **(news.metrics or {})}
     parts = [f"{news.epoch}/{news.epochs}"]
     if rate and "train_loss" in metrics:
-        parts += [f"loss {metrics['train_loss']:.3f}", f"acc {100 * metrics['train_accuracy']:.1f} %"]
-    if "val_accuracy" in metrics:
-        parts.append(f"val {100 * metrics['val_accuracy']:.1f} %")
+        parts.append(f"loss {metrics['train_loss']:.3f}")
+    if rate and "train_accuracy" in metrics:
+        parts.append(f"acc {100 * metrics['train_accuracy']:.1f} %")
+    if f"val_{news.metric}" in metrics:
+        parts.append(f"val {100 * metrics[f'val_{news.metric}']:.1f} %")
     if rate:
         parts.append(f"{news.examples_per_s:,.0f}/s")
     if news.kind != "done" and news.seconds_left:

@@ -65,8 +65,9 @@ class StudyProgress(Display):
             self.live.remove_task(self._tasks.pop(name))
         last = self._last_epoch.pop(name, news)  # of a run that another process did nothing else was heard
         metrics = last.metrics or {}
-        accuracy = f"val {100 * metrics['val_accuracy']:.2f} %, " if "val_accuracy" in metrics else ""
-        self.say(f"[{self._num_done}/{self._num_runs}] {name}: {accuracy}{self._left()}")
+        metric = f"val_{last.metric}"
+        score = f"val {100 * metrics[metric]:.2f} %, " if metric in metrics else ""
+        self.say(f"[{self._num_done}/{self._num_runs}] {name}: {score}{self._left()}")
 
     def _show_whole(self) -> None:
         if self.live is not None and self._whole is not None:

@@ -105,7 +105,7 @@ def load_config(path: Path) -> RunConfig:
     values, lines = read_yaml(path)
     sections = {name: values.pop(name, {}) for name in SECTIONS}
     flat = _flatten(sections, str(path), lines)
-    unknown = [key for key in values if key not in ("preset", "variant", "task", "seed", "baseline")]
+    unknown = [key for key in values if key not in ("preset", "variant", "task", "seed", "init", "baseline")]
     if unknown:
         raise InputError(f"{path}:{lines[(unknown[0],)]}: unknown key {unknown[0]!r}")
     origins = {key: setting.origin for key, setting in flat.items()}

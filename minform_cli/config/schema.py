@@ -171,6 +171,7 @@ class RunConfig(Settings):
         variant: the variant as typed, `baseline` for none.
         task: what is predicted; a registered task.
         seed: of weights, data order, augmentation and dropout.
+        init: folder of a finished run whose weights this one starts from, but for readout and head; None: from chance.
         baseline: the model of the same preset and settings with no variant, which shares of parameters refer to;
             None where that is `model` itself.
     """
@@ -179,14 +180,19 @@ class RunConfig(Settings):
     variant: str = "baseline"
     task: str = "classify-images"
     seed: int = Field(default=0, ge=0, lt=2**31)
+    init: str | None = None
     data: DataConfig
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     baseline: ModelConfig | None = None
 
     def identity(self) -> dict[str, object]:
-        """What decides the result: every setting but the names, baseline and checkpoint interval. Plain JSON."""
-        fields = self.model_dump(mode="json", exclude={"preset", "variant", "baseline"})
+        """What decides the result: every setting but the names, baseline and checkpoint interval. Plain JSON.
+
+        Of weights to start from it says that there are any; which they are, their digest in ``run.json`` says.
+        """
+        fields = self.model_dump(mode="json", exclude={"preset", "variant", "baseline", "init"})
+        fields["init"] = self.init is not None
         del fields["train"]["checkpoint_every_s"]
         return fields
 

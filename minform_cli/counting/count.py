@@ -11,6 +11,7 @@ from minform_cli.counting.meta import weightless
 from minform_cli.data.spec import DataSpec
 from minform_cli.models.build import build_counted
 from minform_cli.results import GROUPS, CountRecord
+from minform_cli.tasks import TASKS
 
 
 def count_config(
@@ -31,7 +32,8 @@ def count_config(
     reference = closed_form(baseline, spec, config.task)
     total = sum(groups.values())
     dead = dead_parameters(config.model)
-    k = examples or spec.num_train
+    # Examples of a task that predicts tokens are cuts of one text: how many there are means nothing.
+    k = examples or (0 if TASKS.info(config.task).predicts_tokens else spec.num_train)
     return CountRecord(
         preset=config.preset,
         variant=config.variant,

@@ -97,12 +97,13 @@ Head = Callable[[Sizes, ModelConfig, DataSpec], int]
 HEAD: dict[str, Head] = {
     "classify-images": lambda s, _, spec: s.n * spec.num_classes + spec.num_classes * s.live_biases,
     "masked-tokens": lambda s, model, spec: s.n**2 + s.n * s.live_biases + 2 * s.n + _vocabulary(s, model, spec, True),
+    "classify-sentences": lambda s, _, spec: s.n * spec.num_outputs + spec.num_outputs * s.live_biases,
     "next-tokens": lambda s, model, spec: _vocabulary(s, model, spec, not _is_tied(model)),
     "translate": lambda s, model, spec: _vocabulary(s, model, spec, not _is_tied(model)),
 }
 """Numbers of each task's head."""
 
-HEADS_COUNTED_APART = ("masked-tokens",)
+HEADS_COUNTED_APART = ("masked-tokens", "classify-sentences")
 """Tasks whose models are published without the head."""
 
 LIVE_BIASES: dict[str, int] = {"all": 1, "live": 1, "none": 0}

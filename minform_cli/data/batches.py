@@ -16,10 +16,19 @@ def make_batches(dataset: Data, config: RunConfig, device: torch.device, share: 
 
     Args:
         dataset: what `load_data` returned for the config's data.
-        config: of the run: normalisation and augmentation, batch sizes, seed of order and augmentation.
+        config: of the run: normalisation and augmentation, what is hidden, batch sizes, seed of order and chance.
         device: where the batches are wanted.
-        share: this process's part of every batch. Which examples a batch has and how each is augmented is the same
+        share: this process's part of every batch. Which examples a batch has and how each is changed is the same
             however many share it.
     """
-    assert isinstance(dataset, ImageData)
-    return ImageBatches(dataset, config.data, config.train, config.seed, device, share)
+    if isinstance(dataset, ImageData):
+        return ImageBatches(dataset, config.data, config.train, config.seed, device, share)
+    from minform_cli.data.glue.batches import SentenceBatches
+    from minform_cli.data.glue.sentences import SentenceData
+    from minform_cli.data.text.corpora import TextData
+    from minform_cli.data.text.text_batches import TextBatches
+
+    if isinstance(dataset, SentenceData):
+        return SentenceBatches(dataset, config, device, share)
+    assert isinstance(dataset, TextData), "a data set is of images, sentences or text"
+    return TextBatches(dataset, config, device, share)

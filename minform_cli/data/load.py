@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import numpy as np
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.images import ImageData, ImageSplit, OfficialData, channel_statistics, chunks, fingerprint
-from minform_cli.data.spec import DATA_SETS, ImageSpec
+from minform_cli.data.spec import DATA_SETS, DataSpec, ImageSpec
 from minform_cli.data.split import stratified
 from minform_cli.errors import InputError
 
@@ -25,19 +28,41 @@ SAMPLE_SIZE = 2_000
 SAMPLE_BATCH = 50
 
 
-Data = ImageData
-"""A data set as a run takes it: its splits, `spec`, `fingerprint`."""
+class Data(Protocol):
+    """A data set as a run takes it."""
+
+    @property
+    def spec(self) -> DataSpec:
+        """The sizes are those of the splits."""
+        ...
+
+    @property
+    def test(self) -> object | None:
+        """The test split; None where there is none, or where it is the validation split."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 in hex over all that the run trains and measures on."""
+        ...
 
 
-def load_data(data: DataConfig) -> Data:
-    """The examples that `data` asks for.
+def load_data(data: DataConfig, tell: Callable[[str], None] | None = None) -> Data:
+    """The examples that `data` asks for: an `ImageData`, or what a data set of text makes of its own.
+
+    Args:
+        data: which.
+        tell: is told what takes long.
 
     Raises:
         InputError: a file is missing, damaged or of another shape, or cannot be downloaded.
         MachineError: a download cannot be written.
     """
     data_set = DATA_SETS.get(data.name, "data.name")
-    spec: ImageSpec = data_set.spec(data)
+    spec: DataSpec = data_set.spec(data)
+    if not isinstance(spec, ImageSpec):
+        text: Data = data_set.load(data, tell or _silent)
+        return text
     official: OfficialData = data_set.load_official(data)
     train, val, test = _splits(official, data)
     if data.limit is not None:
@@ -45,6 +70,10 @@ def load_data(data: DataConfig) -> Data:
     _check(spec, train, val, test)
     mean, std = _statistics(official.train)
     return ImageData(spec, train, val, test, mean, std, fingerprint({"train": train, "val": val, "test": test}))
+
+
+def _silent(_text: str) -> None:
+    """Nobody listens."""
 
 
 def _splits(official: OfficialData, data: DataConfig) -> tuple[ImageSplit, ImageSplit, ImageSplit | None]:

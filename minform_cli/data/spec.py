@@ -25,7 +25,9 @@ DATA_SETS = LazyRegistry(
         "image-folder": "minform_cli.data.sets.image_folder",
         "imagenet-folder": "minform_cli.data.sets.imagenet_folder",
         "text": "minform_cli.data.sets.text",
+        "pydoc-topics": "minform_cli.data.sets.pydoc_topics",
         "parallel-text": "minform_cli.data.sets.parallel_text",
+        "glue": "minform_cli.data.sets.glue",
     },
 )
 

@@ -37,7 +37,7 @@ def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRe
         *grid_lines(records),
         notes.validation(first),
         _spread_line(records),
-        _binomial_line(records, first),
+        *_binomial_lines(records, first),
         *_test_lines(records, first),
         *_bootstrap_lines(records),
         *_margin_lines(records),
@@ -81,22 +81,26 @@ def _reference(records: Sequence[CompareRecord]) -> str:
     return "the baseline" if name == BASELINE else printable(name)
 
 
-def _binomial_line(records: Sequence[CompareRecord], result: ResultRecord) -> str:
-    """What the interval of one accuracy means, beside the spread over seeds."""
-    return (
-        f"binomial (below the accuracy where room is short): {100 * records[0]['confidence']:g} % interval (Wilson) of "
-        f"the mean accuracy for {integer(int(result['data']['num_val']))} examples: the chance in which examples they "
-        "are, which the spread over seeds does not contain."
-    )
+def _binomial_lines(records: Sequence[CompareRecord], result: ResultRecord) -> list[str]:
+    """What the interval of one accuracy means, beside the spread over seeds, where there is one."""
+    if records[0]["val_score_low"] is None:
+        return []
+    level, size = f"{100 * records[0]['confidence']:g} %", integer(int(result["data"]["num_val"]))
+    return [
+        f"binomial (below the accuracy where room is short): {level} interval (Wilson) of the mean accuracy for {size} "
+        "examples: the chance in which examples they are, which the spread over seeds does not contain."
+    ]
 
 
 def _test_lines(records: Sequence[CompareRecord], result: ResultRecord) -> list[str]:
-    """The accuracies on the test set, where there is one beside the validation set."""
-    tested = [f"{row_name(record)} {_test(record)}" for record in records if record["test_accuracy_mean"] is not None]
+    """The scores on the test set, where there is one beside the validation set."""
+    tested = [f"{row_name(record)} {_test(record)}" for record in records if record["test_score_mean"] is not None]
     if not tested:
         return []
     size = integer(int(result["data"]["num_test"]))
-    return [f"Test accuracy %, last weights, {size} examples read once [binomial interval]: {'; '.join(tested)}."]
+    binomial = "" if records[0]["test_score_low"] is None else " [binomial interval]"
+    title = f"Test {records[0]['metric']} %, last weights, {size} examples read once{binomial}"
+    return [f"{title}: {'; '.join(tested)}."]
 
 
 def _bootstrap_lines(records: Sequence[CompareRecord]) -> list[str]:
@@ -135,25 +139,26 @@ def _time_line(results: Sequence[ResultRecord]) -> str:
     )
 
 
-def _accuracy(record: CompareRecord) -> str:
-    return percent_spread(record["val_accuracy_mean"], record["val_accuracy_std"], record["num_seeds"])
+def _score(record: CompareRecord) -> str:
+    return percent_spread(record["val_score_mean"], record["val_score_std"], record["num_seeds"])
 
 
-def _narrow_accuracy(record: CompareRecord) -> str:
+def _narrow_score(record: CompareRecord) -> str:
     """Mean, spread and binomial interval below each other."""
-    low, high = record["val_accuracy_low"], record["val_accuracy_high"]
-    lines = _accuracy(record).replace(" ±", "\n±")
-    return f"{lines}\n{100 * low:.1f}-{100 * high:.1f}"
+    low, high = record["val_score_low"], record["val_score_high"]
+    lines = _score(record).replace(" ±", "\n±")
+    return lines if low is None or high is None else f"{lines}\n{100 * low:.1f}-{100 * high:.1f}"
 
 
 def _binomial(record: CompareRecord) -> str:
-    return f"[{percent(record['val_accuracy_low'])}, {percent(record['val_accuracy_high'])}]"
+    return f"[{percent(record['val_score_low'])}, {percent(record['val_score_high'])}]"
 
 
 def _test(record: CompareRecord) -> str:
-    low, high = percent(record["test_accuracy_low"]), percent(record["test_accuracy_high"])
-    spread = "" if record["test_accuracy_std"] is None else f" ± {percent(record['test_accuracy_std'])}"
-    return f"{percent(record['test_accuracy_mean'])}{spread} [{low}, {high}]"
+    low, high = percent(record["test_score_low"]), percent(record["test_score_high"])
+    interval = "" if record["test_score_low"] is None else f" [{low}, {high}]"
+    spread = "" if record["test_score_std"] is None else f" ± {percent(record['test_score_std'])}"
+    return f"{percent(record['test_score_mean'])}{spread}{interval}"
 
 
 def _difference(record: CompareRecord) -> str:
@@ -175,7 +180,20 @@ def _columns(records: Sequence[CompareRecord]) -> list[Column]:
     """The columns that say something about these records."""
     compared = any(record["p_value_holm"] is not None for record in records)
     judged = any(record["margin"] is not None for record in records)
-    return [*_COUNTS, *([_P] if compared else []), *([_NOT_WORSE] if judged else []), *_COSTS]
+    metric = records[0]["metric"]
+    score = Column(
+        f"val {metric} %", _score, short=f"val {_SHORT.get(metric, metric)} %", narrow=_narrow_score, block=1
+    )
+    beside = _BINOMIAL if records[0]["val_score_low"] is not None else _VAL_LOSS
+    return [
+        *_COUNTS,
+        score,
+        beside,
+        _DIFFERENCE,
+        *([_P] if compared else []),
+        *([_NOT_WORSE] if judged else []),
+        *_COSTS,
+    ]
 
 
 _COUNTS = [
@@ -184,16 +202,11 @@ _COUNTS = [
     Column("parameters", lambda record: integer(record["parameters"]), short="params"),
     Column("share %", lambda record: percent(record["share_of_baseline"])),
     Column("Q", lambda record: ratio(record["determination_ratio"])),
-    Column("val accuracy %", _accuracy, short="val acc %", narrow=_narrow_accuracy, block=1),
-    Column("binomial %", _binomial, block=1, in_narrow=True),
-    Column(
-        "difference in points",
-        _difference,
-        short="diff, points",
-        narrow=_narrow_difference,
-        block=1,
-    ),
 ]
+_SHORT = {"accuracy": "acc"}
+_BINOMIAL = Column("binomial %", _binomial, block=1, in_narrow=True)
+_VAL_LOSS = Column("val loss", lambda record: loss(record["val_loss_mean"]), block=1)
+_DIFFERENCE = Column("difference in points", _difference, short="diff, points", narrow=_narrow_difference, block=1)
 _P = Column("p (Holm)", lambda record: p_value(record["p_value_holm"]), block=1, in_narrow=True)
 _NOT_WORSE = Column("not worse", lambda record: record["not_worse"] or ABSENT, right=False, block=1)
 _COSTS = [

@@ -28,8 +28,8 @@ MAX_TOGETHER = 8
 
 _PANELS_PER_ROW = 4
 
-Metric = Literal["train_loss", "val_accuracy"]
-_TITLES = {"train_loss": "training loss", "val_accuracy": "validation accuracy in %"}
+Metric = Literal["train_loss", "val_loss", "val_score"]
+_TITLES = {"train_loss": "training loss", "val_loss": "validation loss", "val_score": "validation {metric} in %"}
 _LEGEND_WIDTH = 120
 """About how many characters go into a line of the legend."""
 
@@ -52,7 +52,7 @@ class Band:
 
 
 def bands(records: Sequence[CompareRecord], runs: Sequence[RunDetails], metric: Metric) -> list[Band]:
-    """One band a row that has curves, in the order of `records`; accuracies in percent."""
+    """One band a row that has curves, in the order of `records`; scores in percent."""
     found = [
         _band(row_name(record), [run["curve"] for run in runs if row_name(run) == row_name(record)], metric)
         for record in records
@@ -61,19 +61,26 @@ def bands(records: Sequence[CompareRecord], runs: Sequence[RunDetails], metric: 
 
 
 def learning_figures(records: Sequence[CompareRecord], runs: Sequence[RunDetails]) -> dict[str, Figure]:
-    """Training loss and validation accuracy over epochs: side by side in one picture, or a picture each for many rows.
+    """Losses and validation score over epochs: side by side in one picture, or a picture each for many rows.
+
+    The validation loss is among them where tokens are predicted, as it says more of them than the share that is right.
 
     Returns:
         What the picture shows -> the picture; empty if no run has a curve.
     """
-    drawn: dict[Metric, list[Band]] = {m: bands(records, runs, m) for m in ("train_loss", "val_accuracy")}
-    num = len(drawn["val_accuracy"])
+    shown: tuple[Metric, ...] = ("train_loss", "val_score")
+    if records[0]["val_score_low"] is None:
+        shown = ("train_loss", "val_loss", "val_score")
+    titles: dict[Metric, str] = {metric: _TITLES[metric].format(metric=records[0]["metric"]) for metric in shown}
+    drawn: dict[Metric, list[Band]] = {metric: bands(records, runs, metric) for metric in shown}
+    num = len(drawn["val_score"])
     if not num:
         return {}
     if num <= MAX_TOGETHER:
-        return {"training loss and validation accuracy": _together(drawn)}
+        named = [title.removesuffix(" in %") for title in titles.values()]
+        return {" and ".join([", ".join(named[:-1]), named[-1]]): _together(drawn, titles)}
     references = {printable(row_name(record)): _baseline_name(record, records) for record in records}
-    return {_TITLES[metric].removesuffix(" in %"): _apart(drawn[metric], metric, references) for metric in drawn}
+    return {titles[metric].removesuffix(" in %"): _apart(drawn[metric], titles[metric], references) for metric in drawn}
 
 
 def plot_counts(records: Sequence[CountRecord], path: Path) -> None:
@@ -112,7 +119,7 @@ def groups_figure(records: Sequence[CountRecord]) -> Figure:
 
 
 def _band(name: str, curves: Sequence[LearningCurve | None], metric: Metric) -> Band:
-    scale = 100 if metric == "val_accuracy" else 1
+    scale = 100 if metric == "val_score" else 1
     by_epoch: dict[int, list[float]] = {}
     for curve in curves:
         if curve is not None:
@@ -123,15 +130,15 @@ def _band(name: str, curves: Sequence[LearningCurve | None], metric: Metric) -> 
     return Band(printable(name), sorted(by_epoch), mean, [min(values) for values in seen], [max(v) for v in seen])
 
 
-def _together(drawn: Mapping[Metric, Sequence[Band]]) -> Figure:
-    num = len(drawn["val_accuracy"])
-    longest = max(len(_shown(band.name)) for band in drawn["val_accuracy"])
+def _together(drawn: Mapping[Metric, Sequence[Band]], titles: Mapping[Metric, str]) -> Figure:
+    num = len(drawn["val_score"])
+    longest = max(len(_shown(band.name)) for band in drawn["val_score"])
     columns = min(num, max(1, _LEGEND_WIDTH // (longest + 8)))
     figure = new_figure(9.0, 4.2 + 0.2 * -(-num // columns))
-    for axes, (metric, of_rows) in zip(figure.subplots(1, 2), drawn.items(), strict=True):
+    for axes, (metric, of_rows) in zip(figure.subplots(1, len(drawn)), drawn.items(), strict=True):
         for band, colour, style in zip(of_rows, cycle(PALETTE), _styles(num), strict=False):
             _draw(axes, band, colour, style)
-        axes.set_title(_TITLES[metric], fontsize=10)
+        axes.set_title(titles[metric], fontsize=10)
         axes.set_xlabel("epoch")
         _epochs(axes)
         _quiet(axes, "both")
@@ -142,7 +149,7 @@ def _together(drawn: Mapping[Metric, Sequence[Band]]) -> Figure:
     return figure
 
 
-def _apart(of_rows: Sequence[Band], metric: Metric, references: Mapping[str, str]) -> Figure:
+def _apart(of_rows: Sequence[Band], title: str, references: Mapping[str, str]) -> Figure:
     """A panel a row, all with the same axes, the baseline of the same grid point behind it."""
     by_name = {band.name: band for band in of_rows}
     lines = -(-len(of_rows) // _PANELS_PER_ROW)
@@ -161,7 +168,7 @@ def _apart(of_rows: Sequence[Band], metric: Metric, references: Mapping[str, str
         _epochs(axes)
         _quiet(axes, "both")
     figure.supxlabel("epoch; dashed grey: the baseline at the same grid point", fontsize=8)
-    figure.supylabel(_TITLES[metric], fontsize=8)
+    figure.supylabel(title, fontsize=8)
     return figure
 
 

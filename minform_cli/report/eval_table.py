@@ -1,4 +1,4 @@
-"""The tables of `eval`: accuracy with its interval, accuracy per class, which classes are taken for which."""
+"""The tables of `eval`: what the task measures, accuracy per class, which classes are taken for which."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ from minform_cli.results import EvaluationRecord
 
 CONFIDENCE = 0.95
 """Of the Wilson interval around an accuracy."""
+
+_INTERVAL = (
+    f"Interval: {100 * CONFIDENCE:g} % Wilson, for the choice of examples alone (not of seeds); "
+    "confusion: rows are the true classes, columns the predicted ones."
+)
 
 MAX_CLASSES = 20
 """Up to so many classes are all shown; above, only the extremes (`csv` and `json` always hold everything)."""
@@ -48,14 +53,18 @@ def eval_table(record: EvaluationRecord, fmt: str = "rich", width: int | None = 
         width: characters that `plain` may take; None has no limit.
     """
     check_format(fmt)
-    low, high = wilson_interval(sum(row[i] for i, row in enumerate(record["confusion"])), record["num_examples"])
-    full: dict[str, Any] = {**record, "accuracy_low": low, "accuracy_high": high, "confidence": CONFIDENCE}
+    full: dict[str, Any] = {**record, "accuracy_low": None, "accuracy_high": None, "confidence": CONFIDENCE}
+    if record["class_names"]:
+        correct = sum(row[i] for i, row in enumerate(record["confusion"]))
+        full["accuracy_low"], full["accuracy_high"] = wilson_interval(correct, record["num_examples"])
     if fmt == "json":
         return to_json([full])
     if fmt == "csv":
         by_class = dict(zip(record["class_names"], record["per_class_accuracy"], strict=True))
         return to_csv([{**full, "per_class_accuracy": by_class}], leave_out=("class_names", "confusion"))
-    tables = [("", [full], _SUMMARY), _per_class(record), _confusion(record)]
+    tables: list[Tabled] = [("", [full], _summary(record))]
+    if record["class_names"]:
+        tables += [_per_class(record), _confusion(record)]
     if fmt == "rich":
         return Sections([FittedTable(rows, columns, title) for title, rows, columns in tables])
     comment = {"plain": "{}", "markdown": "**{}**\n", "latex": "% {}"}[fmt]
@@ -71,8 +80,7 @@ def eval_caption(record: EvaluationRecord) -> list[str]:
     return [
         f"Preset {record['preset']}, variant {record['variant']}, seed {record['seed']}: {record['data']}, "
         f"{record['split']} split ({integer(record['num_examples'])} examples), {record['checkpoint']} checkpoint.",
-        f"Interval: {100 * CONFIDENCE:g} % Wilson, for the choice of examples alone (not of seeds); "
-        "confusion: rows are the true classes, columns the predicted ones.",
+        *([_INTERVAL] if record["class_names"] else []),
         *record["notes"],
     ]
 
@@ -129,17 +137,29 @@ def _class_text(row: dict[str, Any]) -> str:
 
 
 def _accuracy(row: dict[str, Any]) -> str:
-    return f"{percent(row['accuracy'])} [{percent(row['accuracy_low'])}, {percent(row['accuracy_high'])}]"
+    interval = f" [{percent(row['accuracy_low'])}, {percent(row['accuracy_high'])}]" if row["class_names"] else ""
+    return f"{percent(row['measured']['accuracy'])}{interval}"
 
 
-_SUMMARY = [
-    Column("variant", lambda row: row["variant"], right=False, name=True),
-    Column("split", lambda row: row["split"], right=False),
-    Column("examples", lambda row: integer(row["num_examples"])),
-    Column("accuracy %", _accuracy, narrow=lambda row: _accuracy(row).replace(" [", "\n[")),
-    Column("loss", lambda row: loss(row["loss"])),
-    Column("parameters", lambda row: integer(row["parameters"]), short="params"),
-]
+def _metric(name: str) -> Column:
+    if name == "accuracy":
+        return Column("accuracy %", _accuracy, narrow=lambda row: _accuracy(row).replace(" [", "\n["))
+    return Column(f"{name} %", lambda row: percent(row["measured"][name]))
+
+
+def _summary(record: EvaluationRecord) -> list[Column]:
+    """The columns of the first table: what was measured, and on what."""
+    examples = "examples" if record["class_names"] else "predicted"
+    return [
+        Column("variant", lambda row: row["variant"], right=False, name=True),
+        Column("split", lambda row: row["split"], right=False),
+        Column(examples, lambda row: integer(row["num_examples"])),
+        *(_metric(name) for name in record["measured"]),
+        Column("loss", lambda row: loss(row["loss"])),
+        Column("parameters", lambda row: integer(row["parameters"]), short="params"),
+    ]
+
+
 _PER_CLASS = [
     Column("class", _class_text, right=False, name=True),
     Column("examples", lambda row: integer(row["examples"])),

@@ -124,7 +124,9 @@ def answer(records: Sequence[CompareRecord]) -> list[str]:
 
 def _smallest(records: Sequence[CompareRecord]) -> str:
     least = min(records, key=lambda record: record["share_of_baseline"])
-    difference = f"its validation accuracy differs from the baseline's by {_points(least['difference_mean'])} points"
+    difference = (
+        f"its validation {least['metric']} differs from the baseline's by {_points(least['difference_mean'])} points"
+    )
     if least["difference_low"] is None or least["difference_high"] is None:
         said = "one seed, so nothing can be said about how sure that is"
     else:
@@ -169,9 +171,9 @@ def _statistics_notes(records: Sequence[CompareRecord]) -> list[str]:
     if all(record["difference_low"] is None for record in records):
         return ["No spread is known: nothing can be said about the significance of a difference."]
     lines = [
-        "Difference: validation accuracy less the baseline's with the same seed, in percentage points; mean over seeds "
-        "with the t interval of the paired differences. p: two-sided paired t test; Holm: corrected for the number of "
-        "rows. A large p is no proof of no difference."
+        f"Difference: validation {records[0]['metric']} less the baseline's with the same seed, in percentage points; "
+        "mean over seeds with the t interval of the paired differences. p: two-sided paired t test; Holm: corrected "
+        "for the number of rows. A large p is no proof of no difference."
     ]
     margin = next((record["margin"] for record in records if record["margin"] is not None), None)
     if margin is not None:
@@ -203,8 +205,8 @@ def _groups(records: Sequence[CompareRecord]) -> Picture:
 
 def _tradeoffs(records: Sequence[CompareRecord], results: Sequence[ResultRecord]) -> list[Picture]:
     line = printable(study_line(results))
-    best = max(records, key=lambda record: record["val_accuracy_mean"])
-    told = f"highest: {printable(row_name(best))} with {percent(best['val_accuracy_mean'])} %"
+    best = max(records, key=lambda record: record["val_score_mean"])
+    told = f"highest: {printable(row_name(best))} with {percent(best['val_score_mean'])} %"
     devices = "; ".join(sorted({notes.machine(result["environment"]) for result in results}))
     captions = {
         "parameters": f"{line}.",
@@ -213,7 +215,9 @@ def _tradeoffs(records: Sequence[CompareRecord], results: Sequence[ResultRecord]
     }
     pictures: list[Picture] = []
     for cost, caption in captions.items():
-        alt = f"Validation accuracy over {cost}, a point a row with its name, and the Pareto front; {told}."
+        alt = (
+            f"Validation {records[0]['metric']} over {cost}, a point a row with its name, and the Pareto front; {told}."
+        )
         figure = compare_figure(records, cost="seconds" if cost == "seconds" else "parameters")
         pictures.append(Picture(Markup(inline_svg(figure, f"over-{cost}", alt)), caption))  # noqa: S704
     return pictures

@@ -60,7 +60,7 @@ def check_matplotlib(what: str) -> None:
 
 
 def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = "") -> None:
-    """Draws validation accuracy over parameters: mean and sample standard deviation, names, Pareto front.
+    """Draws the validation score over parameters: mean and sample standard deviation, names, Pareto front.
 
     Args:
         records: one a variant.
@@ -82,8 +82,8 @@ def compare_figure(
     figure = new_figure(8.0, 5.6)
     axes = figure.add_subplot()
     x = [record["parameters"] if cost == "parameters" else record["seconds_per_epoch_mean"] for record in records]
-    y = [100 * record["val_accuracy_mean"] for record in records]
-    spread = [100 * (record["val_accuracy_std"] or 0.0) for record in records]
+    y = [100 * record["val_score_mean"] for record in records]
+    spread = [100 * (record["val_score_std"] or 0.0) for record in records]
     front = pareto_front(x, y)
     if any(spread):
         axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=_ERROR, elinewidth=1, capsize=3, zorder=2)
@@ -94,8 +94,9 @@ def compare_figure(
         colour = _BASELINE if record["variant"] == "baseline" else _FRONT if i in front else _DOMINATED
         axes.scatter(x[i], y[i], marker=marker, s=size, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
     _cost_axis(axes, x, *_COSTS[cost])
-    axes.set_ylabel("validation accuracy in %")
-    axes.set_title(f"{printable(records[0]['preset'])}: accuracy over {_COSTS[cost][0]}", parse_math=False)
+    metric = records[0]["metric"]
+    axes.set_ylabel(f"validation {metric} in %")
+    axes.set_title(f"{printable(records[0]['preset'])}: {metric} over {_COSTS[cost][0]}", parse_math=False)
     axes.margins(x=0.12, y=0.15)
     axes.grid(visible=True, which="major", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -138,7 +139,7 @@ def plot_confusion(record: EvaluationRecord, path: Path) -> None:
         f"{printable(record['variant'])} on {printable(record['data'])} ({record['split']})", parse_math=False
     )
     figure.colorbar(image, ax=axes, label="share of the true class in %", shrink=0.8)
-    accuracy = f"accuracy {percent(record['accuracy'])} %, {integer(record['num_examples'])} examples"
+    accuracy = f"accuracy {percent(record['measured']['accuracy'])} %, {integer(record['num_examples'])} examples"
     _caption(figure, f"preset {record['preset']}, seed {record['seed']}, {record['checkpoint']} checkpoint; {accuracy}")
     save(figure, path)
 
@@ -194,7 +195,7 @@ def _key(axes: Axes, front: Sequence[int], records: Sequence[CompareRecord]) -> 
         entries.append(mark("not on the front", _DOMINATED, "o", 6))
     if any(record["variant"] == "baseline" for record in records):
         entries.append(mark("baseline", _BASELINE, "*", 11))
-    if any(record["val_accuracy_std"] for record in records):
+    if any(record["val_score_std"] for record in records):
         entries.append(mark("± sample std", _ERROR, "|", 9))
     figure = axes.figure
     figure.legend(handles=entries, loc="outside upper right", ncols=len(entries), fontsize=8, frameon=False)

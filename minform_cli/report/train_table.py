@@ -44,12 +44,12 @@ def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
         ("parameters", f"{integer(count['parameters'])} ({percent(count['share_of_baseline'])} % of the baseline)"),
         ("determination ratio Q", ratio(count["determination_ratio"])),
         ("epochs, steps", f"{integer(result['epochs'])}, {integer(result['steps'])}"),
-        ("training, last epoch", _measured(metrics, "train")),
-        (f"validation ({integer(data['num_val'])})", _measured(metrics, "val")),
-        ("best validation", f"{percent(metrics['best_val_accuracy'])} % in epoch {metrics['best_epoch']}"),
+        ("training, last epoch", _measured(result, "train")),
+        (f"validation ({integer(data['num_val'])})", _measured(result, "val")),
+        ("best validation", f"{percent(metrics['best_val_score'])} % in epoch {metrics['best_epoch']}"),
     ]
-    if metrics.get("test_accuracy") is not None:
-        rows.append((f"test ({integer(data['num_test'])}), last epoch", _measured(metrics, "test")))
+    if metrics.get("test_loss") is not None:
+        rows.append((f"test ({integer(data['num_test'])}), last epoch", _measured(result, "test")))
     return [
         *rows,
         ("time", f"{duration(timing['total_s'])}; {seconds(timing['seconds_per_epoch'])} s of training per epoch"),
@@ -58,8 +58,13 @@ def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _measured(metrics: dict[str, float | int | None], split: str) -> str:
-    return f"accuracy {percent(metrics[f'{split}_accuracy'])} %, loss {loss(metrics[f'{split}_loss'])}"
+def _measured(result: ResultRecord, split: str) -> str:
+    """``accuracy 97.12 %, loss 0.0981``: the metric first, then what else was measured, the loss last."""
+    metrics, own = result["metrics"], f"{split}_"
+    names = [name.removeprefix(own) for name in metrics if name.startswith(own) and name != f"{own}loss"]
+    names.sort(key=lambda name: name != result["metric"])
+    measured = [f"{name} {percent(metrics[own + name])} %" for name in names]
+    return ", ".join([*measured, f"loss {loss(metrics[own + 'loss'])}"])
 
 
 _COLUMNS = [

@@ -12,7 +12,7 @@ from typing import Any, cast
 from minform_cli.errors import InputError, MachineError
 from minform_cli.results.records import ResultRecord
 
-FORMAT = 1
+FORMAT = 2
 """Version of the run folder's layout; a folder of another version is refused."""
 
 
@@ -20,9 +20,10 @@ FORMAT = 1
 class RunFolder:
     """Names of the files in one run's folder.
 
-    ``config.yaml`` reproduces the run; ``run.json`` is what is needed to rebuild the model; ``metrics.jsonl`` has one
-    line an epoch and no times (equal runs give equal bytes); ``timings.jsonl`` has the times; ``checkpoint.json``
-    names the weight files that belong together, with their SHA-256; ``result.json`` is written last.
+    ``config.yaml`` reproduces the run; ``run.json`` is what is needed to rebuild the model; ``tokenizer.json`` makes the
+    tokens of a run on text; ``metrics.jsonl`` has one line an epoch and no times (equal runs give equal bytes);
+    ``timings.jsonl`` has the times; ``checkpoint.json`` names the weight files that belong together, with their SHA-256;
+    ``result.json`` is written last.
     """
 
     path: Path
@@ -30,6 +31,10 @@ class RunFolder:
     @property
     def config(self) -> Path:  # noqa: D102
         return self.path / "config.yaml"
+
+    @property
+    def tokenizer(self) -> Path:  # noqa: D102
+        return self.path / "tokenizer.json"
 
     @property
     def meta(self) -> Path:  # noqa: D102

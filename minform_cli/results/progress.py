@@ -15,10 +15,11 @@ class Progress:
         kind: `note` (a sentence in `text`), `step`, `epoch` (metrics are final for the epoch), `done`.
         epoch, epochs: number of the epoch (from 1) and how many there are.
         step, steps: optimiser steps done in the whole run, and how many there will be.
-        metrics: running or final metrics by name (`train_loss`, `train_accuracy`, `val_loss`, `val_accuracy`).
+        metrics: running or final metrics by name: `train_loss`, `val_loss`, and what the task measures, `val_accuracy`.
         examples_per_s: training throughput of the current epoch.
         seconds_left: estimate for the rest of the run.
         text: for `note`.
+        metric: what variants are compared by; its value on the validation split is `val_` and this name.
     """
 
     kind: Literal["note", "step", "epoch", "done"]
@@ -30,6 +31,7 @@ class Progress:
     examples_per_s: float = 0.0
     seconds_left: float = 0.0
     text: str = ""
+    metric: str = "accuracy"
 
 
 Listener = Callable[[Progress], None]

@@ -41,11 +41,15 @@ class CountRecord(Swept):
 class ResultRecord(Swept):
     """What `result.json` of a finished run holds; every printed number of the run is computed from it.
 
+    `count` is comparable between models; `trained_parameters` are those this run trained, with the task's head and
+    without a pooler that the task does not use. `metric` is what variants are compared by, `accuracy` where classes are
+    predicted; it is 0..1, more is better.
     `metrics`: ``train_loss``, ``train_accuracy`` (mean over the last epoch, while training), ``val_loss``,
-    ``val_accuracy``, ``best_val_accuracy``, ``best_epoch``, ``test_loss``, ``test_accuracy`` (None without a test
-    split, or where the test set is the validation set).
+    ``val_accuracy`` and likewise what else the task measures, ``best_val_score`` (of `metric`), ``best_epoch``,
+    ``test_loss``, ``test_accuracy`` (None without a test split, or where the test set is the validation set).
     `timing`: ``train_s`` (training steps alone), ``total_s``, ``seconds_per_epoch`` (mean of the training passes).
-    `data`: ``name``, ``title``, ``num_train``, ``num_val``, ``num_test``, ``validation``, ``fingerprint``.
+    `data`: ``name``, ``title``, ``num_classes``, ``num_train``, ``num_val``, ``num_test``, ``validation``,
+    ``fingerprint``.
     `environment`: versions, device, threads, processes.
     """
 
@@ -58,7 +62,9 @@ class ResultRecord(Swept):
     steps: int
     heads: int
     count: CountRecord
+    trained_parameters: int
     data: dict[str, Any]
+    metric: str
     metrics: dict[str, float | int | None]
     timing: dict[str, float]
     weights_sha256: str
@@ -79,25 +85,26 @@ class PlanRecord(TypedDict):
 
 
 class CompareRecord(CountRecord):
-    """One variant's row of a comparison: its count, and statistics over seeds. Accuracies are 0..1.
+    """One variant's row of a comparison: its count, and statistics over seeds. Scores are 0..1, of the `metric`.
 
-    `*_accuracy_low` and `*_accuracy_high` are the binomial interval of the mean accuracy for the number of examples it
-    was measured on: what another sample of that size could have given, whatever the seed. `difference_*` is the
-    validation accuracy minus that of the variant `reference` over the seeds of both, with its t interval, and
+    `*_score_low` and `*_score_high` are the binomial interval of a mean accuracy for the number of examples it was
+    measured on: what another sample of that size could have given, whatever the seed. `difference_*` is the validation
+    score minus that of the variant `reference` over the seeds of both, with its t interval, and
     `bootstrap_*` (from 20 seeds on) its bootstrap interval. `p_value` is that of the paired t test, `p_value_holm`
     corrected for the number of rows. `not_worse` says whether the variant is not worse than the reference by more than
     `margin`, `seeds_needed` what would decide it. None stands where nothing can be said.
     """
 
+    metric: str
     num_seeds: int
-    val_accuracy_mean: float
-    val_accuracy_std: float | None
-    val_accuracy_low: float
-    val_accuracy_high: float
-    test_accuracy_mean: float | None
-    test_accuracy_std: float | None
-    test_accuracy_low: float | None
-    test_accuracy_high: float | None
+    val_score_mean: float
+    val_score_std: float | None
+    val_score_low: float | None
+    val_score_high: float | None
+    test_score_mean: float | None
+    test_score_std: float | None
+    test_score_low: float | None
+    test_score_high: float | None
     train_loss_mean: float
     train_loss_std: float | None
     val_loss_mean: float
@@ -118,9 +125,11 @@ class CompareRecord(CountRecord):
 
 
 class EvaluationRecord(TypedDict):
-    """What `eval` measures on one split of one trained run. Accuracies are 0..1, the loss is the mean per example.
+    """What `eval` measures on one split of one trained run. `measured` is 0..1 by name, the loss is a mean.
 
-    `confusion[i][j]` counts examples of class i that were taken for class j. `checkpoint` is `last` or `best`.
+    `metric` is the one of `measured` that variants are compared by. `num_examples` counts what was predicted: examples,
+    or tokens. Without classes `class_names`, `per_class_accuracy` and `confusion` are empty. `confusion[i][j]` counts
+    examples of class i that were taken for class j. `checkpoint` is `last` or `best`.
     """
 
     preset: str
@@ -131,7 +140,8 @@ class EvaluationRecord(TypedDict):
     data: str
     num_examples: int
     parameters: int
-    accuracy: float
+    metric: str
+    measured: dict[str, float]
     loss: float
     class_names: list[str]
     per_class_accuracy: list[float | None]
@@ -140,16 +150,16 @@ class EvaluationRecord(TypedDict):
 
 
 class LearningCurve(TypedDict):
-    """What a run logged at the end of each epoch, a list each, all as long as `epoch`. Accuracies are 0..1.
+    """What a run logged at the end of each epoch, a list each, all as long as `epoch`. Scores are 0..1.
 
     `train_s` are the seconds of the epoch's training steps; None where the run did not time the epoch.
     """
 
     epoch: list[int]
     train_loss: list[float]
-    train_accuracy: list[float]
+    step: list[int]
     val_loss: list[float]
-    val_accuracy: list[float]
+    val_score: list[float]
     train_s: list[float | None]
 
 

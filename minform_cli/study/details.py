@@ -71,6 +71,8 @@ def collect(
         for path, result in results
         if not _is_known(cache, result, attention=result["weights_sha256"] in shown)
     ]
+    if results[0][1]["data"]["kind"] != "images":
+        todo = []  # accuracy by class and attention are shown of images alone
     missing = _measure(folder / FILE, cache, todo, device, tell) if todo else []
     return StudyDetails(
         class_names=cache["class_names"],
@@ -125,7 +127,7 @@ def _load(run: Path) -> StudyData | str:
 def _details(path: Path, result: ResultRecord, cache: _Cache, missing: list[str]) -> RunDetails:
     curve: LearningCurve | None = None
     try:
-        curve = read_curve(RunFolder(path))
+        curve = read_curve(RunFolder(path), result["metric"])
     except InputError as error:
         missing.append(f"The learning curve of {_name(result)} is missing: {error}")
     return RunDetails(
@@ -137,7 +139,7 @@ def _details(path: Path, result: ResultRecord, cache: _Cache, missing: list[str]
     )
 
 
-def read_curve(folder: RunFolder) -> LearningCurve:
+def read_curve(folder: RunFolder, metric: str) -> LearningCurve:
     """The learning curve of a run.
 
     Raises:
@@ -149,9 +151,9 @@ def read_curve(folder: RunFolder) -> LearningCurve:
         return LearningCurve(
             epoch=[int(line["epoch"]) for line in epochs],
             train_loss=[float(line["train_loss"]) for line in epochs],
-            train_accuracy=[float(line["train_accuracy"]) for line in epochs],
+            step=[int(line["step"]) for line in epochs],
             val_loss=[float(line["val_loss"]) for line in epochs],
-            val_accuracy=[float(line["val_accuracy"]) for line in epochs],
+            val_score=[float(line[f"val_{metric}"]) for line in epochs],
             train_s=[seconds.get(line["epoch"]) for line in epochs],
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -28,6 +28,7 @@ from minform_cli.training.evaluate import confusion_matrix, score
 from minform_cli.training.folder import check_data, read_meta, stored_config
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import runtime
+from minform_cli.training.team import Team
 from minform_cli.training.tensors import put_weights, read_tensors, weights_of
 
 EXAMPLE = 0
@@ -46,7 +47,9 @@ class StudyData:
 
     def __init__(self, first: Path) -> None:
         folder = RunFolder(first)
-        self._data: ImageData = load_data(stored_config(folder, read_meta(folder)).data)
+        data = load_data(stored_config(folder, read_meta(folder)).data)
+        assert isinstance(data, ImageData), "classes and attention are shown of images alone"
+        self._data = data
 
     @property
     def class_names(self) -> list[str]:
@@ -87,7 +90,7 @@ class StudyData:
             assert isinstance(model, ImageEncoder), "classes and attention are shown of images alone"
             put_weights(model, read_tensors(folder, checkpoint.files["weights"], weights_of(model)))
             batches = make_batches(self._data, config, used.device)
-            scores = score(model, TASKS.get(config.task), batches.evaluation("val"), stop.check)
+            scores = score(model, TASKS.get(config.task), spec, batches.evaluation("val"), Team(stop))
             seen = attention_record(model, self._normalised(config, used.device)) if attention else None
         confusion = confusion_matrix(scores.labels, scores.predictions, spec.num_classes)
         return MeasuredRecord(

@@ -184,4 +184,4 @@ class Shared:
 def _done(result: ResultRecord) -> Progress:
     metrics = {name: float(value) for name, value in result["metrics"].items() if value is not None}
     epochs, steps = result["epochs"], result["steps"]
-    return Progress("done", epochs, epochs, steps, steps, metrics)
+    return Progress("done", epochs, epochs, steps, steps, metrics, metric=result["metric"])

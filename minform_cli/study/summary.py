@@ -77,27 +77,30 @@ def _record(
     margin: float | None,
     reference: str,
 ) -> CompareRecord:
-    accuracy = estimate(_metric(runs, "val_accuracy"))
-    test = estimate(_metric(runs, "test_accuracy")) if _metric(runs, "test_accuracy") else None
+    metric = runs[0]["metric"]
+    score = estimate(_metric(runs, f"val_{metric}"))
+    tested = _metric(runs, f"test_{metric}")
+    test = estimate(tested) if tested else None
     train_loss = estimate(_metric(runs, "train_loss"))
     val_loss = estimate(_metric(runs, "val_loss"))
     pairs = None if count["variant"] == reference else _pairs(runs, others)
     difference = paired_difference(*pairs) if pairs else None
     bootstrap = bootstrap_interval(*pairs) if pairs else None
-    val_interval = binomial_interval(accuracy.mean, runs[0]["data"]["num_val"])
-    test_interval = binomial_interval(test.mean, runs[0]["data"]["num_test"]) if test else None
+    val_interval = _binomial(runs[0], score.mean, "num_val")
+    test_interval = _binomial(runs[0], test.mean if test else None, "num_test")
     verdict = non_inferiority(difference, margin) if difference and margin is not None else None
     return CompareRecord(
         **count,
+        metric=metric,
         num_seeds=len(runs),
-        val_accuracy_mean=accuracy.mean,
-        val_accuracy_std=accuracy.std,
-        val_accuracy_low=val_interval[0],
-        val_accuracy_high=val_interval[1],
-        test_accuracy_mean=test.mean if test else None,
-        test_accuracy_std=test.std if test else None,
-        test_accuracy_low=test_interval[0] if test_interval else None,
-        test_accuracy_high=test_interval[1] if test_interval else None,
+        val_score_mean=score.mean,
+        val_score_std=score.std,
+        val_score_low=val_interval[0],
+        val_score_high=val_interval[1],
+        test_score_mean=test.mean if test else None,
+        test_score_std=test.std if test else None,
+        test_score_low=test_interval[0],
+        test_score_high=test_interval[1],
         train_loss_mean=train_loss.mean,
         train_loss_std=train_loss.std,
         val_loss_mean=val_loss.mean,
@@ -118,14 +121,22 @@ def _record(
     )
 
 
+def _binomial(run: ResultRecord, mean: float | None, size: str) -> tuple[float | None, float | None]:
+    """The binomial interval of a mean accuracy; nothing of another metric, or of tokens, which are not independent."""
+    if mean is None or run["metric"] != "accuracy" or not run["data"]["num_classes"]:
+        return None, None
+    return binomial_interval(mean, run["data"][size])
+
+
 def _pairs(runs: Sequence[ResultRecord], others: Sequence[ResultRecord]) -> tuple[list[float], list[float]] | None:
-    """Validation accuracies of `runs` and of `others`, by seed, over the seeds of both; None without any."""
+    """Validation scores of `runs` and of `others`, by seed, over the seeds of both; None without any."""
     seeds = sorted({run["seed"] for run in runs} & {run["seed"] for run in others})
     if not seeds:
         return None
     own = sorted((run for run in runs if run["seed"] in seeds), key=lambda run: run["seed"])
     theirs = sorted((run for run in others if run["seed"] in seeds), key=lambda run: run["seed"])
-    return _metric(own, "val_accuracy"), _metric(theirs, "val_accuracy")
+    name = f"val_{runs[0]['metric']}"
+    return _metric(own, name), _metric(theirs, name)
 
 
 def _metric(runs: Sequence[ResultRecord], name: str) -> list[float]:

@@ -72,6 +72,14 @@ INFO: Mapping[str, TaskInfo] = {
         why="a token that sees the next one has nothing to predict",
         predicts_tokens=True,
     ),
+    "classify-sentences": TaskInfo(
+        module="minform_cli.tasks.classify_sentences",
+        meaning="a class or a score for every sentence or pair of them",
+        takes="text",
+        requires={"readout": EXAMPLE_READOUTS, "mask": ("none",)},
+        why="a sentence is classified by one vector that has seen all of it",
+        head_is_counted=False,
+    ),
     "translate": TaskInfo(
         module="minform_cli.tasks.translate",
         meaning="a sentence in another language",
@@ -110,6 +118,14 @@ class Task(Protocol):
 
     def loss(self, outputs: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
         """The mean loss of a batch, a scalar."""
+        ...
+
+    def measures(self, spec: DataSpec) -> tuple[str, ...]:
+        """Names of what `measure` gives for such data, the one that variants are compared by first."""
+        ...
+
+    def measure(self, predictions: Tensor, labels: Tensor, spec: DataSpec) -> dict[str, float]:
+        """What a whole split measures beside the loss, by name; larger is better, 1 the best there is."""
         ...
 
     def correct(self, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -39,6 +39,14 @@ class ClassifyImages:
         """
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
+    def measures(self, spec: DataSpec) -> tuple[str, ...]:  # noqa: ARG002  (other tasks ask the data)
+        """Accuracy alone."""
+        return ("accuracy",)
+
+    def measure(self, predictions: Tensor, labels: Tensor, spec: DataSpec) -> dict[str, float]:  # noqa: ARG002
+        """The share of images that are right, 0 to 1."""
+        return {"accuracy": int((predictions == labels).sum()) / len(labels)}
+
     def correct(self, logits: Tensor, labels: Tensor) -> Tensor:
         """How many of the batch have their largest logit at their label, an integer scalar."""
         return (self.predictions(logits) == labels).sum()

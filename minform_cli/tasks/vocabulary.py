@@ -63,6 +63,14 @@ class TokenTask:
         """Mean cross-entropy in nats, a scalar; `label_smoothing` is spread over the vocabulary."""
         return F.cross_entropy(outputs, labels, label_smoothing=label_smoothing)
 
+    def measures(self, spec: DataSpec) -> tuple[str, ...]:  # noqa: ARG002  (other tasks ask the data)
+        """Accuracy alone."""
+        return ("accuracy",)
+
+    def measure(self, predictions: Tensor, labels: Tensor, spec: DataSpec) -> dict[str, float]:  # noqa: ARG002
+        """The share of predicted tokens that are right, 0 to 1."""
+        return {"accuracy": int((predictions == labels).sum()) / len(labels)}
+
     def correct(self, outputs: Float[Tensor, "p v"], labels: Int[Tensor, " p"]) -> Tensor:
         """How many have their largest output at their label, an integer scalar."""
         return (self.predictions(outputs) == labels).sum()

@@ -66,6 +66,9 @@ def _recording(attention: Attention, maps: list[Tensor]) -> Any:
 
     def record(_module: nn.Module, _arguments: Any, compared: QueryKey) -> None:
         scores = compared.queries @ compared.keys.transpose(-2, -1) * attention.scale
+        if attention.causal:
+            behind = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+            scores = scores.masked_fill(behind, float("-inf"))
         maps.append(scores.softmax(dim=-1))
 
     return attention.similarity.register_forward_hook(record)

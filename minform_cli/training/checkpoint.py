@@ -35,15 +35,15 @@ OURS = ("weights-*.safetensors", "optimizer-*.safetensors", "best-*.safetensors"
 
 @dataclass
 class Best:
-    """The best epoch so far, by validation accuracy, then by lower loss; the first wins ties."""
+    """The best epoch so far, by the validation score, then by lower loss; the first wins ties."""
 
     epoch: int
-    val_accuracy: float
+    val_score: float
     val_loss: float
 
     def beaten_by(self, other: Best) -> bool:
         """Whether `other` is better."""
-        return (-other.val_accuracy, other.val_loss) < (-self.val_accuracy, self.val_loss)
+        return (-other.val_score, other.val_loss) < (-self.val_score, self.val_loss)
 
 
 @dataclass
@@ -54,7 +54,8 @@ class State:
         step: optimiser steps done.
         epoch: epochs finished, their validation included; an epoch whose steps are done but which was not validated
             is validated on resume.
-        loss_sum, num_correct, num_seen: over the examples of the epoch under way.
+        loss_sum, num_correct, num_seen: over the labels of the epoch under way.
+        num_examples: of the epoch under way.
         metrics: of the last finished epoch.
         best: the best finished epoch.
         epoch_s, train_s, total_s: seconds in the training steps of the epoch under way, in those of all finished
@@ -66,6 +67,7 @@ class State:
     loss_sum: float = 0.0
     num_correct: int = 0
     num_seen: int = 0
+    num_examples: int = 0
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     best: Best | None = None
     epoch_s: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -15,7 +15,7 @@ from minform_cli import __version__
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batches import make_batches
 from minform_cli.data.load import load_data
-from minform_cli.data.spec import spec_for
+from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.errors import InputError, NumericalError, unknown_name
 from minform_cli.models.build import build_model
 from minform_cli.results import EvaluationRecord, RunFolder
@@ -24,6 +24,7 @@ from minform_cli.training.checkpoint import Checkpoint, read_checkpoint
 from minform_cli.training.folder import check_data, read_meta, stored_config
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import runtime
+from minform_cli.training.team import Team
 from minform_cli.training.tensors import Tensors, put_weights, read_tensors, weights_of
 
 if TYPE_CHECKING:
@@ -35,10 +36,10 @@ Which = Literal["last", "best"]
 
 @dataclass(frozen=True)
 class Scores:
-    """Mean loss per example, share of examples that are right (0..1), and the class taken for each, (n,)."""
+    """Mean loss per label, what the task measures (0..1), and what was predicted for each label, (n,)."""
 
     loss: float
-    accuracy: float
+    measured: dict[str, float]
     predictions: Tensor
     labels: Tensor
 
@@ -46,39 +47,33 @@ class Scores:
 def score(
     model: nn.Module,
     task: Task,
+    spec: DataSpec,
     batches: Iterable[Batch],
-    check: Callable[[], None],
-    total: Callable[[Sequence[float]], Sequence[float]] = list,
+    team: Team,
 ) -> Scores:
     """Measures `model`, without dropout and without label smoothing.
 
     Args:
         model: left in evaluation mode.
-        task: gives loss and accuracy.
-        batches: the split.
-        check: called before every batch; may raise to stop.
-        total: makes sums over `batches` those over the split, where several processes share it. Predictions and labels
-            are always those of `batches`.
+        task: gives the loss and what else is measured.
+        spec: of the data.
+        batches: the split, or this process's part of it.
+        team: the processes that share the split; asked before every batch whether to stop.
     """
     model.eval()
-    loss_sum, num_correct, num_seen = 0.0, 0, 0
+    loss_sum = 0.0
     predictions: list[Tensor] = []
     labels: list[Tensor] = []
     with torch.no_grad():
         for batch in batches:
-            check()
-            logits = model(*batch.inputs)
-            loss_sum += task.loss(logits, batch.labels, 0.0).item() * len(batch.labels)
-            num_correct += int(task.correct(logits, batch.labels).item())
-            num_seen += len(batch.labels)
-            predictions.append(task.predictions(logits))
-            labels.append(batch.labels)
-    loss_sum, num_correct, num_seen = total([loss_sum, num_correct, num_seen])
-    return Scores(loss_sum / num_seen, num_correct / num_seen, _joined(predictions), _joined(labels))
-
-
-def _joined(classes: list[Tensor]) -> Tensor:
-    return torch.cat(classes).cpu() if classes else torch.empty(0, dtype=torch.int64)
+            team.check()
+            outputs = model(*batch.inputs)
+            loss_sum += task.loss(outputs, batch.labels, 0.0).item() * len(batch.labels)
+            predictions.append(task.predictions(outputs).cpu())
+            labels.append(batch.labels.cpu())
+    loss_sum = team.total([loss_sum])[0]
+    predicted, true = team.gathered(predictions), team.gathered(labels)
+    return Scores(loss_sum / len(true), task.measure(predicted, true, spec), predicted, true)
 
 
 def evaluate_run(
@@ -107,7 +102,7 @@ def evaluate_run(
     if which not in checkpoint.files and which == "best":
         raise InputError(f"{run} has no best weights yet: its first epoch is not finished")
     spec = spec_for(config)
-    with StopRequest("nothing was measured"), runtime(device, threads) as used:
+    with StopRequest("nothing was measured") as stop, runtime(device, threads) as used:
         data = load_data(config.data)
         check_data(folder, meta, data.fingerprint)
         if split == "test" and data.test is None:
@@ -116,10 +111,10 @@ def evaluate_run(
             model = build_model(config, spec)
         put_weights(model, _read_weights(folder, meta["sha256"], which, weights_of(model)))
         batches = make_batches(data, config, used.device)
-        scores = score(model, TASKS.get(config.task), batches.evaluation(cast(Split, split)), lambda: None)
+        scores = score(model, TASKS.get(config.task), spec, batches.evaluation(cast(Split, split)), Team(stop))
     if not math.isfinite(scores.loss):
         raise NumericalError(f"{run}: the loss on the {split} split is not finite with the {which} weights")
-    confusion = confusion_matrix(scores.labels, scores.predictions, spec.num_classes)
+    confusion = confusion_matrix(scores.labels, scores.predictions, spec.num_classes) if spec.class_names else []
     return EvaluationRecord(
         preset=config.preset,
         variant=config.variant,
@@ -128,8 +123,9 @@ def evaluate_run(
         checkpoint=which,
         data=spec.title,
         num_examples=len(scores.labels),
+        metric=TASKS.get(config.task).measures(spec)[0],
+        measured=scores.measured,
         parameters=sum(p.numel() for p in model.parameters()),
-        accuracy=scores.accuracy,
         loss=scores.loss,
         class_names=list(spec.class_names),
         per_class_accuracy=[row[i] / sum(row) if sum(row) else None for i, row in enumerate(confusion)],

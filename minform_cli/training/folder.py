@@ -95,8 +95,29 @@ def claimed(folder: RunFolder) -> Generator[None]:
         lock.release()
 
 
-def begin(folder: RunFolder, config: RunConfig, fingerprint: str, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes ``run.json`` and ``config.yaml`` of a new run, and returns the former.
+def check_initial(folder: RunFolder, meta: Mapping[str, Any], config: RunConfig, initial: str | None) -> None:
+    """Raises `InputError` unless the weights to start from, of the digest `initial`, are those the run started from."""
+    if meta.get("initial") != initial:
+        raise InputError(f"{folder.path}: the weights in {config.init} are not those that the run was started from")
+
+
+def begin(
+    folder: RunFolder,
+    config: RunConfig,
+    fingerprint: str,
+    environment: Mapping[str, Any],
+    initial: str | None = None,
+    tokenizer: bytes | None = None,
+) -> dict[str, Any]:
+    """Writes ``run.json``, ``config.yaml`` and, for text, ``tokenizer.json`` of a new run, and returns the first.
+
+    Args:
+        folder: of the run.
+        config: of the run.
+        fingerprint: of its data.
+        environment: where it is made.
+        initial: SHA-256 of the weights it starts from, if they are another run's.
+        tokenizer: content of the tokenizer file.
 
     Raises:
         MachineError: they cannot be written.
@@ -108,8 +129,11 @@ def begin(folder: RunFolder, config: RunConfig, fingerprint: str, environment: M
             "config": config.model_dump(mode="json"),
             "fingerprint": fingerprint,
             "environment": dict(environment),
+            **({} if initial is None else {"initial": initial}),
         },
     )
+    if tokenizer is not None:
+        write_atomic(folder.tokenizer, tokenizer)
     write_json(folder.meta, meta)
     write_config(folder, config)
     return meta

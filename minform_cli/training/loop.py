@@ -96,7 +96,7 @@ class Loop:
             Interrupted: a signal came.
         """
         batches = self.team.until_signalled(self.batches.evaluation(split))
-        return score(self.stepper.model, self.stepper.task, batches, self.team.check, self.team.total)
+        return score(self.stepper.model, self.stepper.task, self.stepper.spec, batches, self.team)
 
     def _train_epoch(self) -> None:
         state = self.state
@@ -112,6 +112,7 @@ class Loop:
             state.loss_sum += loss * batch.size
             state.num_correct += num_correct
             state.num_seen += batch.size
+            state.num_examples += batch.num_examples
             now = time.perf_counter()
             state.epoch_s += now - clock
             clock = now
@@ -129,8 +130,9 @@ class Loop:
         with self.team.together():
             if not math.isfinite(scores.loss):
                 raise self.stepper.not_finite("validation loss", state.step - 1)
-            state.metrics = {**self._training_metrics(), "val_loss": scores.loss, "val_accuracy": scores.accuracy}
-            best = Best(state.epoch + 1, scores.accuracy, scores.loss)
+            measured = {f"val_{name}": value for name, value in scores.measured.items()}
+            state.metrics = {**self._training_metrics(), "val_loss": scores.loss, **measured}
+            best = Best(state.epoch + 1, scores.measured[self.stepper.measures[0]], scores.loss)
             better = state.best is None or state.best.beaten_by(best)
             state.best = best if better else state.best
             if self.records is not None:
@@ -144,7 +146,7 @@ class Loop:
         self._tell("epoch", state.epoch + 1, state.metrics)
         state.epoch += 1
         state.train_s += state.epoch_s
-        state.loss_sum, state.num_correct, state.num_seen, state.epoch_s = 0.0, 0, 0, 0.0
+        state.loss_sum, state.num_correct, state.num_seen, state.num_examples, state.epoch_s = 0.0, 0, 0, 0, 0.0
 
     def _save_if_due(self) -> bool:
         """Saves if the last checkpoint is old enough; whether it did."""
@@ -165,16 +167,19 @@ class Loop:
         self._saved = self.team.clock()
 
     def _training_metrics(self) -> dict[str, float]:
-        """Means over the examples of the epoch seen so far, each at the step that trained on it."""
+        """Means over what was predicted in the epoch so far, each at the step that trained on it."""
         seen = max(self.state.num_seen, 1)
-        return {"train_loss": self.state.loss_sum / seen, "train_accuracy": self.state.num_correct / seen}
+        loss = {"train_loss": self.state.loss_sum / seen}
+        right_or_wrong = "accuracy" in self.stepper.measures
+        return {**loss, "train_accuracy": self.state.num_correct / seen} if right_or_wrong else loss
 
     def _examples_per_s(self) -> float:
-        return self.state.num_seen / max(self.state.epoch_s, 1e-9)
+        return self.state.num_examples / max(self.state.epoch_s, 1e-9)
 
     def _tell(self, kind: Literal["step", "epoch"], epoch: int, metrics: dict[str, float]) -> None:
         self._told = time.perf_counter()
         step, steps = self.state.step, self.stepper.steps
         seconds_a_step = (self._told - self._started) / max(step - self._first_step, 1)
         seconds_left = (steps - step) * seconds_a_step
-        self.tell(Progress(kind, epoch, self.epochs, step, steps, metrics, self._examples_per_s(), seconds_left))
+        rate, metric = self._examples_per_s(), self.stepper.measures[0]
+        self.tell(Progress(kind, epoch, self.epochs, step, steps, metrics, rate, seconds_left, metric=metric))

@@ -210,6 +210,11 @@ class Parallel(Team):
         loss_sum, num_correct = self._sums(own)
         return loss_sum / batch.size, int(num_correct), norm.item()
 
+    def gathered(self, pieces: Sequence[Tensor]) -> Tensor:  # noqa: D102
+        parts: list[Tensor] = [torch.empty(0)] * self.size
+        dist.all_gather_object(parts, super().gathered(pieces))
+        return super().gathered([part for part in parts if len(part)])
+
     def total(self, numbers: Sequence[float]) -> list[float]:  # noqa: D102
         sums = self._sums(torch.tensor(numbers, dtype=torch.float64))
         self.check()

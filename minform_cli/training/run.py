@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from minform_cli import __version__
 from minform_cli.config import legality
 from minform_cli.config.schema import RunConfig
-from minform_cli.counting.count import count_config
+from minform_cli.counting.count import checked_groups, count_config
 from minform_cli.data.batch import Share
 from minform_cli.data.batches import make_batches
-from minform_cli.data.images import ImageData
-from minform_cli.data.load import load_data
+from minform_cli.data.load import Data, load_data
 from minform_cli.data.spec import DataSpec, spec_for
-from minform_cli.errors import NumericalError
 from minform_cli.models.build import build_model
-from minform_cli.results import (
-    FORMAT,
-    CountRecord,
-    Listener,
-    Progress,
-    ResultRecord,
-    RunFolder,
-    read_result,
-    write_json,
-)
+from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, read_result
 from minform_cli.tasks import check_task
 from minform_cli.training import folder as run_folder
 from minform_cli.training.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
+from minform_cli.training.initial import start_from, weights_digest
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.journal import EMPTY, Journal
 from minform_cli.training.launch import Launch
 from minform_cli.training.loop import Loop, Records
+from minform_cli.training.outcome import data_record, finish, tested
 from minform_cli.training.parallel import joined
 from minform_cli.training.runtime import derive_seed, environment, runtime
 from minform_cli.training.step import Stepper
@@ -94,25 +83,29 @@ def train(
         with team.together(), stop.at_once():
             used = held.enter_context(runtime(team.device(device), _threads(meta, threads)))
             tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
-            count = count_config(config, spec)
-            data = load_data(config.data)
+            checked_groups(config, spec)
+            data = load_data(config.data, lambda text: tell(_note(text)))
+            initial = weights_digest(Path(config.init)) if config.init is not None else None
+        for text in getattr(data, "notes", ()):
+            tell(_note(text))
         team.check()  # where a signal landed, its error may have been swallowed
         team.meet_on(used.device)
         made_with = environment(used, team.size)
         team.from_leader(lambda: held.enter_context(run_folder.claimed(folder)))
-        meta, checkpoint = team.from_leader(lambda: _open(folder, config, data.fingerprint, made_with, resume))
+        meta, checkpoint = team.from_leader(lambda: _open(folder, config, data, initial, made_with, resume))
         with team.together():  # that the others have the same examples as the first
             run_folder.check_data(folder, meta, data.fingerprint)
         for text in _resume_notes(out, meta, checkpoint, made_with) if resume else ():
             tell(_note(text))
-        parts = Parts(config, spec, data, folder, meta, checkpoint, used.device)
+        parts = Parts(config, data, folder, meta, checkpoint, used.device)
         loop = _prepare(parts, started, team, tell)
         team.defer()
         loop.run()
-        tested = _tested(parts, loop)
-        result = team.from_leader(lambda: _finish(parts, loop, count, tested, made_with))
+        measured = tested(config, data, folder, loop)
+        result = team.from_leader(lambda: finish(config, data, folder, loop, measured, made_with))
     steps = loop.stepper.steps
-    tell(Progress("done", config.train.epochs, config.train.epochs, steps, steps, loop.state.metrics))
+    epochs, metric = config.train.epochs, loop.stepper.measures[0]
+    tell(Progress("done", epochs, epochs, steps, steps, loop.state.metrics, metric=metric))
     return result
 
 
@@ -130,16 +123,16 @@ def dry_run(config: RunConfig, *, device: str = "auto", threads: int | None = No
         legality.check(config.model)
         spec = spec_for(config)
         check_task(config, spec)
-        count = count_config(config, spec)
+        checked_groups(config, spec)
         data = load_data(config.data)
-        model = _build(config, spec, used.device)
+        model = _build(config, data.spec, used.device)
         batches = make_batches(data, config, used.device)
-        stepper = Stepper(model, config, batches.steps_per_epoch)
+        stepper = Stepper(model, config, data.spec, batches.steps_per_epoch)
         started = time.perf_counter()
         loss, _ = stepper.take(0, next(iter(batches.epoch(0))))
         return {
-            "count": count,
-            "data": _data_record(config, data),
+            "count": count_config(config, data.spec),
+            "data": data_record(config, data),
             "environment": environment(used),
             "steps_per_epoch": batches.steps_per_epoch,
             "steps": stepper.steps,
@@ -153,8 +146,7 @@ class Parts:
     """What a run is made of once its folder is claimed."""
 
     config: RunConfig
-    spec: DataSpec
-    data: ImageData
+    data: Data
     folder: RunFolder
     meta: Mapping[str, Any]
     checkpoint: Checkpoint | None
@@ -162,13 +154,20 @@ class Parts:
 
 
 def _open(
-    folder: RunFolder, config: RunConfig, fingerprint: str, made_with: Mapping[str, Any], resume: bool
+    folder: RunFolder,
+    config: RunConfig,
+    data: Data,
+    initial: str | None,
+    made_with: Mapping[str, Any],
+    resume: bool,
 ) -> tuple[dict[str, Any], Checkpoint | None]:
     """``run.json`` of the claimed folder, written if nothing was begun, and its checkpoint."""
     meta = run_folder.look(folder, config, resume=resume)  # again: now nobody else can change it
     if meta is None:
-        return run_folder.begin(folder, config, fingerprint, made_with), None
-    run_folder.check_data(folder, meta, fingerprint)
+        tokenizer: bytes | None = getattr(data, "tokenizer", None)
+        return run_folder.begin(folder, config, data.fingerprint, made_with, initial, tokenizer), None
+    run_folder.check_data(folder, meta, data.fingerprint)
+    run_folder.check_initial(folder, meta, config, initial)
     if not folder.config.exists():  # the run was killed as it began
         run_folder.write_config(folder, config)
     return meta, _own_checkpoint(folder, meta)
@@ -177,10 +176,10 @@ def _open(
 def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
     """The loop, standing where the checkpoint left it, or at step 0."""
     config, checkpoint = parts.config, parts.checkpoint
-    model = _build(config, parts.spec, parts.device)
+    model = _build(config, parts.data.spec, parts.device)
     share = Share(team.rank, team.size)
     batches = make_batches(parts.data, config, parts.device, share)
-    stepper = Stepper(model, config, batches.steps_per_epoch, team)
+    stepper = Stepper(model, config, parts.data.spec, batches.steps_per_epoch, team)
     with team.together():
         records = _records(parts, stepper) if team.leads else None
     state = checkpoint.state if checkpoint else State()
@@ -204,59 +203,10 @@ def _records(parts: Parts, stepper: Stepper) -> Records:
 def _build(config: RunConfig, spec: DataSpec, device: torch.device) -> nn.Module:
     torch.manual_seed(derive_seed(config.seed, "weights"))
     with device:
-        return build_model(config, spec)
-
-
-def _tested(parts: Parts, loop: Loop) -> dict[str, float | None]:
-    """Test metrics of the last weights, None each without a test set; this is where it is read, once."""
-    if parts.data.test is None or parts.config.data.validation == "test":
-        return {"test_loss": None, "test_accuracy": None}
-    scores = loop.score("test")
-    with loop.team.together():
-        if not math.isfinite(scores.loss):
-            raise NumericalError(f"{parts.folder.path}: the loss on the test split is not finite")
-    return {"test_loss": scores.loss, "test_accuracy": scores.accuracy}
-
-
-def _finish(
-    parts: Parts, loop: Loop, count: CountRecord, tested: Mapping[str, float | None], made_with: dict[str, Any]
-) -> ResultRecord:
-    """Writes ``result.json``, and returns what it holds."""
-    config, state = parts.config, loop.state
-    assert state.best is not None and loop.records is not None
-    result = ResultRecord(
-        format=FORMAT,
-        minform=__version__,
-        preset=config.preset,
-        variant=config.variant,
-        seed=config.seed,
-        epochs=config.train.epochs,
-        steps=state.step,
-        heads=config.model.heads,
-        count=count,
-        data=_data_record(config, parts.data),
-        metrics={
-            **state.metrics,
-            "best_val_accuracy": state.best.val_accuracy,
-            "best_epoch": state.best.epoch,
-            **tested,
-        },
-        timing={
-            "train_s": state.train_s,
-            "total_s": state.total_s,
-            "seconds_per_epoch": state.train_s / config.train.epochs,
-        },
-        weights_sha256=loop.records.store.weights_sha256,
-        environment=made_with,
-    )
-    write_json(parts.folder.result, result)
-    return result
-
-
-def _data_record(config: RunConfig, data: ImageData) -> dict[str, Any]:
-    sizes = {key: value for key, value in asdict(data.spec).items() if key.startswith("num_")}
-    names = {"name": data.spec.name, "title": data.spec.title}
-    return {**names, **sizes, "validation": config.data.validation, "fingerprint": data.fingerprint}
+        model = build_model(config, spec)
+    if config.init is not None:
+        start_from(Path(config.init), model)
+    return model
 
 
 def _own_checkpoint(folder: RunFolder, meta: Mapping[str, Any]) -> Checkpoint | None:

@@ -20,6 +20,7 @@ from minform_cli.training.tensors import weights_of
 
 if TYPE_CHECKING:
     from minform_cli.data.batch import Batch
+    from minform_cli.data.spec import DataSpec
 
 
 class Stepper:
@@ -29,13 +30,17 @@ class Stepper:
     same whether the run came to it in one go or over a checkpoint. Processes that share a batch differ in dropout.
     """
 
-    def __init__(self, model: nn.Module, config: RunConfig, steps_per_epoch: int, team: Team | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, config: RunConfig, spec: DataSpec, steps_per_epoch: int, team: Team | None = None
+    ) -> None:
         self.model = model
+        self.spec = spec
         self._team = team or Team(StopRequest())
         self._forward = self._team.wrap(model)
         self._purpose = f"step/{self._team.rank}" if self._team.rank else "step"
         self.optimizer = make_optimizer(model, config.train)
         self.task = TASKS.get(config.task)
+        self.measures = self.task.measures(spec)
         self.steps = config.train.epochs * steps_per_epoch
         self._steps_per_epoch = steps_per_epoch
         self._train = config.train

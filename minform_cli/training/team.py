@@ -111,6 +111,10 @@ class Team:
         numbers: list[float] = torch.stack([loss.detach(), correct.to(loss.dtype), norm]).tolist()
         return numbers[0], int(numbers[1]), numbers[2]
 
+    def gathered(self, pieces: Sequence[Tensor]) -> Tensor:
+        """What all processes have, one after another, (n,); each calls this with its own `pieces`, on the CPU."""
+        return torch.cat(list(pieces)) if pieces else torch.empty(0, dtype=torch.int64)
+
     def total(self, numbers: Sequence[float]) -> list[float]:
         """The sums of `numbers` over the processes; raises if a signal has come to any."""
         return list(numbers)

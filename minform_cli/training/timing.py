@@ -15,8 +15,10 @@ from minform_cli.data.batch import Batch
 from minform_cli.data.spec import DataSpec, ImageSpec
 from minform_cli.models.build import build_model
 from minform_cli.training.evaluate import score
+from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import derive_seed, runtime
 from minform_cli.training.step import Stepper
+from minform_cli.training.team import Team
 
 _WARM_UP = 2
 """First steps allocate and choose kernels; they are not counted."""
@@ -62,14 +64,15 @@ def time_run(config: RunConfig, spec: DataSpec, *, device: str = "auto", threads
         torch.manual_seed(derive_seed(config.seed, "weights"))
         with used.device:
             model = build_model(config, spec)
-        stepper = Stepper(model, config, steps_per_epoch)
+        stepper = Stepper(model, config, spec, steps_per_epoch)
         batch = _batch(spec, min(train.batch_size, spec.num_train), used.device)
         steps = iter(range(1_000_000))
         model.train()
         step_s = _median_s(lambda: stepper.take(next(steps), batch))
         evaluated = min(train.eval_batch_size, spec.num_val)
         batch = _batch(spec, evaluated, used.device)
-        batch_s = _median_s(lambda: score(model, stepper.task, iter([batch]), lambda: None))
+        team = Team(StopRequest())
+        batch_s = _median_s(lambda: score(model, stepper.task, spec, iter([batch]), team))
     return Speed(step_s, batch_s * spec.num_val / evaluated, steps_per_epoch, train.epochs)
 
 

@@ -15,7 +15,7 @@ from tests.cli.commands import ROOT, Command, environment, on_terminal, plain, p
 
 COUNT_KEYS = {
     "preset", "variant", "parameters", "share_of_baseline", "determination_ratio", "macs", "groups", "heads",
-    "dead_parameters", "notes", "cost",
+    "task_head_parameters", "dead_parameters", "notes", "cost",
 }  # fmt: skip
 
 

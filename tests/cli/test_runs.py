@@ -14,11 +14,11 @@ from tests.cli.commands import TINY, Command, environment, on_terminal, plain, p
 
 RESULT_KEYS = {
     "format", "minform", "preset", "variant", "seed", "epochs", "steps", "heads", "count", "data", "metrics", "timing",
-    "weights_sha256", "environment",
+    "metric", "trained_parameters", "weights_sha256", "environment",
 }  # fmt: skip
 COMPARE_KEYS = {
     "preset", "variant", "parameters", "share_of_baseline", "determination_ratio", "macs", "groups", "num_seeds",
-    "val_accuracy_mean", "val_accuracy_std", "train_loss_mean", "difference_mean", "difference_low", "difference_high",
+    "val_score_mean", "val_score_std", "train_loss_mean", "difference_mean", "difference_low", "difference_high",
     "seconds_per_epoch_mean",
 }  # fmt: skip
 
@@ -120,7 +120,7 @@ def test_eval_measures_what_training_reported(minform: Command, trained: Path) -
     outcome = minform("eval", str(trained), "--format", "json", "--threads", "1", "--device", "cpu")
     (record,) = json.loads(outcome.out)
     result = json.loads(RunFolder(trained).result.read_text())
-    assert record["accuracy"] == result["metrics"]["val_accuracy"]
+    assert record["measured"]["accuracy"] == result["metrics"]["val_accuracy"]
     assert record["loss"] == pytest.approx(result["metrics"]["val_loss"], rel=1e-6)  # float32 sums over other batches
     assert (record["split"], record["checkpoint"], record["variant"]) == ("val", "last", "minimal")
     assert sum(map(sum, record["confusion"])) == record["num_examples"]
@@ -166,9 +166,9 @@ def test_compare_trains_once_and_takes_finished_runs_as_they_are(minform: Comman
     assert [record["variant"] for record in records] == ["baseline", "minimal"]
     assert set(records[0]) >= COMPARE_KEYS
     assert [record["num_seeds"] for record in records] == [1, 1]
-    assert records[0]["val_accuracy_std"] is None
+    assert records[0]["val_score_std"] is None
     assert records[0]["difference_mean"] is None
-    assert records[1]["difference_mean"] == records[1]["val_accuracy_mean"] - records[0]["val_accuracy_mean"]
+    assert records[1]["difference_mean"] == records[1]["val_score_mean"] - records[0]["val_score_mean"]
 
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "study").rglob("*")}
     picture = tmp_path / "plot.svg"
@@ -184,7 +184,7 @@ def test_compare_trains_once_and_takes_finished_runs_as_they_are(minform: Comman
 
     csv = minform("compare", *arguments, "--format", "csv", "-q").out.splitlines()
     assert len(csv) == 3
-    assert {"variant", "groups.query_key", "val_accuracy_mean"} <= set(csv[0].split(","))
+    assert {"variant", "groups.query_key", "val_score_mean"} <= set(csv[0].split(","))
 
 
 @pytest.mark.slow
@@ -198,7 +198,7 @@ def test_training_on_an_80_column_terminal_shows_bars_and_no_line_is_too_long(mi
     assert max(map(len, drawn)) <= 80
     for record in json.loads(minform("compare", *arguments, "--format", "json").out):
         assert f"{record['parameters']:,}" in plain(shown.out)
-        assert f"{100 * record['val_accuracy_mean']:.2f}" in plain(shown.out)
+        assert f"{100 * record['val_score_mean']:.2f}" in plain(shown.out)
 
 
 def test_compare_in_a_folder_of_other_settings_is_refused(minform: Command, tmp_path: Path) -> None:

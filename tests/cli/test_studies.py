@@ -27,7 +27,7 @@ def test_a_grid_is_trained_listed_and_printed_point_by_point(minform: Command, t
         (variant, {"model.heads": heads}) for heads in (1, 2) for variant in ("baseline", "minimal")
     ]
     for baseline, minimal in (records[:2], records[2:]):
-        assert minimal["difference_mean"] == minimal["val_accuracy_mean"] - baseline["val_accuracy_mean"]
+        assert minimal["difference_mean"] == minimal["val_score_mean"] - baseline["val_score_mean"]
         assert minimal["share_of_baseline"] == minimal["parameters"] / baseline["parameters"]
     assert "minimal, heads=2, seed 0: val" in trained.err
     assert (tmp_path / "study" / "minimal" / "model.heads=2" / "seed-0" / "result.json").is_file()

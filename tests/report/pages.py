@@ -69,9 +69,9 @@ def run_details(variant: str, seed: int, accuracy: float = 0.9, layers: int = 2,
         curve=LearningCurve(
             epoch=[1, 2],
             train_loss=[2.0 + seed, 1.0],
-            train_accuracy=[0.5, 0.8],
+            step=[10, 20],
             val_loss=[2.0, 1.0],
-            val_accuracy=[0.5 + 0.1 * seed, accuracy],
+            val_score=[0.5 + 0.1 * seed, accuracy],
             train_s=[1.0, 1.0],
         ),
         measured=MeasuredRecord(

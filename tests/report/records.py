@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minform_cli.results import CompareRecord, CountRecord, EvaluationRecord, ResultRecord
+from minform_cli.results import FORMAT, CompareRecord, CountRecord, EvaluationRecord, ResultRecord
 
 NAMES = (
     "baseline",
@@ -58,6 +58,7 @@ def count_record(i: int, scale: int = 1) -> CountRecord:
             "head": 10 * scale,
         },
         heads=1 if i in (2, 4) else 4,
+        task_head_parameters=0,
         dead_parameters={},
         notes=[],
     )
@@ -68,15 +69,16 @@ def compare_record(i: int, num_seeds: int = 3, scale: int = 1) -> CompareRecord:
     several, other = num_seeds > 1, i > 0
     return CompareRecord(
         **count_record(i, scale),
+        metric="accuracy",
         num_seeds=num_seeds,
-        val_accuracy_mean=0.975 - 0.005 * i,
-        val_accuracy_std=0.0042 if several else None,
-        val_accuracy_low=0.955 - 0.005 * i,
-        val_accuracy_high=0.985 - 0.005 * i,
-        test_accuracy_mean=0.96,
-        test_accuracy_std=0.001 if several else None,
-        test_accuracy_low=0.935,
-        test_accuracy_high=0.976,
+        val_score_mean=0.975 - 0.005 * i,
+        val_score_std=0.0042 if several else None,
+        val_score_low=0.955 - 0.005 * i,
+        val_score_high=0.985 - 0.005 * i,
+        test_score_mean=0.96,
+        test_score_std=0.001 if several else None,
+        test_score_low=0.935,
+        test_score_high=0.976,
         train_loss_mean=0.0123 * (i + 1),
         train_loss_std=0.001 if several else None,
         val_loss_mean=0.1,
@@ -102,7 +104,7 @@ def result_record(
 ) -> ResultRecord:
     """A finished run's result."""
     return ResultRecord(
-        format=1,
+        format=FORMAT,
         minform="0",
         preset="digits",
         variant=variant,
@@ -111,21 +113,25 @@ def result_record(
         steps=1020,
         heads=4,
         count=count_record(NAMES.index(variant) if variant in NAMES else 0),
+        trained_parameters=302474,
         data={
+            "kind": "images",
             "name": "digits",
             "title": "Digits",
+            "num_classes": 10,
             "num_train": 1078,
             "num_val": 359,
             "num_test": 360,
             "validation": validation,
             "fingerprint": "0",
         },
+        metric="accuracy",
         metrics={
             "train_loss": 0.1 + seed,
             "train_accuracy": 0.99,
             "val_loss": 0.2,
             "val_accuracy": val_accuracy,
-            "best_val_accuracy": 0.98,
+            "best_val_score": 0.98,
             "best_epoch": 41,
             "test_loss": 0.3 if validation == "holdout" else None,
             "test_accuracy": 0.96 if validation == "holdout" else None,
@@ -150,7 +156,8 @@ def evaluation_record(num_classes: int = 3, names: list[str] | None = None) -> E
         data="Digits",
         num_examples=10 * num_classes,
         parameters=30602,
-        accuracy=0.9,
+        metric="accuracy",
+        measured={"accuracy": 0.9},
         loss=0.1234567,
         class_names=names or [str(i) for i in range(num_classes)],
         per_class_accuracy=[0.9] * num_classes,

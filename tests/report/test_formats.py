@@ -36,9 +36,9 @@ def test_json_is_the_list_of_records_unrounded() -> None:
 
 def test_json_of_a_comparison_adds_its_statistics_and_says_null_where_nothing_can_be_said() -> None:
     read = json.loads(text(compare_table([compare_record(0), compare_record(1, num_seeds=1)], "json")))
-    assert {"num_seeds", "val_accuracy_mean", "val_accuracy_std", "train_loss_mean", *COUNT_KEYS} <= set(read[0])
+    assert {"num_seeds", "val_score_mean", "val_score_std", "train_loss_mean", *COUNT_KEYS} <= set(read[0])
     assert read[0]["difference_mean"] is None
-    assert read[1]["val_accuracy_std"] is None
+    assert read[1]["val_score_std"] is None
     assert read[1]["difference_mean"] == -0.005
 
 
@@ -51,7 +51,7 @@ def test_csv_has_a_header_and_one_line_a_variant_with_a_column_per_group() -> No
     assert len(lines) == 3
     assert lines[0] == (
         "preset,variant,parameters,share_of_baseline,determination_ratio,macs,groups.embedding,groups.query_key,"
-        "groups.value_output,groups.mlp,groups.norm,groups.head,heads,dead_parameters"
+        "groups.value_output,groups.mlp,groups.norm,groups.head,heads,task_head_parameters,dead_parameters"
     )
     rows = list(csv.DictReader(io.StringIO(output)))
     assert rows[0]["parameters"] == "302474"
@@ -132,7 +132,7 @@ def test_the_count_caption_states_the_conventions_and_shares_notes_between_varia
     caption = "\n".join(count_caption(records, title="Digits", examples=1078, outputs=10))
     for piece in (
         "Preset digits: Digits",
-        "patch embedding included",
+        "embedding included",
         "K = 1,078",
         "M = 10",
         "1 MAC = 2 FLOPs",

@@ -185,7 +185,7 @@ def test_what_is_missing_leaves_out_its_section_and_says_why() -> None:
 
 def test_a_band_runs_from_the_lowest_to_the_highest_seed_around_the_mean() -> None:
     made = report(1, 3)
-    (band,) = bands(made.records, made.details["runs"], "val_accuracy")
+    (band,) = bands(made.records, made.details["runs"], "val_score")
     assert band.epochs == [1, 2]
     assert (band.low[0], band.mean[0], band.high[0]) == pytest.approx((50, 60, 70))
     assert (band.low[1], band.mean[1], band.high[1]) == pytest.approx((90, 90, 90))

@@ -50,12 +50,12 @@ def all_models() -> list[tuple[str, ModelConfig]]:
 
 @pytest.mark.parametrize(("name", "config"), all_models(), ids=[name for name, _ in all_models()])
 def test_the_weights_times_the_values_are_the_output_of_every_attention(name: str, config: ModelConfig) -> None:
-    model, images = zoo.build(config), zoo.images()
+    model, images = zoo.build(config), zoo.examples(config)[0]
     weights = attention_weights(model, images)
     seen = attentions(model, images)
     assert len(weights) == len(seen) == config.depth
     for layer, (attention, given, out) in zip(weights, seen, strict=True):
-        values = attention.value.values(given, attention.similarity(given).keys)
+        values = attention.value.values(given, attention.similarity(given, given).keys)
         torch.testing.assert_close(attention.value.merge(layer @ values), out, rtol=0, atol=1e-10)
         torch.testing.assert_close(layer.sum(dim=-1), torch.ones(layer.shape[:-1], dtype=layer.dtype))
 
@@ -136,7 +136,7 @@ def test_a_curve_is_what_the_run_logged(study: tuple[Path, Pairs]) -> None:
     folder, pairs = study
     curve = collect(folder, pairs, device="cpu", tell=silent)["runs"][0]["curve"]
     assert curve is not None and curve["epoch"] == [1, 2]
-    assert curve["val_accuracy"][-1] == pairs[0][1]["metrics"]["val_accuracy"]
+    assert curve["val_score"][-1] == pairs[0][1]["metrics"]["val_accuracy"]
     assert curve["train_loss"][-1] == pairs[0][1]["metrics"]["train_loss"]
     assert sum(seconds or 0 for seconds in curve["train_s"]) == pytest.approx(pairs[0][1]["timing"]["train_s"])
 
@@ -226,5 +226,5 @@ def test_damaged_metrics_are_one_line(text: str, tmp_path: Path) -> None:
     RunFolder(tmp_path).metrics.write_text(text)
     RunFolder(tmp_path).timings.write_text("")
     with pytest.raises(InputError, match=r"metrics\.jsonl") as caught:
-        read_curve(RunFolder(tmp_path))
+        read_curve(RunFolder(tmp_path), "accuracy")
     assert "\n" not in str(caught.value)

@@ -112,7 +112,7 @@ def test_an_unfinished_study_tells_what_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format version 2"),
+        ({"format": 3}, "format version 3"),
         ({"runs": []}, "damaged: runs"),
         ({"seeds": ["x"]}, "damaged: seeds.0"),
         ({"more": 1}, "damaged: more"),

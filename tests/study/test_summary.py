@@ -26,8 +26,8 @@ def test_means_spreads_and_paired_differences() -> None:
     baseline, minimal = summarise(counts("baseline", "minimal"), results)
     assert [record["variant"] for record in (baseline, minimal)] == ["baseline", "minimal"]
     assert baseline["num_seeds"] == 3
-    assert baseline["val_accuracy_mean"] == pytest.approx(0.94, rel=1e-12)  # rounding of float64, as below
-    assert baseline["val_accuracy_std"] == pytest.approx(0.04, rel=1e-12)
+    assert baseline["val_score_mean"] == pytest.approx(0.94, rel=1e-12)  # rounding of float64, as below
+    assert baseline["val_score_std"] == pytest.approx(0.04, rel=1e-12)
     assert baseline["difference_mean"] is None and baseline["difference_low"] is None
     assert minimal["difference_mean"] == pytest.approx(-0.02, rel=1e-12)
     half = T_2 * 0.01 / 3**0.5
@@ -36,7 +36,7 @@ def test_means_spreads_and_paired_differences() -> None:
     assert minimal["train_loss_mean"] == pytest.approx(1.1, rel=1e-12)
     assert minimal["train_loss_std"] == pytest.approx(1.0, rel=1e-12)
     assert minimal["seconds_per_epoch_mean"] == pytest.approx(2.0, rel=1e-12)
-    assert minimal["test_accuracy_mean"] == pytest.approx(0.96, rel=1e-12)
+    assert minimal["test_score_mean"] == pytest.approx(0.96, rel=1e-12)
     assert set(minimal) | {"grid"} == CompareRecord.__required_keys__ | CompareRecord.__optional_keys__
 
 
@@ -51,13 +51,13 @@ def test_only_seeds_of_both_enter_the_difference() -> None:
 def test_without_the_baseline_there_is_no_difference() -> None:
     (minimal,) = summarise(counts("minimal"), [result_record("minimal")])
     assert minimal["difference_mean"] is None
-    assert minimal["val_accuracy_std"] is None
+    assert minimal["val_score_std"] is None
     assert minimal["share_of_baseline"] == 30602 / 302474
 
 
 def test_a_preset_validated_on_the_test_set_has_no_test_accuracy() -> None:
     (record,) = summarise(counts("baseline"), [result_record(validation="test")])
-    assert record["test_accuracy_mean"] is None and record["test_accuracy_std"] is None
+    assert record["test_score_mean"] is None and record["test_score_std"] is None
 
 
 def test_shares_refer_to_the_baseline_with_the_same_settings_even_where_it_is_not_trained(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def copy(source: Path, target: Path) -> Path:
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_it_measures_what_training_measured(undisturbed: Path, split: str) -> None:
     found, metrics = evaluate_run(undisturbed, split, threads=1), read_result(undisturbed)["metrics"]
-    assert (found["accuracy"], found["loss"]) == (metrics[f"{split}_accuracy"], metrics[f"{split}_loss"])
+    assert (found["measured"]["accuracy"], found["loss"]) == (metrics[f"{split}_accuracy"], metrics[f"{split}_loss"])
     assert (found["preset"], found["split"], found["checkpoint"]) == ("debug", split, "last")
     assert found["parameters"] == read_result(undisturbed)["count"]["parameters"]
     assert found["notes"] == []
@@ -39,9 +39,9 @@ def test_best_takes_the_weights_of_the_best_epoch(train_tiny: TrainTiny) -> None
     # A learning rate this high makes the last epoch another one than the best.
     folder = train_tiny("train.learning_rate=0.1", "train.epochs=5", "train.schedule=constant")
     metrics = read_result(folder)["metrics"]
-    assert metrics["best_val_accuracy"] != metrics["val_accuracy"]
-    assert evaluate_run(folder, which="best", threads=1)["accuracy"] == metrics["best_val_accuracy"]
-    assert evaluate_run(folder, which="last", threads=1)["accuracy"] == metrics["val_accuracy"]
+    assert metrics["best_val_score"] != metrics["val_accuracy"]
+    assert evaluate_run(folder, which="best", threads=1)["measured"]["accuracy"] == metrics["best_val_score"]
+    assert evaluate_run(folder, which="last", threads=1)["measured"]["accuracy"] == metrics["val_accuracy"]
 
 
 def test_the_confusion_matrix_adds_up_to_the_accuracy_and_the_classes(undisturbed: Path) -> None:
@@ -49,7 +49,7 @@ def test_the_confusion_matrix_adds_up_to_the_accuracy_and_the_classes(undisturbe
     confusion = torch.tensor(found["confusion"])
     labels = torch.from_numpy(load_data(tiny().data).val.labels)
     assert confusion.sum() == found["num_examples"] == len(labels)
-    assert confusion.trace() / confusion.sum() == pytest.approx(found["accuracy"])
+    assert confusion.trace() / confusion.sum() == pytest.approx(found["measured"]["accuracy"])
     assert confusion.sum(1).tolist() == labels.bincount(minlength=10).tolist()
     assert found["per_class_accuracy"] == [pytest.approx(row[i] / sum(row)) for i, row in enumerate(found["confusion"])]
     assert len(found["class_names"]) == 10

@@ -98,7 +98,7 @@ def test_processes_draw_different_dropout() -> None:
         team.rank = rank
         config = tiny(f"model.dropout={dropout}")
         torch.manual_seed(0)
-        stepper = Stepper(build_model(config, spec_for(config)), config, 5, team)
+        stepper = Stepper(build_model(config, spec_for(config)), config, spec_for(config), 5, team)
         return stepper.take(0, next(batches(Share()).epoch(0)))[0]
 
     assert loss(0, 0.1) != loss(1, 0.1)
@@ -141,7 +141,7 @@ def test_every_variant_has_the_gradients_of_one_process(variant: str) -> None:
     with StopRequest() as stop, joined(Launch(0, 1, 0, "127.0.0.1", free_port()), stop) as team:
         for each in (team, None):
             torch.manual_seed(0)
-            stepper = Stepper(build_model(config, spec_for(config)), config, 5, each)
+            stepper = Stepper(build_model(config, spec_for(config)), config, spec_for(config), 5, each)
             for step, batch in enumerate(batches(Share()).epoch(0)):
                 stepper.take(step, batch)
             steppers.append(stepper)

@@ -120,7 +120,7 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
     out = stopped(tmp_path / "run", 3)
     meta = read_json(out / "run.json", "run description")
     write_json(out / "run.json", {**meta, "format": 99})
-    with pytest.raises(InputError, match=r"run.json has format version 99; this minform reads version 1"):
+    with pytest.raises(InputError, match=r"run.json has format version 99; this minform reads version 2"):
         train(tiny(), out, resume=True)
 
 
@@ -225,10 +225,10 @@ def test_a_signal_whose_error_the_data_code_swallowed_still_stops_the_run(
 ) -> None:
     load_data = run_module.load_data
 
-    def swallowing(data: DataConfig) -> ImageData:
+    def swallowing(data: DataConfig, tell: object) -> ImageData:
         with contextlib.suppress(Interrupted):
             os.kill(os.getpid(), 2)
-        return load_data(data)
+        return load_data(data)  # type: ignore[return-value]
 
     monkeypatch.setattr(run_module, "load_data", swallowing)
     with pytest.raises(Interrupted):

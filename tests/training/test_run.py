@@ -64,7 +64,7 @@ def test_a_finished_run_holds_what_its_folder_promises(undisturbed: Path) -> Non
         key: last[key] for key in ("train_loss", "val_loss", "val_accuracy")
     }
     best = max(lines(folder.metrics), key=lambda line: (line["val_accuracy"], -line["val_loss"]))
-    assert (result["metrics"]["best_epoch"], result["metrics"]["best_val_accuracy"]) == (
+    assert (result["metrics"]["best_epoch"], result["metrics"]["best_val_score"]) == (
         best["epoch"],
         best["val_accuracy"],
     )

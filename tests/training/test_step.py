@@ -21,7 +21,7 @@ NUM_PARAMETERS = len(list(build_model(tiny(), spec_for(tiny())).parameters()))
 def make(*settings: str) -> tuple[Stepper, Batch]:
     config = tiny(*settings)
     torch.manual_seed(0)
-    stepper = Stepper(build_model(config, spec_for(config)), config, steps_per_epoch=5)
+    stepper = Stepper(build_model(config, spec_for(config)), config, spec_for(config), steps_per_epoch=5)
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(8, 1, 8, 8, generator=generator)
     return stepper, Batch((images,), torch.randint(0, 10, (8,), generator=generator))

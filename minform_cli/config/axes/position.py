@@ -41,7 +41,8 @@ class Learned(Position, frozen=True):
         return None if self.rows is None else self.rows - self.unused
 
     def dead_numbers(self, model: ModelConfig) -> dict[str, int]:  # noqa: D102
-        return {"embedding.positions.table, first rows": self.unused * model.dim} if self.unused else {}
+        sides = ("embedding", "decoder_embedding") if model.decoder_depth else ("embedding",)
+        return {f"{side}.positions.table, first rows": self.unused * model.dim for side in sides if self.unused}
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
         if self.rows is not None and self.rows <= self.unused:

@@ -1,25 +1,30 @@
-"""Text files. So far they can be counted by, not read."""
+"""Text of the user's own: a UTF-8 file, or a folder of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.spec import TextSpec
-from minform_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from minform_cli.data.images import OfficialData
+    from minform_cli.data.text.corpora import TextData
 
-SUMMARY = "text; to count models by, not yet to train on"
-SOURCE = "sizes as data.vocab_size and data.seq_len say"
+SUMMARY = "your own text: a UTF-8 file, or a folder of *.txt and *.txt.gz; documents are separated by blank lines"
+SOURCE = "the user's own text"
 
 
 def spec(data: DataConfig) -> TextSpec:
-    """Sizes from the settings alone."""
-    return TextSpec(name="text", title="text", source=SOURCE, vocab_size=data.vocab_size, seq_len=data.seq_len)
+    """Sizes from the settings alone; the title is the file's name, if there is one."""
+    name = Path(data.path or "").name
+    title = "".join(c if c.isprintable() else "?" for c in name.removesuffix(".gz").removesuffix(".txt"))
+    return TextSpec(name="text", title=title or "text", source=SOURCE, vocab_size=data.vocab_size, seq_len=data.seq_len)
 
 
-def load_official(data: DataConfig) -> OfficialData:
-    """Raises `InputError`: there is no reader yet."""
-    raise InputError(f"data.name: {data.name} is for `minform count` alone; training on text is not built yet")
+def load(data: DataConfig, tell: Callable[[str], None]) -> TextData:
+    """The sequences of the texts; errors as `load_files` raises them."""
+    from minform_cli.data.text.corpora import load_files
+
+    return load_files(data, spec(data), tell)

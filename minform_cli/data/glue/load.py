@@ -1,0 +1,129 @@
+"""From a folder of GLUE's files to the sentences a run trains and measures on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minform_cli.config.glue import GlueTask, glue_task
+from minform_cli.config.schema import DataConfig
+from minform_cli.data.cache import find
+from minform_cli.data.glue.sentences import SentenceData, SentenceSplit, encoded, fingerprint
+from minform_cli.data.glue.table import Table, read_table
+from minform_cli.data.spec import TextSpec, split_sizes
+from minform_cli.data.split import stratified
+from minform_cli.data.text import tokenizer
+from minform_cli.errors import InputError
+
+LIMIT_SEED = 1
+"""Which examples `data.limit` keeps: the same for every run."""
+
+TRAIN_FILE = "train.tsv"
+
+
+def load_sentences(data: DataConfig, spec: TextSpec, tell: Callable[[str], None]) -> SentenceData:
+    """The sentences that `data` asks for, as tokens.
+
+    Args:
+        data: the data section.
+        spec: what was known of it before a file was opened.
+        tell: takes a sentence for the user before what may take long.
+
+    Raises:
+        InputError: a file is missing or damaged, a tokenizer does not fit, or the limit is out of range.
+    """
+    task = glue_task(data.subset)
+    folder = _folder(data, task)
+    tell(f"reading {spec.title}")
+    train, val = read_table(folder / TRAIN_FILE, task), read_table(folder / task.val_file, task)
+    sizes = split_sizes(
+        data, len(train), holdout=0, num_test=0, num_classes=len(task.class_names), published_val=len(val)
+    )
+    vocabulary = _vocabulary(data, train, tell)
+    notes = _size_notes(train, val, task)
+    if data.limit is not None:
+        train = train.take(_chosen(train, data.limit, task))
+    tell(f"cutting {len(train) + len(val):,} examples of {spec.title} into tokens")
+    splits = {name: encoded(table, vocabulary, data.seq_len) for name, table in (("train", train), ("val", val))}
+    return SentenceData(
+        spec=replace(spec, **sizes),
+        train=splits["train"],
+        val=splits["val"],
+        test=None,
+        pad=vocabulary.special.pad,
+        fingerprint=fingerprint(splits, vocabulary.json),
+        tokenizer=vocabulary.json,
+        notes=(*notes, *_cut_notes(splits, data.seq_len)),
+    )
+
+
+def _folder(data: DataConfig, task: GlueTask) -> Path:
+    """The folder with the files of `task`: `data.path`, or one where we look for data."""
+    files = f"{TRAIN_FILE} and {task.val_file}"
+    title = task.title.removesuffix("-mm")
+    if data.path is None:
+        name = str(data.subset).removesuffix("-mm")
+        folders = (f"glue/{title}", f"glue/{name}", title, name)
+        found = find(*(f"{folder}/{TRAIN_FILE}" for folder in folders))
+        if found is None:
+            raise InputError(
+                f"data.path: {title} is not below MINFORM_DATA as {', '.join(folders)}; "
+                f"give the folder with GLUE's {files}: --set data.path=..."
+            )
+        folder = found.parent
+    else:
+        folder = _looked_at(data.path, files)
+    for file in (TRAIN_FILE, task.val_file):
+        if not (folder / file).is_file():
+            raise InputError(f"data.path: there is no {file} in {str(folder)!r}; accepted: a folder with {files}")
+    return folder
+
+
+def _looked_at(path: str, files: str) -> Path:
+    try:
+        folder = Path(path).expanduser()
+        is_folder, exists = folder.is_dir(), folder.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, or that may not be entered, no such user
+        raise InputError(f"data.path: {path!r} cannot be looked at: {getattr(error, 'strerror', error)}") from None
+    if not is_folder:
+        problem = "is no folder" if exists else "does not exist"
+        raise InputError(f"data.path: {path!r} {problem}; accepted: a folder with GLUE's {files}")
+    return folder
+
+
+def _vocabulary(data: DataConfig, train: Table, tell: Callable[[str], None]) -> tokenizer.Vocabulary:
+    """That of the file named; or trained on all training sentences, whatever `data.limit` is."""
+    if data.tokenizer not in tokenizer.KINDS:
+        return tokenizer.loaded(data.tokenizer, data.vocab_size)
+    documents = [text for column in train.texts for text in column]
+    tell(f"training the tokenizer on {len(documents):,} sentences")
+    return tokenizer.trained(data, documents)
+
+
+def _chosen(train: Table, limit: int, task: GlueTask) -> NDArray[np.intp]:
+    """Places of the examples that are kept, ascending; scores, which have no classes, are chosen by chance alone."""
+    if not task.is_regression:
+        return stratified(train.labels, limit, LIMIT_SEED)
+    return np.sort(np.random.RandomState(LIMIT_SEED).permutation(len(train))[:limit])
+
+
+def _size_notes(train: Table, val: Table, task: GlueTask) -> list[str]:
+    files = ((TRAIN_FILE, train, task.num_train), (task.val_file, val, task.num_val))
+    return [
+        f"{name} of {task.title} has {len(table):,} examples, as published it has {published:,}"
+        for name, table, published in files
+        if len(table) != published
+    ]
+
+
+def _cut_notes(splits: dict[str, SentenceSplit], seq_len: int) -> list[str]:
+    names = {"train": "training", "val": "validation"}
+    return [
+        f"{split.num_cut:,} of {len(split):,} {names[name]} examples were cut to {seq_len} tokens"
+        for name, split in splits.items()
+        if split.num_cut
+    ]

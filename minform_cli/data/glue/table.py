@@ -1,0 +1,157 @@
+"""GLUE's tab-separated files: a line an example, no quoting (a quotation mark is text), a header but for CoLA."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minform_cli.config.glue import LARGEST_SCORE, GlueTask
+from minform_cli.errors import InputError
+
+OTHER_NAMES = {"sentence": "content"}
+"""Columns by a name that some packagings of the same files give them."""
+
+MOST_LINES = 10
+"""How many broken lines a message tells beside the first."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The examples of one file.
+
+    Attributes:
+        texts: for the one or two sentences of an example, those of all examples.
+        labels: (n,) class numbers, int64; or scores, float32.
+    """
+
+    texts: tuple[list[str], ...]
+    labels: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: NDArray[np.intp]) -> Table:
+        """The examples at `indices`, in that order."""
+        return Table(tuple([column[i] for i in indices.tolist()] for column in self.texts), self.labels[indices])
+
+
+def read_table(path: Path, task: GlueTask) -> Table:
+    """The examples of the file at `path`, in its order.
+
+    Raises:
+        InputError: the file is missing, empty or no UTF-8, lacks a column, or has lines without all columns or with
+            another label; their numbers are told.
+    """
+    texts: tuple[list[str], ...] = tuple([] for _ in task.sentences)
+    labels: list[float] = []
+    broken: list[tuple[int, str]] = []
+    wanted: tuple[int, ...] = ()
+    width = 0
+    for number, cells in _rows(path):
+        if not wanted:
+            wanted, is_header = _columns(cells, task, f"{_printable(path)}:{number}")
+            width = len(cells) if is_header else len(task.columns)
+            if is_header:
+                continue
+        if len(cells) != width:
+            broken.append((number, f"{_counted(len(cells))}, not the {width} of an example"))
+            continue
+        *sentences, text = (cells[place] for place in wanted)
+        label = _label(text, task)
+        if label is None:
+            broken.append((number, _wrong_label(text, task)))
+            continue
+        labels.append(label)
+        for column, sentence in zip(texts, sentences, strict=True):
+            column.append(sentence)
+    if broken:
+        raise InputError(_told(path, broken))
+    if not labels:
+        what = "has a header and no examples" if wanted else "is empty"
+        raise InputError(f"{str(path)!r} {what}; accepted: {task.title}'s examples, a line each")
+    return Table(texts, np.array(labels, dtype=np.float32 if task.is_regression else np.int64))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers from 1, and the cells; empty lines count only where something follows them."""
+    empty = number = 0
+    try:
+        with path.open("rb") as file:  # by bytes: text knows more ends of a line than GLUE does
+            for number, raw in enumerate(file, 1):
+                raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw  # a mark some editors set, and MRPC
+                raw = raw.rstrip(b"\r\n")
+                if not raw:
+                    empty = empty or number
+                    continue
+                if empty:
+                    raise InputError(f"{_printable(path)}:{empty}: the line is empty; remove it")
+                yield number, raw.decode().split("\t")
+    except UnicodeDecodeError:
+        raise InputError(f"{_printable(path)}:{number}: not UTF-8; accepted: text in UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{str(path)!r}: cannot be read: {error.strerror}") from None
+
+
+def _columns(first: Sequence[str], task: GlueTask, where: str) -> tuple[tuple[int, ...], bool]:
+    """Where the sentences and the label stand, going by the `first` line, and whether that is a header."""
+    names = [*task.sentences, task.label]
+    present = [name if name in first else OTHER_NAMES.get(name, name) for name in names]
+    missing = [repr(name) for name, found in zip(names, present, strict=True) if found not in first]
+    if missing and task.columns:
+        return tuple(task.columns.index(name) for name in names), False
+    if missing:
+        raise InputError(
+            f"{where}: no column {' and none '.join(missing)} in the header; expected, in any order: "
+            f"{', '.join(names)}; found: {_shortened(', '.join(first), 200)}"
+        )
+    for name in present:
+        if first.count(name) > 1:
+            raise InputError(f"{where}: {first.count(name)} columns are called {name!r}; accepted: one")
+    return tuple(first.index(name) for name in present), True
+
+
+def _label(text: str, task: GlueTask) -> float | None:
+    """The class, or the score; None for neither."""
+    if not task.is_regression:
+        return task.texts.index(text) if text in task.texts else None
+    try:
+        score = float(text)
+    except ValueError:
+        return None
+    return score if math.isfinite(score) and 0 <= score <= LARGEST_SCORE else None
+
+
+def _wrong_label(text: str, task: GlueTask) -> str:
+    accepted = f"a number from 0 to {LARGEST_SCORE:g}" if task.is_regression else ", ".join(task.texts)
+    if text == "-":
+        return f"{task.label} '-' is no label: those who were asked did not agree; accepted: {accepted}"
+    return f"{task.label} is {_shortened(text, 40)}; accepted: {accepted}"
+
+
+def _told(path: Path, broken: list[tuple[int, str]]) -> str:
+    """The first broken line, and the numbers of some others."""
+    (first, problem), *others = broken
+    message = f"{_printable(path)}:{first}: {problem}"
+    if not others:
+        return f"{message}; correct or remove the line"
+    lines = ", ".join(str(number) for number, _ in others[:MOST_LINES])
+    more = f" and {len(others) - MOST_LINES:,} more" if len(others) > MOST_LINES else ""
+    return f"{message}; line{'s' if len(others) > 1 else ''} {lines}{more} likewise: correct or remove them"
+
+
+def _counted(columns: int) -> str:
+    return "1 column" if columns == 1 else f"{columns} columns"
+
+
+def _shortened(text: str, most: int) -> str:
+    return repr(text if len(text) <= most else f"{text[:most]}...")
+
+
+def _printable(path: Path) -> str:
+    return repr(str(path))[1:-1]

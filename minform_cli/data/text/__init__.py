@@ -1,0 +1,1 @@
+"""Text: files read as a stream, the tokenizer, the tokens kept on disk, and batches of them."""

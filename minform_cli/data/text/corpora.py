@@ -1,0 +1,172 @@
+"""The texts to train, validate and test on, cut into sequences of one length.
+
+A split's tokens are cut one after another, across the ends of documents; what is left at the end and is shorter than a
+sequence is dropped, so nothing is ever filled up. A text too short for one sequence is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minform_cli.config.schema import DataConfig
+from minform_cli.data.cache import digest_of
+from minform_cli.data.spec import TextSpec, split_sizes
+from minform_cli.data.text.corpus import Corpus, open_corpus
+from minform_cli.data.text.tokenizer import Special, Vocabulary
+from minform_cli.data.text.tokens import Row, Sequences, Tell, row_of, vocabulary_for
+from minform_cli.errors import InputError
+
+ADDED = 2
+"""Tokens of the longest example that are not of the text: one before and one behind."""
+
+HOLDOUT_SEED = 0
+"""Which sequences are held out never depends on the run's seed: seeds are compared on one validation set."""
+
+LIMIT_SEED = 1
+"""Which sequences `data.limit` keeps; likewise the same for every run."""
+
+HOLDOUT_SHARE = 0.05
+
+HOLDOUT_BLOCK = 16
+"""Sequences held out side by side: most then have no neighbour that is trained on."""
+
+
+@dataclass(frozen=True)
+class TextData:
+    """What a run trains and measures on.
+
+    Attributes:
+        spec: the sizes are those of the splits below.
+        train: after hold-out and `data.limit`.
+        val: a text of its own or held out of the training text; or the test text, under ``data.validation: test``.
+        test: None where there is no test text, or where it is `val`.
+        special: entries of the tokenizer with a meaning of their own.
+        ordinary: (n,) all its other entries, ascending.
+        tokenizer: content of the tokenizer file.
+        fingerprint: SHA-256 in hex over the splits above and the tokenizer.
+        notes: what the user should know of them.
+    """
+
+    spec: TextSpec
+    train: Sequences
+    val: Sequences
+    test: Sequences | None
+    special: Special
+    ordinary: NDArray[np.int64]
+    tokenizer: bytes
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def load_files(data: DataConfig, spec: TextSpec, tell: Tell) -> TextData:
+    """The texts at `data.path`, `data.val_path` and `data.test_path`.
+
+    Raises:
+        InputError: a file is missing or no text, there is too little text, or the tokenizer or a setting does not fit.
+        MachineError: there is no place for the tokens.
+    """
+    train = open_corpus("data.path", data.path, "the text to train on")
+    if data.validation == "test":
+        test = open_corpus("data.test_path", data.test_path, "the text that data.validation 'test' validates on")
+        return load_corpora(data, spec, train, None, test, tell)
+    val = None if data.val_path is None else open_corpus("data.val_path", data.val_path, "the text to validate on")
+    test = None if data.test_path is None else open_corpus("data.test_path", data.test_path, "the text to test on")
+    return load_corpora(data, spec, train, val, test, tell)
+
+
+def load_corpora(
+    data: DataConfig, spec: TextSpec, train: Corpus, val: Corpus | None, test: Corpus | None, tell: Tell
+) -> TextData:
+    """The splits of `train`, and of a validation and a test text where there are any.
+
+    Raises:
+        InputError: there is too little text, or the tokenizer or a setting does not fit.
+        MachineError: there is no place for the tokens.
+    """
+    vocabulary = vocabulary_for(data, train, tell)
+    rows = {
+        name: row_of(corpus, vocabulary, _slot(data, train, corpus), tell)
+        for name, corpus in (("train", train), ("val", val), ("test", test))
+        if corpus is not None
+    }
+    length = data.seq_len - ADDED
+    nums = {name: len(row.tokens) // length for name, row in rows.items()}
+    holds_out = val is None and data.validation == "holdout"
+    _check_enough(train, rows["train"], length, 2 if holds_out else 1)
+    for name, corpus in (("val", val), ("test", test)):
+        if corpus is not None:
+            _check_enough(corpus, rows[name], length, 1)
+    held_out = _held_out(nums["train"]) if holds_out else np.zeros(0, dtype=np.int64)
+    sizes = split_sizes(data, nums["train"], len(held_out), nums.get("test", 0), 0, nums.get("val", 0))
+    chosen = {name: np.arange(num) for name, num in nums.items()}
+    chosen["train"] = _limited(np.setdiff1d(chosen["train"], held_out), sizes["num_train"])
+    if data.validation == "test":
+        rows["val"], chosen["val"] = rows.pop("test"), chosen.pop("test")
+    elif holds_out:
+        rows["val"], chosen["val"] = rows["train"], held_out
+    splits = {name: Sequences(row.tokens, length, chosen[name]) for name, row in rows.items()}
+    return TextData(
+        spec=replace(spec, **sizes),
+        train=splits["train"],
+        val=splits["val"],
+        test=splits.get("test"),
+        special=vocabulary.special,
+        ordinary=vocabulary.ordinary,
+        tokenizer=vocabulary.json,
+        fingerprint=_fingerprint(rows, splits, vocabulary),
+        notes=_notes(data, vocabulary, train, rows["train"]),
+    )
+
+
+def _slot(data: DataConfig, train: Corpus, corpus: Corpus) -> str:
+    """Of the cache: a changed text replaces its old tokens. A trained tokenizer is that of the training text."""
+    return digest_of(train.place, corpus.place, data.tokenizer, data.vocab_size)[:20]
+
+
+def _check_enough(corpus: Corpus, row: Row, length: int, needed: int) -> None:
+    num, found = len(row.tokens), len(row.tokens) // length
+    if found >= needed:
+        return
+    what = "2 are needed, one to train and one to validate on" if needed == 2 else "1 is needed"
+    longest = num // needed + ADDED
+    smaller = f", or --set data.seq_len={longest} or less" if longest >= 2 * ADDED else ""
+    raise InputError(
+        f"{corpus.where}: its {num:,} tokens make {found} sequences of data.seq_len - {ADDED} = {length:,} tokens, "
+        f"and {what}; accepted: more text{smaller}"
+    )
+
+
+def _held_out(num: int) -> NDArray[np.int64]:
+    """Which of `num` sequences are validated on, ascending: whole blocks, a smaller one of a tiny text."""
+    wanted = max(1, round(HOLDOUT_SHARE * num))
+    block = min(HOLDOUT_BLOCK, wanted)
+    # numpy promises that the stream of `RandomState` is the same in every version.
+    blocks = np.random.RandomState(HOLDOUT_SEED).permutation(num // block)[: round(wanted / block)]
+    return np.sort((blocks[:, None] * block + np.arange(block)).ravel().astype(np.int64))
+
+
+def _limited(chosen: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """`limit` of the sequences `chosen`, ascending; a larger limit keeps what a smaller one chose."""
+    return np.sort(np.random.RandomState(LIMIT_SEED).permutation(chosen)[:limit])
+
+
+def _fingerprint(rows: Mapping[str, Row], splits: Mapping[str, Sequences], vocabulary: Vocabulary) -> str:
+    parts: list[object] = [hashlib.sha256(vocabulary.json).hexdigest()]
+    for name in sorted(splits):
+        split = splits[name]
+        chosen = hashlib.sha256(split.chosen.astype("<i8").tobytes()).hexdigest()
+        parts += [name, rows[name].sha256, split.tokens.dtype.itemsize, split.length, chosen]
+    return digest_of(*parts)
+
+
+def _notes(data: DataConfig, vocabulary: Vocabulary, train: Corpus, row: Row) -> tuple[str, ...]:
+    text = f"the training text: {train.size_bytes:,} bytes, {len(row.tokens):,} tokens"
+    unused = data.vocab_size - vocabulary.size
+    if not unused:
+        return (text,)
+    return (text, f"the tokenizer has {vocabulary.size:,} entries: {unused:,} rows of the embedding are never used")

@@ -1,0 +1,242 @@
+"""Text files as a stream of documents: read in chunks, so that a text may be larger than the memory.
+
+A document is a run of lines between blank lines. Its lines stay lines: WordPiece takes the end of a line for a space,
+and a byte-level tokenizer keeps it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from minform_cli.errors import InputError, did_you_mean
+
+CHUNK_BYTES = 2**20
+"""Read at once."""
+
+PIECE_CHARS = 2**16
+"""A longer document is handed on in pieces of about so many characters."""
+
+ACCEPTED = "accepted: a UTF-8 text file, or a folder of *.txt or *.txt.gz"
+
+SUFFIXES = (".txt", ".txt.gz")
+"""Files of a folder that are read."""
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """One text.
+
+    Attributes:
+        where: how messages name it.
+        open: its bytes from the start, unpacked.
+    """
+
+    where: str
+    open: Callable[[], io.BufferedIOBase]
+
+
+class Piece(NamedTuple):
+    """A document, or a part of one that is very long.
+
+    Attributes:
+        text: never empty; lines are separated by line feeds.
+        last: whether the document ends here.
+        bytes_read: of the whole text, up to about here.
+    """
+
+    text: str
+    last: bool
+    bytes_read: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts that were looked through once.
+
+    Attributes:
+        where: how messages name it.
+        place: the folder or file, the same from wherever it is looked at.
+        files: in the order they are read.
+        size_bytes: of all, unpacked.
+        digest: SHA-256 in hex over their contents.
+    """
+
+    where: str
+    place: str
+    files: tuple[TextFile, ...]
+    size_bytes: int
+    digest: str
+
+    def pieces(self) -> Iterator[Piece]:
+        """All documents; the end of a file ends one, too.
+
+        Raises:
+            InputError: a file has changed since it was looked through.
+        """
+        read, digest = 0, hashlib.sha256()
+        for file in self.files:
+            own, document, opens = hashlib.sha256(), "", True
+            for line, size in _lines(file, own.update):
+                read += size
+                # Only a whole line can be a blank one, not a part of one that is very long.
+                blank = opens and line.endswith("\n") and line.isspace()
+                opens = line.endswith("\n")
+                if document and (blank or len(document) + len(line) > PIECE_CHARS):
+                    yield Piece(document.removesuffix("\n") if blank else document, blank, read)
+                    document = ""
+                document += "" if blank else line
+            if document:
+                yield Piece(document.removesuffix("\n"), True, read)
+            digest.update(own.digest())
+        if digest.hexdigest() != self.digest:
+            raise InputError(f"{self.where}: changed while it was read; try again once nothing writes to it")
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The texts of a corpus without more; it can be gone through again and again.
+
+    Attributes:
+        corpus: where they come from.
+        told: called with the bytes read so far.
+    """
+
+    corpus: Corpus
+    told: Callable[[int], None]
+
+    def __iter__(self) -> Iterator[str]:
+        for piece in self.corpus.pieces():
+            self.told(piece.bytes_read)
+            yield piece.text
+
+
+def open_corpus(key: str, path: str | None, purpose: str) -> Corpus:
+    """Looks through the text at `path`: a file, or a folder with all its `.txt` and `.txt.gz`, sorted by their names.
+
+    Args:
+        key: the setting that `path` is from, for messages.
+        path: as the user wrote it.
+        purpose: what the text is for, for the message that there is none.
+
+    Raises:
+        InputError: there is no path, no text there, or what is there cannot be read or is no UTF-8 text.
+    """
+    if not path:
+        raise InputError(f"{key}: is missing: {purpose}; {ACCEPTED}")
+    where, place = f"{key}: {path!r}", Path(path)
+    try:
+        if place.is_dir():
+            found = _inside(place)
+            if not found:
+                raise InputError(f"{where}: there is no text in this folder; {ACCEPTED}")
+            files = [TextFile(f"{key}: {str(file)!r}", _opener(file)) for file in found]
+        elif place.is_file():
+            files = [TextFile(where, _opener(place))]
+        elif place.exists():
+            raise InputError(f"{where}: is neither a file nor a folder; {ACCEPTED}")
+        else:
+            names = sorted(file.name for file in place.parent.iterdir()) if place.parent.is_dir() else []
+            raise InputError(f"{where}: no such file or folder{did_you_mean(place.name, names)}; {ACCEPTED}")
+    except (OSError, ValueError) as error:  # a folder on the way that may not be entered; a name no system accepts
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
+    return look_through(where, str(place.resolve()), files)
+
+
+def look_through(where: str, place: str, files: list[TextFile]) -> Corpus:
+    """The corpus of `files`, as `Corpus` has it, once all of them are known to be text.
+
+    Raises:
+        InputError: one cannot be read or is no UTF-8 text, or there are nothing but blanks in all.
+    """
+    digest, size, blank = hashlib.sha256(), 0, True
+    for file in files:
+        own = hashlib.sha256()
+        for text, length in _chunks(file, own.update):
+            size += length
+            blank = blank and (not text or text.isspace())
+        digest.update(own.digest())  # of each by itself: where one file ends and the next begins is a part of it
+    if blank:
+        raise InputError(f"{where}: is empty or holds nothing but blanks; there must be text in it")
+    return Corpus(where, place, tuple(files), size, digest.hexdigest())
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The texts below `folder`, sorted by their names relative to it; links to folders are not followed."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    found = [
+        Path(root, name)
+        for root, _, names in os.walk(folder, onerror=fail)
+        for name in names
+        if name.lower().endswith(SUFFIXES) and Path(root, name).is_file()
+    ]
+    return sorted(found, key=lambda file: file.relative_to(folder).as_posix())
+
+
+def _opener(path: Path) -> Callable[[], io.BufferedIOBase]:
+    if path.name.lower().endswith(".gz"):
+        return lambda: gzip.open(path, "rb")
+    return lambda: path.open("rb")
+
+
+def _chunks(file: TextFile, hashed: Callable[[bytes], None]) -> Iterator[tuple[str, int]]:
+    """The text in chunks, without a byte order mark, and the bytes each was made of; `hashed` is called with them."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    lines, raw = 1, b"first"
+    try:
+        with file.open() as stream:
+            while raw:
+                raw = stream.read(CHUNK_BYTES)
+                hashed(raw)
+                if b"\0" in raw:
+                    line = lines + raw.count(b"\n", 0, raw.index(b"\0"))
+                    raise InputError(f"{file.where}: line {line:,} holds a NUL byte, so this is no text; {ACCEPTED}")
+                yield decoder.decode(raw, final=not raw), len(raw)
+                lines += raw.count(b"\n")
+    except UnicodeDecodeError as error:
+        line = lines + bytes(error.object).count(b"\n", 0, error.start)
+        raise InputError(f"{file.where}: line {line:,} is not UTF-8: {error.reason}; {ACCEPTED}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"{file.where}: cannot be read: {reason}; {ACCEPTED}") from None
+
+
+def _lines(file: TextFile, hashed: Callable[[bytes], None]) -> Iterator[tuple[str, int]]:
+    """Lines with a line feed at their end, and the bytes read since the one before; a very long one in parts."""
+    rest, unread = "", 0
+    for text, size in _chunks(file, hashed):
+        unread += size
+        *whole, rest = (rest + text).split("\n")
+        *parts, rest = _parts(rest)
+        for line in whole:
+            *parts_before, end = _parts(line.removesuffix("\r"))
+            for part in (*parts_before, end + "\n"):
+                yield part, unread
+                unread = 0
+        for part in parts:
+            yield part, unread
+            unread = 0
+    if rest:
+        yield rest + "\n", unread
+
+
+def _parts(line: str) -> list[str]:
+    """`line` cut into parts no longer than a piece, each ending before a space where there is one."""
+    parts: list[str] = []
+    while len(line) > PIECE_CHARS:
+        cut = line.rfind(" ", 1, PIECE_CHARS)
+        parts.append(line[: cut if cut > 0 else PIECE_CHARS])
+        line = line[len(parts[-1]) :]
+    return [*parts, line]

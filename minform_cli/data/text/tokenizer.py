@@ -1,0 +1,219 @@
+"""The tokenizer: trained on the text at hand, or a file of the user's; and its special entries.
+
+Training is a function of the text and the settings alone. The WordPiece trainer of Hugging Face numbers the letters
+inside words in the order of a hash table, another one in every process, so here it is told them in a fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from minform_cli.config.schema import DataConfig
+from minform_cli.errors import InputError, did_you_mean
+
+KINDS = ("wordpiece", "byte-bpe")
+"""What `data.tokenizer` can ask to be trained; anything else is the path of a tokenizer file."""
+
+TRAINED_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+"""The first entries of a tokenizer trained here, in this order."""
+
+NAMES = {"pad": ("[PAD]", "<pad>"), "cls": ("[CLS]", "<s>"), "sep": ("[SEP]", "</s>"), "mask": ("[MASK]", "<mask>")}
+"""How BERT's and RoBERTa's tokenizers call the entries that a run needs."""
+
+MIN_FREQUENCY = 2
+"""An entry made for what occurs once would be learnt from one example."""
+
+INSIDE = "##"
+"""Opens WordPiece's entries for what stands inside a word."""
+
+
+@dataclass(frozen=True)
+class Special:
+    """Entries with a meaning of their own: filling up, the start, the end of a sentence or document, what is hidden."""
+
+    pad: int
+    cls: int
+    sep: int
+    mask: int
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A tokenizer, ready to encode.
+
+    Attributes:
+        tokenizer: neither cuts nor fills up, and takes the name of a special entry in the text for plain text.
+        special: numbers of the special entries.
+        json: content of the tokenizer file.
+    """
+
+    tokenizer: Tokenizer
+    special: Special
+    json: bytes
+
+    @property
+    def size(self) -> int:
+        """Rows that the embedding must have: one more than the highest entry."""
+        return 1 + max(self.tokenizer.get_vocab().values())
+
+    @property
+    def ordinary(self) -> NDArray[np.int64]:
+        """Every entry that is not special, ascending."""
+        special = {number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
+        special |= {self.special.pad, self.special.cls, self.special.sep, self.special.mask}
+        return np.array(sorted(set(self.tokenizer.get_vocab().values()) - special), dtype=np.int64)
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """The entries of each text, with no special ones added; all texts at once, on all cores.
+
+        Raises:
+            InputError: the user's tokenizer fails on a text, for example on a sign that it has no entry for.
+        """
+        try:
+            return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        except Exception as error:  # the library raises plain `Exception`
+            raise InputError(f"data.tokenizer: the tokenizer fails on the text: {_line(error)}") from None
+
+
+def trained(data: DataConfig, documents: Iterable[str]) -> Vocabulary:
+    """A tokenizer of kind `data.tokenizer`, one of `KINDS`, with at most `data.vocab_size` entries.
+
+    Args:
+        data: the data section.
+        documents: the training text; gone through twice, so no iterator. A small text fills fewer entries.
+
+    Raises:
+        InputError: `data.vocab_size` is less than the special entries and the letters need; or as `documents` raises.
+    """
+    assert iter(documents) is not documents, "the text is gone through twice"
+    tokenizer = _wordpiece(data, documents) if data.tokenizer == "wordpiece" else _byte_bpe(data, documents)
+    cls, sep = (TRAINED_SPECIAL.index(name) for name in ("[CLS]", "[SEP]"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
+    )
+    return from_json(tokenizer.to_str().encode(), "data.tokenizer")
+
+
+def loaded(path: str | Path, vocab_size: int) -> Vocabulary:
+    """The tokenizer of a file.
+
+    Args:
+        path: a `tokenizer.json`.
+        vocab_size: rows of the embedding, which its entries must fit in.
+
+    Raises:
+        InputError: there is no such file, it is damaged, lacks a special entry or has too many entries.
+    """
+    where = f"data.tokenizer: {str(path)!r}"
+    try:
+        vocabulary = from_json(Path(path).read_bytes(), where)
+    except FileNotFoundError:
+        near = did_you_mean(str(path), KINDS)
+        raise InputError(
+            f"{where}: no such file{near}; accepted: {', '.join(KINDS)}, or the path of a tokenizer.json"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror}; accepted: a tokenizer.json") from None
+    if vocabulary.size > vocab_size:
+        raise InputError(
+            f"{where}: has {vocabulary.size:,} entries, more than data.vocab_size {vocab_size:,}; "
+            f"accepted: --set data.vocab_size={vocabulary.size} or more"
+        )
+    return vocabulary
+
+
+def from_json(content: bytes, where: str) -> Vocabulary:
+    """The tokenizer in the content of a `tokenizer.json`; `where` opens the message of what it raises.
+
+    Raises:
+        InputError: it is damaged or lacks a special entry.
+    """
+    try:
+        tokenizer = Tokenizer.from_buffer(content)
+    except Exception as error:  # the library raises plain `Exception`
+        raise InputError(
+            f"{where}: is no tokenizer, or damaged: {_line(error)}; accepted: a tokenizer.json as Hugging Face has it"
+        ) from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    found = {role: _entry(tokenizer, names) for role, names in NAMES.items()}
+    missing = [" or ".join(NAMES[role]) for role, entry in found.items() if entry is None]
+    if missing:
+        raise InputError(f"{where}: has no {', no '.join(missing)}; a tokenizer needs such an entry")
+    return Vocabulary(
+        tokenizer, Special(**{role: entry for role, entry in found.items() if entry is not None}), content
+    )
+
+
+def _entry(tokenizer: Tokenizer, names: tuple[str, ...]) -> int | None:
+    return next((entry for name in names if (entry := tokenizer.token_to_id(name)) is not None), None)
+
+
+def _wordpiece(data: DataConfig, documents: Iterable[str]) -> Tokenizer:
+    """Lower-cased and without accents, as bert-base-uncased has it."""
+    special: list[str] = list(TRAINED_SPECIAL)
+    letters = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106  (no password)
+    letters.normalizer = normalizers.BertNormalizer(lowercase=True)
+    letters.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # So small a vocabulary has no room for more than the letters: those that open words and those inside words.
+    letters.train_from_iterator(documents, _wordpiece_trainer(len(special), special))
+    alphabet = sorted(set(letters.get_vocab()) - set(special), key=lambda entry: (len(entry) > 1, entry))
+    _check_room(data, len(special) + len(alphabet), f"the {len(alphabet):,} letters of the text")
+    letters.train_from_iterator(documents, _wordpiece_trainer(data.vocab_size, special + alphabet))
+    # Made anew: the letters are entries like any other, special only for the trainer.
+    model = models.WordPiece(letters.get_vocab(), unk_token="[UNK]", continuing_subword_prefix=INSIDE)  # noqa: S106
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = letters.normalizer
+    tokenizer.pre_tokenizer = letters.pre_tokenizer
+    tokenizer.decoder = decoders.WordPiece(prefix=INSIDE)
+    tokenizer.add_special_tokens(special)
+    return tokenizer
+
+
+def _wordpiece_trainer(vocab_size: int, first: list[str]) -> trainers.WordPieceTrainer:
+    return trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=MIN_FREQUENCY,
+        special_tokens=first,
+        continuing_subword_prefix=INSIDE,
+        show_progress=False,
+    )
+
+
+def _byte_bpe(data: DataConfig, documents: Iterable[str]) -> Tokenizer:
+    """Over bytes, so that no text is unknown; upper and lower case kept, as GPT-2 and RoBERTa have it."""
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    _check_room(data, len(TRAINED_SPECIAL) + len(alphabet), f"the {len(alphabet)} bytes")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=data.vocab_size,
+        min_frequency=MIN_FREQUENCY,
+        special_tokens=list(TRAINED_SPECIAL),
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    return tokenizer
+
+
+def _check_room(data: DataConfig, needed: int, what: str) -> None:
+    if data.vocab_size < needed:
+        raise InputError(
+            f"data.vocab_size: {data.vocab_size:,} is too few for a {data.tokenizer} tokenizer: "
+            f"the {len(TRAINED_SPECIAL)} special entries and {what} need {needed:,}; accepted: {needed} or more"
+        )
+
+
+def _line(error: Exception) -> str:
+    """The message of a library as one short printable line."""
+    text = " ".join(str(error).split())
+    return "".join(c if c.isprintable() else "?" for c in text)[:200]

@@ -1,0 +1,120 @@
+"""Task `classify-sentences`: a class, or a score, for every sentence or pair of them; measured as GLUE does.
+
+The head is BERT's: dropout, then a linear map. Numbers: M N + M.
+Sources: BERT, arXiv 1810.04805, section 4.1; GLUE, arXiv 1804.07461, section 3 (metrics).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from minform_cli.config.axes.embedding import Tokens
+from minform_cli.config.glue import GLUE, GlueTask, task_of
+from minform_cli.config.schema import ModelConfig
+from minform_cli.data.spec import DataSpec
+from minform_cli.errors import IllegalModelError
+from minform_cli.tasks import Metric
+
+METRICS: Mapping[str, Metric] = {
+    "loss": Metric("nats per example; where scores are predicted, their mean squared error", "lower"),
+    "accuracy": Metric("fraction of examples, 0 to 1", "higher"),
+    "f1": Metric("harmonic mean of precision and recall of the second class, 0 to 1", "higher"),
+    "matthews": Metric("Matthews correlation, -1 to 1", "higher"),
+    "pearson": Metric("Pearson correlation, -1 to 1", "higher"),
+    "spearman": Metric("Spearman rank correlation, -1 to 1", "higher"),
+    "score": Metric("mean of the two metrics GLUE has for the task", "higher"),
+}
+
+
+class SentenceHead(nn.Module):
+    """Dropout, then a linear map -> `output`."""
+
+    def __init__(self, model: ModelConfig, num_outputs: int) -> None:
+        super().__init__()
+        self.dropout = model.dropout
+        self.output = nn.Linear(model.dim, num_outputs, bias=model.bias.kind != "none")
+
+    def forward(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
+        """Logits, or the score."""
+        return self.output(F.dropout(x, self.dropout, self.training) if self.dropout else x)
+
+
+class ClassifySentences:
+    """One of `spec.num_classes` classes for every example, or a score where there are none."""
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """`METRICS`; `measure` tells those of one task."""
+        return METRICS
+
+    def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module:
+        """From the readout (B, dim) to logits (B, num_classes) or scores (B, 1).
+
+        Raises:
+            IllegalModelError: the data set has neither, or has pairs and the model one token type.
+        """
+        num_sentences = len(_glue(spec).sentences)
+        if isinstance(model.embedding, Tokens) and 0 < model.embedding.types < num_sentences:
+            raise IllegalModelError(
+                f"model.embedding types {model.embedding.types}: {spec.title} has pairs of sentences; accepted: "
+                f"{num_sentences} or more to tell them apart, or 0 for no token types"
+            )
+        return SentenceHead(model, spec.num_outputs)
+
+    def loss(self, outputs: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+        """Mean cross-entropy in nats, or the mean squared error, a scalar.
+
+        Args:
+            outputs: (B, M).
+            labels: (B,) class numbers; or scores, in floating point.
+            label_smoothing: probability spread over all classes; of no meaning for scores.
+        """
+        if labels.is_floating_point():
+            return F.mse_loss(outputs.squeeze(-1), labels)
+        return F.cross_entropy(outputs, labels, label_smoothing=label_smoothing)
+
+    def correct(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """How many of the batch have their largest output at their label, an integer scalar; 0 for scores."""
+        if labels.is_floating_point():
+            return labels.new_zeros((), dtype=labels.dtype).long()
+        return (self.predictions(outputs) == labels).sum()
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Class numbers (B,) with the largest output, the lowest number wins ties; or the scores (B,)."""
+        return outputs.squeeze(-1) if outputs.shape[-1] == 1 else outputs.argmax(-1)
+
+    def measure(self, predictions: Tensor, labels: Tensor, spec: DataSpec) -> dict[str, float]:
+        """What GLUE measures for the task, by name; what is undefined is 0.
+
+        Args:
+            predictions: (n,) of a whole split, as `predictions` gives them.
+            labels: (n,) of the same.
+            spec: says which task it is.
+        """
+        from minform_cli.tasks.glue_metrics import measured  # scikit-learn, which counting can do without
+
+        if predictions.is_floating_point():
+            predictions = predictions.float()  # numpy knows no bfloat16
+        return measured(_glue(spec).metrics, predictions.cpu().numpy(), labels.cpu().numpy())
+
+    def measures(self, spec: DataSpec) -> tuple[str, ...]:
+        """Names of what `measure` gives, the metric that GLUE's score is made of first."""
+        task = _glue(spec)
+        return (task.primary, *(name for name in task.metrics if name != task.primary))
+
+
+def _glue(spec: DataSpec) -> GlueTask:
+    task = task_of(spec.name)
+    if task is None:
+        raise IllegalModelError(
+            f"task 'classify-sentences' needs sentences with labels, and {spec.title} has none; "
+            f"accepted: data.name glue with data.subset one of {', '.join(GLUE)}"
+        )
+    return task
+
+
+TASK = ClassifySentences()

@@ -1,0 +1,89 @@
+"""How a run ends: the test set read once, and ``result.json``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from minform_cli import __version__
+from minform_cli.config.schema import RunConfig
+from minform_cli.counting.count import count_config
+from minform_cli.data.load import Data
+from minform_cli.errors import NumericalError
+from minform_cli.results import FORMAT, ResultRecord, RunFolder, write_json
+from minform_cli.training.loop import Loop
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def tested(config: RunConfig, data: Data, folder: RunFolder, loop: Loop) -> dict[str, float | None]:
+    """Test metrics of the last weights, None each without a test set; this is where it is read, once.
+
+    Raises:
+        NumericalError: the loss is not finite.
+    """
+    if data.test is None or config.data.validation == "test":
+        return {"test_loss": None, **{f"test_{name}": None for name in loop.stepper.measures}}
+    scores = loop.score("test")
+    with loop.team.together():
+        if not math.isfinite(scores.loss):
+            raise NumericalError(f"{folder.path}: the loss on the test split is not finite")
+    return {"test_loss": scores.loss, **{f"test_{name}": value for name, value in scores.measured.items()}}
+
+
+def finish(
+    config: RunConfig,
+    data: Data,
+    folder: RunFolder,
+    loop: Loop,
+    measured: Mapping[str, float | None],
+    made_with: dict[str, Any],
+) -> ResultRecord:
+    """Writes ``result.json``, and returns what it holds; `measured` is on the test set."""
+    state = loop.state
+    assert state.best is not None and loop.records is not None
+    result = ResultRecord(
+        format=FORMAT,
+        minform=__version__,
+        preset=config.preset,
+        variant=config.variant,
+        seed=config.seed,
+        epochs=config.train.epochs,
+        steps=state.step,
+        heads=config.model.heads,
+        count=count_config(config, data.spec),
+        trained_parameters=num_parameters(loop.stepper.model),
+        data=data_record(config, data),
+        metric=loop.stepper.measures[0],
+        metrics={
+            **state.metrics,
+            "best_val_score": state.best.val_score,
+            "best_epoch": state.best.epoch,
+            **measured,
+        },
+        timing={
+            "train_s": state.train_s,
+            "total_s": state.total_s,
+            "seconds_per_epoch": state.train_s / config.train.epochs,
+        },
+        weights_sha256=loop.records.store.weights_sha256,
+        environment=made_with,
+    )
+    write_json(folder.result, result)
+    return result
+
+
+def data_record(config: RunConfig, data: Data) -> dict[str, Any]:
+    """What a result says of its data."""
+    spec = data.spec
+    sizes = {key: value for key, value in asdict(spec).items() if key.startswith("num_")}
+    names = {"kind": spec.kind, "name": spec.name, "title": spec.title, "num_classes": spec.num_classes}
+    return {**names, **sizes, "validation": config.data.validation, "fingerprint": data.fingerprint}
+
+
+def num_parameters(model: nn.Module) -> int:
+    """Unique trainable numbers of the model as it is trained, a head that counts leave out included."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

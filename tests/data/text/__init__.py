@@ -1,0 +1,1 @@
+"""Tests of reading text: corpus, tokenizer, tokens on disk, splits and batches."""
