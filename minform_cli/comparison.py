@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from minform_cli.config.presets import parse_settings
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import CompareRecord, PlanRecord, ResultRecord, write_atomic
-from minform_cli.tasks import TASKS
+from minform_cli.tasks import TASKS, check_task
 
 if TYPE_CHECKING:
     from minform_cli.study.execute import StudyListener
@@ -24,6 +24,9 @@ TABLES = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "tab
 """Tables in a study's folder -> their format."""
 
 REPORT = "report.html"
+
+PRETRAIN = "pretrain"
+"""Folder, inside a study's, of the study that its runs start from."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,15 @@ def plan_comparison(
     out: Path | str | None,
     grid: Sequence[str] = (),
     study: str | None = None,
+    init: Path | str | None = None,
+    pretrain: str | None = None,
+    pretrain_settings: Sequence[str] = (),
 ) -> Plan:
     """The runs of a comparison; nothing is written. Imports no torch. Arguments as for `api.compare`."""
     from minform_cli.study.folders import file_name
     from minform_cli.study.grid import parse_grid
     from minform_cli.study.plan import plan_study
+    from minform_cli.study.starts import planned_starts, read_starts
     from minform_cli.study.study_file import Study, read_study
 
     if seeds is not None and seeds < 1:
@@ -64,12 +71,30 @@ def plan_comparison(
     told = told.changed(preset, variants, given, parse_settings(settings), parse_grid(grid))
     name = f"compare-{file_name(told.preset)}" if study is None else f"study-{file_name(study)}"
     folder = Path(out) if out is not None else Path("runs") / name
-    plan = plan_study(folder, told.preset, told.variants, told.seeds, told.settings, told.grid)
+    before, starts = None, None if init is None else read_starts(Path(init))
+    if pretrain is not None:
+        if init is not None:
+            raise InputError("--pretrain: trains what the runs start from, and --init names it; accepted: one of them")
+        given_before = parse_settings(pretrain_settings, "--pretrain-set")
+        try:
+            before = plan_study(folder / PRETRAIN, pretrain, told.variants, told.seeds, given_before)
+            _check_plan(before)
+        except InputError as error:
+            raise type(error)(f"--pretrain {pretrain}: {error}") from None
+        starts = planned_starts(before)
+    elif pretrain_settings:
+        raise InputError("--pretrain-set: has no meaning without --pretrain")
+    plan = plan_study(folder, told.preset, told.variants, told.seeds, told.settings, told.grid, starts)
+    _check_plan(plan)
+    return replace(plan, before=before)
+
+
+def _check_plan(plan: Plan) -> None:
+    """Raises `InputError` at the first row whose task does not go with its data or model."""
     for run in plan.runs[:: len(plan.seeds)]:
         if run.config.task not in TASKS.names():
             raise unknown_name("task", run.config.task, TASKS.names(), f"preset {run.config.preset}")
-        spec_for(run.config)
-    return plan
+        check_task(run.config, spec_for(run.config))
 
 
 def preview(
@@ -101,6 +126,7 @@ def run_comparison(
         InputError, NumericalError, MachineError, Interrupted: as `study.execute.execute`; the data are not those that
             the study was begun with.
     """
+    from minform_cli.data.load import load_data
     from minform_cli.study.execute import execute
     from minform_cli.study.extension import check_data, extended
     from minform_cli.study.record import write_record
@@ -113,6 +139,8 @@ def run_comparison(
     fresh = next((run for run in plan.runs if not run.begun), None)
     if fresh is not None and plan.fingerprint is not None:  # else each run looks for itself
         check_data(plan.out, fresh.config, plan.fingerprint)
+    elif fresh is not None and spec_for(fresh.config).kind != "images":  # whose files the spec has seen
+        load_data(fresh.config.data)
     if launch is None or launch.rank == 0:
         write_record(plan.out, extended(plan.out, plan.record()))
     results = execute(plan, jobs=jobs, device=device, threads=threads, launch=launch, on_progress=on_progress)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minform_cli.api.checks import check_device, checked_spec
+from minform_cli.config.initial import read_start
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
@@ -32,6 +33,7 @@ def train(
     threads: int | None = None,
     on_progress: Listener | None = None,
     launch: Launch | None = None,
+    init: Path | str | None = None,
 ) -> ResultRecord:
     """Trains one variant with one seed.
 
@@ -45,6 +47,8 @@ def train(
         on_progress: is told how it goes.
         launch: this process among several that train the run together (`minform_cli.training.launch.launched` says
             it under torchrun), all of which call this; None trains in this process alone.
+        init: folder of a finished run whose weights this one starts from, but for readout and head; its sizes and
+            vocabulary go over the preset's.
 
     Returns:
         What the run's ``result.json`` holds.
@@ -52,7 +56,8 @@ def train(
     Raises:
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
     """
-    config = resolve(preset, variant, settings, seed).config
+    start = None if init is None else read_start(Path(init))
+    config = resolve(preset, variant, settings, seed, start).config
     checked_spec(config)
     check_device(device)
     from minform_cli.training.run import train as train_run

@@ -29,6 +29,9 @@ def compare(
     margin: float | None = None,
     reference: str = BASELINE,
     on_progress: StudyListener | None = None,
+    init: Path | str | None = None,
+    pretrain: str | None = None,
+    pretrain_settings: Sequence[str] = (),
 ) -> list[CompareRecord]:
     """Trains variants over seeds and compares them. Finished runs in the folder are reused, begun ones go on.
 
@@ -45,6 +48,9 @@ def compare(
         margin: how much less accuracy is acceptable, as a fraction: gives the verdict `not_worse`.
         reference: the variant that differences and verdicts refer to.
         on_progress: is told how each run goes.
+        init: folder of a study: every run starts from its run of the same variant and seed; or of one run, for all.
+        pretrain: preset of a study that is done first, in the folder ``pretrain``, as what `init` names.
+        pretrain_settings: ``section.field=value`` texts for that study.
 
     Returns:
         One record a variant and grid point. The study's folder ends with its tables and, where matplotlib is
@@ -56,19 +62,33 @@ def compare(
     from minform_cli.comparison import plan_comparison, run_comparison, write_files
 
     check_device(device)
-    plan = plan_comparison(preset, variants, settings, seeds=seeds, out=out, grid=grid, study=study)
-    found = run_comparison(
-        plan,
-        jobs=jobs,
-        device=device,
-        threads=threads,
-        margin=margin,
-        reference=reference,
-        on_progress=on_progress,
+    plan = plan_comparison(
+        preset,
+        variants,
+        settings,
+        seeds=seeds,
+        out=out,
+        grid=grid,
+        study=study,
+        init=init,
+        pretrain=pretrain,
+        pretrain_settings=pretrain_settings,
     )
-    assert found is not None, "only a process of a launch has nothing to report"
-    write_files(plan.out, margin=margin, device=device, tell=lambda _: None)
-    return found.records
+    records: list[CompareRecord] = []
+    for stage in plan.stages():
+        found = run_comparison(
+            stage,
+            jobs=jobs,
+            device=device,
+            threads=threads,
+            margin=margin,
+            reference=reference,
+            on_progress=on_progress,
+        )
+        assert found is not None, "only a process of a launch has nothing to report"
+        write_files(stage.out, margin=margin, device=device, tell=lambda _: None)
+        records = found.records
+    return records
 
 
 def redraw(

@@ -28,6 +28,14 @@ def compare(
     setting: options.Set = None,
     grid: options.Grid = None,
     study: options.Study = None,
+    init: options.StudyInit = None,
+    pretrain: Annotated[
+        str | None,
+        typer.Option(metavar="PRESET", help="First train every variant and seed by this preset; start from there."),
+    ] = None,
+    pretrain_set: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of the runs of --pretrain.")
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs per variant, with seeds 0, 1, ... [default: 3].")
     ] = None,
@@ -77,15 +85,30 @@ def compare(
             _refuse_others(ctx)
             _redraw(folder, verdict, against, device, fmt, plot, quiet=quiet)
             return
-        plan = plan_comparison(preset, variant or [], setting or [], seeds=seeds, out=out, grid=grid or [], study=study)
-    if dry_run:
-        if launch is None or launch.rank == 0:
-            _show_plan(plan, jobs, device, threads, fmt, quiet=quiet)
-        return
-    comparison = _run(plan, jobs, device, threads, verdict, against, launch, log=log, quiet=quiet)
-    if comparison is not None:
-        _show(comparison, fmt, plot, quiet=quiet)
-        _write_files(plan.out, verdict, device, fmt, quiet=quiet)
+        plan = plan_comparison(
+            preset,
+            variant or [],
+            setting or [],
+            seeds=seeds,
+            out=out,
+            grid=grid or [],
+            study=study,
+            init=init,
+            pretrain=pretrain,
+            pretrain_settings=pretrain_set or [],
+        )
+    for stage in plan.stages():
+        if dry_run:
+            if stage is not plan and all(run.finished for run in stage.runs):
+                continue
+            if launch is None or launch.rank == 0:
+                _show_plan(stage, jobs, device, threads, fmt, quiet=quiet)
+            return  # what a second stage takes is known after the first
+        comparison = _run(stage, jobs, device, threads, verdict, against, launch, log=log, quiet=quiet)
+        if comparison is not None:
+            if stage is plan or fmt not in ("csv", "json"):  # for a program there is one document
+                _show(comparison, fmt, plot if stage is plan else None, quiet=quiet)
+            _write_files(stage.out, verdict, device, fmt, quiet=quiet)
 
 
 _WITH_FROM = ("folder", "margin", "against", "device", "fmt", "plot", "quiet")

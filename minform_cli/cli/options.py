@@ -69,6 +69,16 @@ Set = Annotated[
         "--set", metavar="KEY=VALUE", help="A setting over the preset's: model.dim=32.", autocompletion=_complete_set
     ),
 ]
+Init = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="A finished run's folder: start from its weights, with its sizes and vocabulary."),
+]
+StudyInit = Annotated[
+    Path | None,
+    typer.Option(
+        "--init", metavar="FOLDER", help="A study: start from its runs of the same variant and seed. Or a run."
+    ),
+]
 Grid = Annotated[
     list[str] | None,
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,11 +15,15 @@ from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.results import Progress
 from minform_cli.training.launch import launched
 
+if TYPE_CHECKING:
+    from minform_cli.config.presets import Resolved
+
 
 def train(
     preset: options.Preset = DEFAULT_PRESET,
     variant: options.Variant = BASELINE,
     setting: options.Set = None,
+    init: options.Init = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, data order, augmentation and dropout.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/PRESET-VARIANT-seedN].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
@@ -39,13 +43,15 @@ def train(
     with silent(*said_elsewhere(launch)):
         fmt = chosen_format(fmt)
         from minform_cli import api
+        from minform_cli.config.initial import read_start
         from minform_cli.config.presets import resolve
 
+        start = None if init is None else read_start(init)
         if dry_run:
             if leads:
-                _dry_run(preset, variant, settings, seed, device, threads, fmt, quiet)
+                _dry_run(resolve(preset, variant, settings, seed, start), device, threads, fmt, quiet)
             return
-        config = resolve(preset, variant, settings, seed).config
+        config = resolve(preset, variant, settings, seed, start).config
         api.checked_spec(config)
         api.check_device(device)
         check_log(log)
@@ -71,6 +77,7 @@ def train(
             threads=threads,
             on_progress=tell,
             launch=launch,
+            init=init,
         )
     if not leads:
         return
@@ -79,20 +86,9 @@ def train(
         caption(train_caption(result), fmt)
 
 
-def _dry_run(
-    preset: str,
-    variant: str,
-    settings: list[str],
-    seed: int,
-    device: str,
-    threads: int | None,
-    fmt: str,
-    quiet: bool,
-) -> None:
+def _dry_run(resolved: Resolved, device: str, threads: int | None, fmt: str, quiet: bool) -> None:
     from minform_cli import api
-    from minform_cli.config.presets import resolve
 
-    resolved = resolve(preset, variant, settings, seed)
     api.checked_spec(resolved.config)
     api.check_device(device)
     from minform_cli.report.dry_run import dry_run_caption, dry_run_table

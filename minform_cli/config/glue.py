@@ -33,6 +33,7 @@ class GlueTask:
         columns: all of them, where the files have no header.
         val_file: file of the validation examples.
         num_train, num_val: examples as published.
+        has_broken_lines: whether the published files have a few lines without all columns.
     """
 
     title: str
@@ -46,6 +47,7 @@ class GlueTask:
     val_file: str = "dev.tsv"
     num_train: int
     num_val: int
+    has_broken_lines: bool = False
 
     @property
     def is_regression(self) -> bool:
@@ -114,6 +116,7 @@ GLUE: Mapping[str, GlueTask] = {
         primary="score",
         num_train=363_846,
         num_val=40_430,
+        has_broken_lines=True,
     ),
     "mnli": _mnli("MNLI", "dev_matched.tsv", 9_815),
     "mnli-mm": _mnli("MNLI-mm", "dev_mismatched.tsv", 9_832),

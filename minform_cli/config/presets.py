@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from minform_cli.config import legality
+from minform_cli.config.initial import Start, check_same_model, inherited
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET, preset_names, shipped_folder, variant_names
 from minform_cli.config.schema import SECTIONS, RunConfig, known_keys
+from minform_cli.config.setting import Setting
 from minform_cli.config.strict_yaml import Place, dump_yaml, read_scalar, read_yaml
 from minform_cli.config.validation import build
 from minform_cli.errors import InputError, did_you_mean, unknown_name
@@ -18,14 +20,6 @@ _ABOUT = ("summary", "source", "expected_parameters")
 _PRESET_KEYS = (*_ABOUT, "extends", "task", *SECTIONS)
 _VARIANT_KEYS = ("summary", "source", "extends", "model")
 _MAX_EXTENDS = 8
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A value and where it came from (``--set``, or a file and line)."""
-
-    value: Any
-    origin: str
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,7 @@ def resolve(
     variant: str = BASELINE,
     settings: Sequence[str] | Mapping[str, Setting] = (),
     seed: int = 0,
+    start: Start | None = None,
 ) -> Resolved:
     """One config from a preset, a variant and ``key=value`` settings.
 
@@ -58,18 +53,22 @@ def resolve(
         variant: names or paths joined by ``+``; `baseline` for none.
         settings: ``section.field=value``, later ones over earlier ones; or settings by key.
         seed: of the run.
+        start: another run to start from, whose sizes and vocabulary go over the preset's.
 
     Raises:
-        InputError: a name, key or value is wrong, or (`IllegalModelError`) the parts do not go together; names file,
-            line and key.
+        InputError: a name, key or value is wrong, the run to start from has another model, or (`IllegalModelError`) the
+            parts do not go together; names file, line and key.
     """
-    recipe = read_preset(preset).settings
+    recipe = read_preset(preset).settings | (inherited(start) if start is not None else {})
     given = dict(settings) if isinstance(settings, Mapping) else parse_settings(settings)
     merged = recipe | read_variant(variant).settings | given
-    names: dict[str, Any] = {"preset": preset, "variant": variant, "seed": seed}
+    init = None if start is None else str(start.folder)
+    names: dict[str, Any] = {"preset": preset, "variant": variant, "seed": seed, "init": init}
     config, baseline = _legal(names, merged), _legal(names, recipe | given, "baseline (the same without the variant)")
     if baseline.model != config.model:
         config = config.model_copy(update={"baseline": baseline.model})
+    if start is not None:
+        check_same_model(start, config)
     return Resolved(config, {key: merged[key].origin if key in merged else "default" for key in known_keys()})
 
 
@@ -83,15 +82,15 @@ def _legal(names: Mapping[str, Any], settings: Mapping[str, Setting], where: str
     return config
 
 
-def parse_settings(settings: Sequence[str]) -> dict[str, Setting]:
-    """``key=value`` texts as settings by key; `InputError` for an unknown key or a text without ``=``."""
+def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, Setting]:
+    """``key=value`` texts of `option` by key; `InputError` for an unknown key or a text without ``=``."""
     parsed: dict[str, Setting] = {}
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals:
-            raise InputError(f"--set {text!r}: expected key=value, for example --set model.dim=64")
-        check_key(key, "--set")
-        parsed[key] = Setting(read_scalar(value, f"--set {key}"), "--set")
+            raise InputError(f"{option} {text!r}: expected key=value, for example {option} model.dim=64")
+        check_key(key, option)
+        parsed[key] = Setting(read_scalar(value, f"{option} {key}"), option)
     return parsed
 
 

@@ -193,6 +193,8 @@ class RunConfig(Settings):
         """
         fields = self.model_dump(mode="json", exclude={"preset", "variant", "baseline", "init"})
         fields["init"] = self.init is not None
+        if self.init is not None:
+            del fields["data"]["tokenizer"]  # that of the other run, wherever its folder lies
         del fields["train"]["checkpoint_every_s"]
         return fields
 

@@ -80,6 +80,16 @@ class ImageData:
     std: tuple[float, ...]
     fingerprint: str
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    @property
+    def tokenizer(self) -> bytes | None:
+        """None: there are no tokens."""
+        return None
+
 
 def chunks(images: Pixels) -> Iterator[Pixels]:
     """`images` in pieces of about `CHUNK_BYTES`."""

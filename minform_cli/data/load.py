@@ -46,6 +46,16 @@ class Data(Protocol):
         """SHA-256 in hex over all that the run trains and measures on."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of it."""
+        ...
+
+    @property
+    def tokenizer(self) -> bytes | None:
+        """Content of the file that makes tokens of text, which a run keeps; None for images."""
+        ...
+
 
 def load_data(data: DataConfig, tell: Callable[[str], None] | None = None) -> Data:
     """The examples that `data` asks for: an `ImageData`, or what a data set of text makes of its own.

@@ -44,6 +44,7 @@ class DataSpec:
         num_train: examples trained on, after the hold-out and `data.limit`; 0 where only opening the files tells.
         num_val: examples validated on.
         num_test: examples of the test split; 0 where there is none, or where it is the validation split.
+        own_val: whether the validation examples are a set of their own, not held out of the training set.
     """
 
     kind: ClassVar[str]
@@ -54,6 +55,7 @@ class DataSpec:
     num_train: int = 0
     num_val: int = 0
     num_test: int = 0
+    own_val: bool = False
 
     @property
     def num_classes(self) -> int:
@@ -114,6 +116,7 @@ class SplitSizes(TypedDict):
     num_train: int
     num_val: int
     num_test: int
+    own_val: bool
 
 
 def split_sizes(
@@ -139,10 +142,14 @@ def split_sizes(
     if data.validation == "test":
         if not num_test:
             raise InputError(f"data.validation: 'test' needs a test split and {data.name} has none; accepted: holdout")
-        sizes = SplitSizes(num_train=official_train, num_val=num_test, num_test=0)
+        sizes = SplitSizes(num_train=official_train, num_val=num_test, num_test=0, own_val=False)
     else:
-        num_val = published_val or holdout
-        sizes = SplitSizes(num_train=official_train - holdout, num_val=num_val, num_test=num_test)
+        sizes = SplitSizes(
+            num_train=official_train - holdout,
+            num_val=published_val or holdout,
+            num_test=num_test,
+            own_val=published_val > 0,
+        )
     if data.limit is None:
         return sizes
     most = sizes["num_train"]

@@ -41,6 +41,7 @@ def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRe
         *_test_lines(records, first),
         *_bootstrap_lines(records),
         *_margin_lines(records),
+        *_steps_lines(records),
         notes.PARAMETERS,
         notes.determination(int(first["data"]["num_train"]), notes.num_outputs(first)),
         _time_line(results),
@@ -132,6 +133,16 @@ def _margin_lines(records: Sequence[CompareRecord]) -> list[str]:
     return lines
 
 
+def _steps_lines(records: Sequence[CompareRecord]) -> list[str]:
+    """What the steps to 95 % are, where they are shown."""
+    if records[0]["kind"] == "images":
+        return []
+    return [
+        "Steps to 95 %: optimiser steps after which the validation score, measured once an epoch, first had 95 % of "
+        "the best row's final score; mean over seeds, - unless every seed got there."
+    ]
+
+
 def _time_line(results: Sequence[ResultRecord]) -> str:
     used = {notes.machine(result["environment"]) for result in results}
     return (
@@ -184,6 +195,7 @@ def _columns(records: Sequence[CompareRecord]) -> list[Column]:
     score = Column(
         f"val {metric} %", _score, short=f"val {_SHORT.get(metric, metric)} %", narrow=_narrow_score, block=1
     )
+    steps = [_STEPS] if records[0]["kind"] != "images" else []
     beside = _BINOMIAL if records[0]["val_score_low"] is not None else _VAL_LOSS
     return [
         *_COUNTS,
@@ -193,6 +205,7 @@ def _columns(records: Sequence[CompareRecord]) -> list[Column]:
         *([_P] if compared else []),
         *([_NOT_WORSE] if judged else []),
         *_COSTS,
+        *steps,
     ]
 
 
@@ -205,6 +218,12 @@ _COUNTS = [
 ]
 _SHORT = {"accuracy": "acc"}
 _BINOMIAL = Column("binomial %", _binomial, block=1, in_narrow=True)
+_STEPS = Column(
+    "steps to 95 %",
+    lambda record: ABSENT if record["steps_to_95"] is None else integer(round(record["steps_to_95"])),
+    short="steps 95 %",
+    block=1,
+)
 _VAL_LOSS = Column("val loss", lambda record: loss(record["val_loss_mean"]), block=1)
 _DIFFERENCE = Column("difference in points", _difference, short="diff, points", narrow=_narrow_difference, block=1)
 _P = Column("p (Holm)", lambda record: p_value(record["p_value_holm"]), block=1, in_narrow=True)

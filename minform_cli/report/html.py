@@ -234,13 +234,19 @@ def _curves(report: StudyReport) -> list[Picture]:
     return pictures
 
 
+def _validation(data: Mapping[str, Any]) -> str:
+    if data["validation"] == "test":
+        return "the test set"
+    return "a set of its own" if data["own_val"] else "examples held out of the training set"
+
+
 def _data(results: Sequence[ResultRecord]) -> list[tuple[str, str]]:
     data = results[0]["data"]
     sizes = [f"{integer(int(data[f'num_{split}']))} {name}" for split, name in _SPLITS.items() if data[f"num_{split}"]]
     return [
         ("data set", printable(str(data["title"]))),
         ("examples", ", ".join(sizes)),
-        ("validation on", "the test set" if data["validation"] == "test" else "examples held out of the training set"),
+        ("validation on", _validation(data)),
         ("fingerprint (SHA-256)", printable(str(data["fingerprint"]))),
     ]
 

@@ -19,7 +19,7 @@ PARAMETERS = (
 def determination(examples: int | None, outputs: int | None) -> str:
     """What Q means, with the K and M it was computed from."""
     if examples is None or outputs is None:
-        return "Q = K M / P (training examples x outputs / parameters): unknown without a data set."
+        return "Q = K M / P (training examples x outputs / parameters): not defined without examples, or for tokens."
     return (
         f"Q = K M / P with K = {integer(examples)} training examples, M = {integer(outputs)} outputs, "
         "P = parameters; below 1 the model can memorise."
@@ -34,7 +34,8 @@ def validation(result: ResultRecord) -> str:
             f"NOTE: VALIDATION IS THE TEST SET ({size} examples), as in the preset's source: "
             "these accuracies are no estimate for unseen data."
         )
-    return f"Validation: {size} examples held out of the training set; last epoch, not the best one."
+    origin = "of a set of their own" if result["data"]["own_val"] else "held out of the training set"
+    return f"Validation: {size} examples {origin}; last epoch, not the best one."
 
 
 def machine(environment: Mapping[str, Any]) -> str:

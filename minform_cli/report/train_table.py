@@ -42,6 +42,7 @@ def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
         ("preset, variant, seed", f"{result['preset']}, {result['variant']}, {result['seed']}"),
         ("data", f"{data['title']}, {integer(data['num_train'])} training examples"),
         ("parameters", f"{integer(count['parameters'])} ({percent(count['share_of_baseline'])} % of the baseline)"),
+        *_trained(result),
         ("determination ratio Q", ratio(count["determination_ratio"])),
         ("epochs, steps", f"{integer(result['epochs'])}, {integer(result['steps'])}"),
         ("training, last epoch", _measured(result, "train")),
@@ -56,6 +57,13 @@ def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
         ("machine", notes.machine(environment)),
         ("folder", str(folder)),
     ]
+
+
+def _trained(result: ResultRecord) -> list[tuple[str, str]]:
+    """What was trained, where that is not what is counted."""
+    if result["trained_parameters"] == result["count"]["parameters"]:
+        return []
+    return [("trained", f"{integer(result['trained_parameters'])}: with the task's head, without what it does not use")]
 
 
 def _measured(result: ResultRecord, split: str) -> str:

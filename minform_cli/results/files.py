@@ -20,10 +20,10 @@ FORMAT = 2
 class RunFolder:
     """Names of the files in one run's folder.
 
-    ``config.yaml`` reproduces the run; ``run.json`` is what is needed to rebuild the model; ``tokenizer.json`` makes the
-    tokens of a run on text; ``metrics.jsonl`` has one line an epoch and no times (equal runs give equal bytes);
-    ``timings.jsonl`` has the times; ``checkpoint.json`` names the weight files that belong together, with their SHA-256;
-    ``result.json`` is written last.
+    ``config.yaml`` reproduces the run; ``run.json`` is what is needed to rebuild the model; ``tokenizer.json`` makes
+    the tokens of a run on text; ``metrics.jsonl`` has one line an epoch and no times (equal runs give equal bytes);
+    ``timings.jsonl`` has the times; ``checkpoint.json`` names the weight files that belong together, with their
+    SHA-256; ``result.json`` is written last.
     """
 
     path: Path

@@ -47,9 +47,10 @@ class ResultRecord(Swept):
     `metrics`: ``train_loss``, ``train_accuracy`` (mean over the last epoch, while training), ``val_loss``,
     ``val_accuracy`` and likewise what else the task measures, ``best_val_score`` (of `metric`), ``best_epoch``,
     ``test_loss``, ``test_accuracy`` (None without a test split, or where the test set is the validation set).
+    `curve`: [optimiser steps, validation score] at the end of each epoch.
     `timing`: ``train_s`` (training steps alone), ``total_s``, ``seconds_per_epoch`` (mean of the training passes).
-    `data`: ``name``, ``title``, ``num_classes``, ``num_train``, ``num_val``, ``num_test``, ``validation``,
-    ``fingerprint``.
+    `data`: ``name``, ``title``, ``num_classes``, ``num_train``, ``num_val``, ``num_test``, ``own_val``,
+    ``validation``, ``fingerprint``.
     `environment`: versions, device, threads, processes.
     """
 
@@ -67,6 +68,7 @@ class ResultRecord(Swept):
     metric: str
     metrics: dict[str, float | int | None]
     timing: dict[str, float]
+    curve: list[list[float]]
     weights_sha256: str
     environment: dict[str, Any]
 
@@ -92,7 +94,9 @@ class CompareRecord(CountRecord):
     score minus that of the variant `reference` over the seeds of both, with its t interval, and
     `bootstrap_*` (from 20 seeds on) its bootstrap interval. `p_value` is that of the paired t test, `p_value_holm`
     corrected for the number of rows. `not_worse` says whether the variant is not worse than the reference by more than
-    `margin`, `seeds_needed` what would decide it. None stands where nothing can be said.
+    `margin`, `seeds_needed` what would decide it. `steps_to_95` are the optimiser steps after which the validation
+    score first had 95 % of the best row's final one at that grid point, mean over seeds; None unless all got there.
+    `kind` is that of the data. None stands where nothing can be said.
     """
 
     metric: str
@@ -121,6 +125,8 @@ class CompareRecord(CountRecord):
     margin: float | None
     not_worse: Literal["yes", "no", "undecided"] | None
     seeds_needed: int | None
+    kind: str
+    steps_to_95: float | None
     confidence: float
 
 

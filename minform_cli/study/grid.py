@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-from minform_cli.config.presets import Setting, check_key
+from minform_cli.config.presets import check_key
+from minform_cli.config.setting import Setting
 from minform_cli.config.strict_yaml import read_scalar
 from minform_cli.errors import InputError
 

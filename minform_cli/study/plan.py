@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from minform_cli import __version__
-from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, Setting, parse_settings, resolve
+from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, parse_settings, resolve
 from minform_cli.config.schema import RunConfig
+from minform_cli.config.setting import Setting
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import IllegalModelError, InputError
 from minform_cli.results import RunFolder, read_result, row_label
@@ -17,6 +18,7 @@ from minform_cli.study.extension import check_extends
 from minform_cli.study.folders import folder_name, point_folder
 from minform_cli.study.grid import Grid, Point, points
 from minform_cli.study.record import RunEntry, StudyRecord
+from minform_cli.study.starts import Starts
 from minform_cli.training import folder as run_folder
 
 DEFAULT_VARIANTS = (BASELINE, "no-mlp", "no-mlp+collapsed-qk", "no-mlp+symmetric", "minimal")
@@ -63,6 +65,8 @@ class Plan:
         runs: grid point by grid point, variant by variant, seed by seed.
         skipped: what is no model here (a default variant, or a variant at a grid point) -> why.
         fingerprint: checksum of the data that the study's runs so far were made with; None before the first.
+        init: folder of the study or run that the runs start from; None: from chance.
+        before: the plan of that study, where its runs are still to be done.
     """
 
     out: Path
@@ -74,6 +78,12 @@ class Plan:
     runs: tuple[PlannedRun, ...]
     skipped: dict[str, str]
     fingerprint: str | None = None
+    init: str | None = None
+    before: Plan | None = None
+
+    def stages(self) -> tuple[Plan, ...]:
+        """What is to be done, in its order: the study that the runs start from, if it is to be done, and this one."""
+        return (self,) if self.before is None else (*self.before.stages(), self)
 
     def record(self) -> StudyRecord:
         """The plan as ``study.json`` has it."""
@@ -84,6 +94,7 @@ class Plan:
             set=self.settings,
             grid=self.grid,
             skipped=self.skipped,
+            init=self.init,
             runs=[
                 RunEntry(
                     variant=run.config.variant,
@@ -112,6 +123,7 @@ def plan_study(
     seeds: Sequence[int] = (0, 1, 2),
     settings: Sequence[str] | Mapping[str, Setting] = (),
     grid: Grid | None = None,
+    starts: Starts | None = None,
 ) -> Plan:
     """Plans grid points x variants x seeds; nothing is written.
 
@@ -123,6 +135,7 @@ def plan_study(
         seeds: of every variant, so that differences can be paired.
         settings: of every run: ``section.field=value`` texts, or settings by key.
         grid: values of swept settings; they win over the variant's, as `settings` do.
+        starts: the runs to start from; None: from chance.
 
     Raises:
         InputError: a name or setting is wrong, something is listed twice, the folder holds another study or a run of
@@ -138,7 +151,7 @@ def plan_study(
     for point in points(grid):
         for variant in chosen:
             try:
-                runs += _runs(out, preset, variant, seeds, given, point)
+                runs += _runs(out, preset, variant, seeds, given, point, starts)
             except IllegalModelError as error:
                 if not optional:
                     raise
@@ -148,14 +161,24 @@ def plan_study(
     swept = {key: [setting.value for setting in values] for key, values in grid.items()}
     fingerprint = check_extends(out, runs[0].config, swept, {run.folder: run.fingerprint for run in runs})
     kept = tuple(variant for variant in chosen if any(run.config.variant == variant for run in runs))
-    return Plan(out, preset, kept, tuple(seeds), _values(given), swept, tuple(runs), skipped, fingerprint)
+    init = None if starts is None else str(starts.folder)
+    return Plan(out, preset, kept, tuple(seeds), _values(given), swept, tuple(runs), skipped, fingerprint, init)
 
 
 def _runs(
-    out: Path, preset: str, variant: str, seeds: Sequence[int], settings: Mapping[str, Setting], point: Point
+    out: Path,
+    preset: str,
+    variant: str,
+    seeds: Sequence[int],
+    settings: Mapping[str, Setting],
+    point: Point,
+    starts: Starts | None,
 ) -> list[PlannedRun]:
     """The runs of one variant at one grid point; `IllegalModelError` if there is no such model."""
-    configs = [resolve(preset, variant, {**settings, **point}, seed).config for seed in seeds]
+    configs = [
+        resolve(preset, variant, {**settings, **point}, seed, starts and starts.of(variant, seed)).config
+        for seed in seeds
+    ]
     spec_for(configs[0])  # a patch that does not fit the images is found here
     grid = _values(point)
     folder = out / folder_name(variant) / (point_folder(grid) if grid else "")
@@ -171,10 +194,21 @@ def _planned(config: RunConfig, folder: Path, grid: dict[str, Any]) -> PlannedRu
     meta = run_folder.look(RunFolder(folder), config, resume=True)
     if meta is None:
         return PlannedRun(config, folder, finished=False, grid=grid)
+    _check_initial(config, folder, meta)
     finished = RunFolder(folder).is_finished()
     if finished:
         read_result(folder)  # a damaged one must not surface after hours of other runs
     return PlannedRun(config, folder, finished, True, grid, meta["minform"], meta["fingerprint"])
+
+
+def _check_initial(config: RunConfig, folder: Path, meta: Mapping[str, Any]) -> None:
+    """Raises `InputError` if the run in `folder` was started from other weights than those that its start has now."""
+    if config.init is None or not RunFolder(Path(config.init)).is_finished():
+        return
+    if read_result(Path(config.init))["weights_sha256"] != meta.get("initial"):
+        raise InputError(
+            f"{folder}: was started from other weights than those in {config.init}; --out names another folder"
+        )
 
 
 def _check_once(option: str, values: Sequence[object]) -> None:

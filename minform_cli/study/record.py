@@ -37,6 +37,7 @@ class StudyRecord(BaseModel):
         set: settings of every run, by dotted key.
         grid: values of the swept settings, by dotted key.
         skipped: what is no model here -> why.
+        init: folder of the study or run that the runs start from; None: from chance.
         runs: every run that was asked for.
     """
 
@@ -50,6 +51,7 @@ class StudyRecord(BaseModel):
     set: dict[str, Any]
     grid: dict[str, list[Any]]
     skipped: dict[str, str]
+    init: str | None = None
     runs: list[RunEntry] = Field(min_length=1)
 
     def extended(self, by: StudyRecord) -> StudyRecord:
@@ -61,6 +63,7 @@ class StudyRecord(BaseModel):
             set=by.set,
             grid={key: _union(self.grid.get(key, []), by.grid.get(key, [])) for key in {**self.grid, **by.grid}},
             skipped=self.skipped | by.skipped,
+            init=by.init,
             runs=_union(self.runs, by.runs),
         )
 
@@ -73,6 +76,8 @@ class StudyRecord(BaseModel):
             words += ["--set", f"{key}={grid_value(value)}"]
         for key, values in self.grid.items():
             words += ["--grid", f"{key}={','.join(map(grid_value, values))}"]
+        if self.init is not None:
+            words += ["--init", self.init]
         counted = self.seeds == list(range(len(self.seeds)))
         seeds = ["--seeds", str(len(self.seeds))] if counted else []
         unsaid = "" if counted else f"  # seeds {', '.join(map(str, self.seeds))}: from a study file"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from minform_cli.config.names import shipped_folder, study_names
-from minform_cli.config.presets import Setting, check_key, check_top, find_file, seen_from, shown
+from minform_cli.config.presets import check_key, check_top, find_file, seen_from, shown
+from minform_cli.config.setting import Setting
 from minform_cli.config.strict_yaml import Place, read_yaml
 from minform_cli.errors import InputError
 from minform_cli.study.grid import check_axis

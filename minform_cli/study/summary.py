@@ -18,6 +18,9 @@ from minform_cli.study.statistics import (
 )
 from minform_cli.study.verdicts import holm, non_inferiority, paired_p_value
 
+NEARLY = 0.95
+"""Share of the best final score that says a variant has learned: as arXiv 2406.06366 compares speeds."""
+
 
 def count_plan(plan: Plan) -> list[CountRecord]:
     """The counts of the plan's variants, at each grid point, in its order.
@@ -60,6 +63,9 @@ def summarise(
     records = [
         _record(count, runs[_row(count)], runs.get(_row(count, reference), []), margin, reference) for count in counts
     ]
+    for record in records:
+        best = max(other["val_score_mean"] for other in records if other.get("grid") == record.get("grid"))
+        record["steps_to_95"] = _steps_to(NEARLY * best, runs[_row(record)])
     for record, corrected in zip(records, holm([record["p_value"] for record in records]), strict=True):
         record["p_value_holm"] = corrected
     return records
@@ -117,8 +123,17 @@ def _record(
         margin=margin,
         not_worse=verdict.verdict if verdict else None,
         seeds_needed=verdict.seeds_needed if verdict else None,
+        kind=runs[0]["data"]["kind"],
+        steps_to_95=None,
         confidence=CONFIDENCE,
     )
+
+
+def _steps_to(score: float, runs: Sequence[ResultRecord]) -> float | None:
+    """Steps after which the validation score first was `score`, mean over the runs; None unless all got there."""
+    reached = [next((step for step, value in run["curve"] if value >= score), None) for run in runs]
+    found = [step for step in reached if step is not None]
+    return sum(found) / len(found) if len(found) == len(reached) else None
 
 
 def _binomial(run: ResultRecord, mean: float | None, size: str) -> tuple[float | None, float | None]:

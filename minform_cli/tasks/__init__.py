@@ -60,7 +60,7 @@ INFO: Mapping[str, TaskInfo] = {
         meaning="tokens that were hidden, from those around them",
         takes="text",
         requires={"readout": EXAMPLE_READOUTS, "mask": ("none",)},
-        why="hidden tokens are told from both sides",
+        why="what is hidden is told from both sides, and a readout of examples is for fine-tuning",
         predicts_tokens=True,
         head_is_counted=False,
     ),

@@ -97,7 +97,7 @@ def evaluate_run(
         raise unknown_name("split", split, get_args(Split), "--split")
     folder = RunFolder(run)
     meta = read_meta(folder)
-    config = stored_config(folder, meta)
+    config = _with_own_tokenizer(stored_config(folder, meta), folder)
     checkpoint = _read_latest(folder, meta["sha256"])
     if which not in checkpoint.files and which == "best":
         raise InputError(f"{run} has no best weights yet: its first epoch is not finished")
@@ -132,6 +132,14 @@ def evaluate_run(
         confusion=confusion,
         notes=_notes(folder, config, meta["minform"], checkpoint),
     )
+
+
+def _with_own_tokenizer(config: RunConfig, folder: RunFolder) -> RunConfig:
+    """`config` with the tokenizer in the run's folder: that of another run may have moved since."""
+    if config.init is None or not folder.tokenizer.is_file():
+        return config
+    data = config.data.model_copy(update={"tokenizer": str(folder.tokenizer)})
+    return config.model_copy(update={"data": data})
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> list[list[int]]:

@@ -20,13 +20,12 @@ READOUT = "readout."
 
 
 def weights_digest(run: Path) -> str:
-    """SHA-256 of the last weights of the finished run in `run`, as its checkpoint has it.
+    """SHA-256 of the last weights of the finished run in `run`, once their file is found whole.
 
     Raises:
         InputError: the folder is incomplete, damaged, or its run is not finished.
     """
-    folder = _finished(run)
-    return read_checkpoint(folder, read_meta(folder)["sha256"]).files["weights"]["sha256"]
+    return _last_weights(run)[0]
 
 
 def start_from(run: Path, model: nn.Module) -> None:
@@ -36,15 +35,8 @@ def start_from(run: Path, model: nn.Module) -> None:
         InputError: the folder is incomplete, damaged, or its run is not finished; or its model has other weights: the
             first that differs is named, and nothing has changed.
     """
-    folder = _finished(run)
-    meta = read_meta(folder)
-    checkpoint = read_checkpoint(folder, meta["sha256"])
-    config = stored_config(folder, meta)
-    with torch.device("meta"):
-        source = build_model(config, spec_for(config))
-    given = _body(read_tensors(folder, checkpoint.files["weights"], weights_of(source)))
-    wanted = _body(weights_of(model))
-    for name in given | wanted:
+    given, wanted = _body(_last_weights(run)[1]), _body(weights_of(model))
+    for name in wanted | given:
         if name not in given or name not in wanted:
             place = "this model" if name not in wanted else "it"
             raise InputError(f"--init {run}: its model is another one, for {name} is not in {place}; {_SAME}")
@@ -56,17 +48,23 @@ def start_from(run: Path, model: nn.Module) -> None:
             tensor.copy_(given[name])
 
 
-_SAME = "accepted: a run of the same variant and sizes"
-
-
-def _body(tensors: Tensors) -> Tensors:
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(READOUT)}
-
-
-def _finished(run: Path) -> RunFolder:
+def _last_weights(run: Path) -> tuple[str, Tensors]:
+    """SHA-256 of the file of the last weights of the finished run in `run`, and what is in it."""
     folder = RunFolder(run)
     if not folder.is_finished():
         raise InputError(
             f"--init {run}: is no finished run; accepted: the folder of one, with its {folder.result.name}"
         )
-    return folder
+    meta = read_meta(folder)
+    file = read_checkpoint(folder, meta["sha256"]).files["weights"]
+    config = stored_config(folder, meta)
+    with torch.device("meta"):
+        source = build_model(config, spec_for(config))
+    return file["sha256"], read_tensors(folder, file, weights_of(source))
+
+
+_SAME = "accepted: a run of the same variant and sizes"
+
+
+def _body(tensors: Tensors) -> Tensors:
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(READOUT)}

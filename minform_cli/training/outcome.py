@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -69,6 +70,7 @@ def finish(
             "total_s": state.total_s,
             "seconds_per_epoch": state.train_s / config.train.epochs,
         },
+        curve=_curve(folder, loop.stepper.measures[0]),
         weights_sha256=loop.records.store.weights_sha256,
         environment=made_with,
     )
@@ -76,12 +78,24 @@ def finish(
     return result
 
 
+def _curve(folder: RunFolder, metric: str) -> list[list[float]]:
+    """[step, validation score] at the end of each epoch, from the run's metrics."""
+    lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
+    return [[line["step"], line[f"val_{metric}"]] for line in lines]
+
+
 def data_record(config: RunConfig, data: Data) -> dict[str, Any]:
     """What a result says of its data."""
     spec = data.spec
     sizes = {key: value for key, value in asdict(spec).items() if key.startswith("num_")}
     names = {"kind": spec.kind, "name": spec.name, "title": spec.title, "num_classes": spec.num_classes}
-    return {**names, **sizes, "validation": config.data.validation, "fingerprint": data.fingerprint}
+    return {
+        **names,
+        **sizes,
+        "own_val": spec.own_val,
+        "validation": config.data.validation,
+        "fingerprint": data.fingerprint,
+    }
 
 
 def num_parameters(model: nn.Module) -> int:

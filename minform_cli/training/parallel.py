@@ -170,7 +170,7 @@ class Parallel(Team):
             self._group = group
         self._device = device
 
-    def wrap(self, model: nn.Module) -> Callable[[Tensor], Tensor]:  # noqa: D102
+    def wrap(self, model: nn.Module) -> Callable[..., Tensor]:  # noqa: D102
         gpu = None if self._device.type == "cpu" else [self._device]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # the option has another name where it has a new one at all
@@ -198,8 +198,7 @@ class Parallel(Team):
         """Those of `batch`; for an empty part a blank example that weighs nothing, as the others wait for gradients."""
         if len(batch.labels):
             return batch.inputs, batch.labels
-        blank = tuple(x if x is None else x.new_zeros((1, *x.shape[1:])) for x in batch.inputs)
-        return blank, batch.labels.new_zeros(1)
+        return tuple(x if x is None else _blank(x) for x in batch.inputs), batch.labels.new_zeros(1)
 
     def weighted(self, loss: Tensor, batch: Batch) -> Tensor:  # noqa: D102
         return loss * (len(batch.labels) * self.size / batch.size)  # the exchange takes the mean over processes
@@ -245,6 +244,11 @@ class Parallel(Team):
         return Interrupted(code - 128, message) if code > 128 else _ERRORS[code](message)
 
 
+def _blank(x: Tensor) -> Tensor:
+    """One example of zeros, where `x` has none; its tokens are all real, as attention to none of them is no number."""
+    return torch.full((1, *x.shape[1:]), x.dtype == torch.bool, dtype=x.dtype, device=x.device)
+
+
 class _Exchanged:
     """A wrapped model whose gradients add up in the same order in every step.
 
@@ -257,12 +261,12 @@ class _Exchanged:
         self._module = module
         self._grouped = False
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, *inputs: Tensor | None) -> Tensor:
         if not self._grouped:
             self._grouped = True
-            devices = [images.device] if images.device.type == "cuda" else []
+            devices = [x.device for x in inputs[:1] if x is not None and x.device.type == "cuda"]
             with torch.random.fork_rng(devices=devices):  # dropout draws the same in the pass that counts
-                self._module(images[:1]).sum().backward()
+                self._module(*inputs).sum().backward()
             self._module.zero_grad()
-        logits: Tensor = self._module(images)
-        return logits
+        outputs: Tensor = self._module(*inputs)
+        return outputs

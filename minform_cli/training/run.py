@@ -86,7 +86,7 @@ def train(
             checked_groups(config, spec)
             data = load_data(config.data, lambda text: tell(_note(text)))
             initial = weights_digest(Path(config.init)) if config.init is not None else None
-        for text in getattr(data, "notes", ()):
+        for text in data.notes:
             tell(_note(text))
         team.check()  # where a signal landed, its error may have been swallowed
         team.meet_on(used.device)
@@ -164,8 +164,7 @@ def _open(
     """``run.json`` of the claimed folder, written if nothing was begun, and its checkpoint."""
     meta = run_folder.look(folder, config, resume=resume)  # again: now nobody else can change it
     if meta is None:
-        tokenizer: bytes | None = getattr(data, "tokenizer", None)
-        return run_folder.begin(folder, config, data.fingerprint, made_with, initial, tokenizer), None
+        return run_folder.begin(folder, config, data.fingerprint, made_with, initial, data.tokenizer), None
     run_folder.check_data(folder, meta, data.fingerprint)
     run_folder.check_initial(folder, meta, config, initial)
     if not folder.config.exists():  # the run was killed as it began
@@ -176,7 +175,8 @@ def _open(
 def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
     """The loop, standing where the checkpoint left it, or at step 0."""
     config, checkpoint = parts.config, parts.checkpoint
-    model = _build(config, parts.data.spec, parts.device)
+    with team.together():
+        model = _build(config, parts.data.spec, parts.device)
     share = Share(team.rank, team.size)
     batches = make_batches(parts.data, config, parts.device, share)
     stepper = Stepper(model, config, parts.data.spec, batches.steps_per_epoch, team)

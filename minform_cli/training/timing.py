@@ -12,6 +12,8 @@ import torch
 
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batch import Batch
+from minform_cli.data.batches import make_batches
+from minform_cli.data.load import load_data
 from minform_cli.data.spec import DataSpec, ImageSpec
 from minform_cli.models.build import build_model
 from minform_cli.training.evaluate import score
@@ -51,7 +53,8 @@ class Speed:
 
 
 def time_run(config: RunConfig, spec: DataSpec, *, device: str = "auto", threads: int | None = None) -> Speed:
-    """Times training steps and a validation batch of `config` on random images of the shape `spec` says.
+    """Times training steps and a validation batch of `config`: on random images of the shape that `spec` says, or on
+    the text itself.
 
     Raises:
         InputError: the device is not there.
@@ -59,18 +62,24 @@ def time_run(config: RunConfig, spec: DataSpec, *, device: str = "auto", threads
         NumericalError: a loss or gradient is not finite.
     """
     train = config.train
+    data = None if isinstance(spec, ImageSpec) else load_data(config.data)
+    spec = spec if data is None else data.spec
     steps_per_epoch = math.ceil(spec.num_train / train.batch_size)
     with runtime(device, threads) as used:
         torch.manual_seed(derive_seed(config.seed, "weights"))
         with used.device:
             model = build_model(config, spec)
         stepper = Stepper(model, config, spec, steps_per_epoch)
-        batch = _batch(spec, min(train.batch_size, spec.num_train), used.device)
+        batches = None if data is None else make_batches(data, config, used.device)
+        if batches is None:
+            batch = _batch(spec, min(train.batch_size, spec.num_train), used.device)
+        else:
+            batch = next(batches.epoch(0))
         steps = iter(range(1_000_000))
         model.train()
         step_s = _median_s(lambda: stepper.take(next(steps), batch))
         evaluated = min(train.eval_batch_size, spec.num_val)
-        batch = _batch(spec, evaluated, used.device)
+        batch = _batch(spec, evaluated, used.device) if batches is None else next(batches.evaluation("val"))
         team = Team(StopRequest())
         batch_s = _median_s(lambda: score(model, stepper.task, spec, iter([batch]), team))
     return Speed(step_s, batch_s * spec.num_val / evaluated, steps_per_epoch, train.epochs)

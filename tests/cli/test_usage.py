@@ -56,7 +56,7 @@ COMMANDS = ["count", "train", "eval", "compare", "variants", "presets", "dataset
         ),
         (["train", "--dry-run", "--device", "cuda:x"], "--device: unknown device 'cuda:x'; did you mean 'cuda"),
         (["compare", "--device", "tpu"], "--device: unknown device 'tpu'"),
-        (["count", "--preset", "mnits"], "--preset: unknown preset 'mnits'; did you mean 'mnist'?; accepted: bert-base"),
+        (["count", "--preset", "mnits"], "--preset: unknown preset 'mnits'; did you mean 'mnist'?; accepted: bert-b"),
         (["compare", "--variant", "minimul"], "--variant: unknown variant 'minimul'; did you mean 'minimal'?"),
         (["compare", "--variant", "minimal", "--variant", "minimal"], "--variant minimal: listed twice"),
         (["compare", "--plot", "x.bmp"], "--plot"),

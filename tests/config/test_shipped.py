@@ -12,7 +12,7 @@ from minform_cli.config.strict_yaml import read_yaml
 from minform_cli.errors import InputError
 
 PRESETS = preset_names()
-NAMED = ("vit-", "deit-", "bert-", "roberta-", "gpt2", "transformer-")
+NAMED = ("vit-", "deit-", "bert-", "roberta-", "gpt2", "transformer-", "glue-", "pydoc-")
 FILES = sorted(shipped_folder().rglob("*.yaml"))
 
 

@@ -95,6 +95,8 @@ def compare_record(i: int, num_seeds: int = 3, scale: int = 1) -> CompareRecord:
         margin=None,
         not_worse=None,
         seeds_needed=None,
+        kind="images",
+        steps_to_95=None,
         confidence=0.95,
     )
 
@@ -122,6 +124,7 @@ def result_record(
             "num_train": 1078,
             "num_val": 359,
             "num_test": 360,
+            "own_val": False,
             "validation": validation,
             "fingerprint": "0",
         },
@@ -137,6 +140,7 @@ def result_record(
             "test_accuracy": 0.96 if validation == "holdout" else None,
         },
         timing={"train_s": 60.0, "total_s": 65.5, "seconds_per_epoch": 1.0 + seed},
+        curve=[[510, 0.9], [1020, val_accuracy]],
         weights_sha256="0",
         environment={"device": "cpu", "threads": 1},
     )

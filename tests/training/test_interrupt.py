@@ -72,7 +72,7 @@ def during_evaluation(split: str, epoch: int) -> Callable[[pytest.MonkeyPatch, i
 
 PHASES: dict[str, tuple[Callable[[pytest.MonkeyPatch, int], None], int | None]] = {
     # phase: (how the signal is sent, the step the checkpoint must stand at; None for no checkpoint)
-    "counting": (during_call(run_module, "count_config", 1), None),
+    "counting": (during_call(run_module, "checked_groups", 1), None),
     "loading data": (during_call(run_module, "load_data", 1), None),
     "building": (during_call(run_module, "build_model", 1), None),
     "the first step": (during_call(Stepper, "take", 1), 1),

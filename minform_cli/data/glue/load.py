@@ -113,7 +113,12 @@ def _chosen(train: Table, limit: int, task: GlueTask) -> NDArray[np.intp]:
 
 def _size_notes(train: Table, val: Table, task: GlueTask) -> list[str]:
     files = ((TRAIN_FILE, train, task.num_train), (task.val_file, val, task.num_val))
-    return [
+    broken = [
+        f"{table.num_broken:,} lines of {name} lack columns, as in the file that is published, and were left out"
+        for name, table, _ in files
+        if table.num_broken
+    ]
+    return broken + [
         f"{name} of {task.title} has {len(table):,} examples, as published it has {published:,}"
         for name, table, published in files
         if len(table) != published

@@ -17,6 +17,9 @@ from minform_cli.errors import InputError
 OTHER_NAMES = {"sentence": "content"}
 """Columns by a name that some packagings of the same files give them."""
 
+MOST_BROKEN = 0.001
+"""Share of the lines that may lack columns where the published files have such: more than these have."""
+
 MOST_LINES = 10
 """How many broken lines a message tells beside the first."""
 
@@ -28,10 +31,12 @@ class Table:
     Attributes:
         texts: for the one or two sentences of an example, those of all examples.
         labels: (n,) class numbers, int64; or scores, float32.
+        num_broken: lines without all columns that were left out.
     """
 
     texts: tuple[list[str], ...]
     labels: NDArray[Any]
+    num_broken: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,6 +49,8 @@ class Table:
 def read_table(path: Path, task: GlueTask) -> Table:
     """The examples of the file at `path`, in its order.
 
+    Of a task whose published files have lines without all columns, up to `MOST_BROKEN` of the lines are left out.
+
     Raises:
         InputError: the file is missing, empty or no UTF-8, lacks a column, or has lines without all columns or with
             another label; their numbers are told.
@@ -52,7 +59,7 @@ def read_table(path: Path, task: GlueTask) -> Table:
     labels: list[float] = []
     broken: list[tuple[int, str]] = []
     wanted: tuple[int, ...] = ()
-    width = 0
+    width = num_short = 0
     for number, cells in _rows(path):
         if not wanted:
             wanted, is_header = _columns(cells, task, f"{_printable(path)}:{number}")
@@ -61,6 +68,7 @@ def read_table(path: Path, task: GlueTask) -> Table:
                 continue
         if len(cells) != width:
             broken.append((number, f"{_counted(len(cells))}, not the {width} of an example"))
+            num_short += 1
             continue
         *sentences, text = (cells[place] for place in wanted)
         label = _label(text, task)
@@ -70,12 +78,13 @@ def read_table(path: Path, task: GlueTask) -> Table:
         labels.append(label)
         for column, sentence in zip(texts, sentences, strict=True):
             column.append(sentence)
-    if broken:
+    left_out = task.has_broken_lines and len(broken) == num_short <= MOST_BROKEN * len(labels)
+    if broken and not left_out:
         raise InputError(_told(path, broken))
     if not labels:
         what = "has a header and no examples" if wanted else "is empty"
         raise InputError(f"{str(path)!r} {what}; accepted: {task.title}'s examples, a line each")
-    return Table(texts, np.array(labels, dtype=np.float32 if task.is_regression else np.int64))
+    return Table(texts, np.array(labels, dtype=np.float32 if task.is_regression else np.int64), len(broken))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
@@ -9,7 +10,7 @@ from minform_cli.data.spec import PairSpec
 from minform_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from minform_cli.data.images import OfficialData
+    from minform_cli.data.load import Data
 
 SUMMARY = "sentence pairs in two languages; to count models by, not yet to train on"
 SOURCE = "sizes as data.vocab_size and data.seq_len say"
@@ -22,7 +23,7 @@ def spec(data: DataConfig) -> PairSpec:
     )
 
 
-def load_official(data: DataConfig) -> OfficialData:
+def load(data: DataConfig, tell: Callable[[str], None]) -> Data:  # noqa: ARG001  (as every data set of text)
     """Raises `InputError`: there is no reader yet."""
     raise InputError(
         f"data.name: {data.name} is for `minform count` alone; training on sentence pairs is not built yet"

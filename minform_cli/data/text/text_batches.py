@@ -86,7 +86,10 @@ class TextBatches:
         spans = F.pad(torch.from_numpy(sequences.take(mine.numpy())), (1, 0), value=special.cls)
         labels = F.pad(spans[:, 1:], (0, 1), value=special.sep)
         elsewhere = (len(chunk) - len(mine)) * labels.shape[1]
-        return Batch((spans.to(self._device),), labels.flatten().to(self._device), elsewhere, len(chunk))
+        # All are predicted, which needs no saying; but of an empty part it must be said that none is.
+        said = () if len(mine) else (None, None, labels.flatten().to(self._device))
+        inputs = (spans.to(self._device), *said)
+        return Batch(inputs, labels.flatten().to(self._device), elsewhere, len(chunk))
 
     def _masked_tokens(
         self, masks: _Masks, sequences: Sequences, chunk: Tensor, draws: Float[Tensor, "3 b s"]

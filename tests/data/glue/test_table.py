@@ -132,3 +132,19 @@ def test_a_folder_with_an_odd_name_still_gives_one_line(tmp_path: Path, refused)
     folder = tmp_path / "a\nb"
     folder.mkdir()
     assert "a\\nb/train.tsv:2" in refused(InputError, read_table, file(folder, "sentence\tlabel\na\t7\n"), SST2)
+
+
+@pytest.mark.parametrize(
+    ("subset", "whole", "left_out"), [("qqp", 2_000, True), ("qqp", 1_900, False), ("rte", 2_000, False)]
+)
+def test_a_few_lines_without_all_columns_are_left_out_where_the_published_file_has_such(
+    tmp_path: Path, subset: str, whole: int, left_out: bool
+) -> None:
+    published = PUBLISHED[subset]
+    path = file(tmp_path, "\n".join([published.header, *[published.train[0]] * whole, "a\tb", "c"]) + "\n")
+    if not left_out:
+        with pytest.raises(InputError, match=f"train.tsv:{whole + 2}: 2 columns"):
+            read_table(path, GLUE[subset])
+        return
+    table = read_table(path, GLUE[subset])
+    assert (len(table), table.num_broken) == (whole, 2)

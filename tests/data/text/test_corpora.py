@@ -41,7 +41,8 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 @pytest.mark.parametrize("batch", [1, 500, 2**20])
 def test_a_row_is_all_documents_in_order_each_with_a_separator(tmp_path: Path, monkeypatch, batch: int) -> None:
     monkeypatch.setattr(tokens, "BATCH_CHARS", batch)
-    text = prose(30).strip() + "\n\n\x07\n\n" + "balo " * 30_000 + "\n\nko"  # one without tokens, one in several pieces
+    text = prose(30).strip() + "\n\n\x07\n\n" + "balo " * 30_000 + "\x07" * 90_000 + "\n\nko"
+    # One without tokens, and one in several pieces, of which the last has none.
     data = load(path=written(tmp_path / "a.txt", text))
     vocabulary = from_json(data.tokenizer, "")
     expected = [token for d in text.split("\n\n") for token in [*vocabulary.encode([d])[0], 3] if d != "\x07"]
@@ -74,6 +75,21 @@ def test_the_text_decides_and_not_its_time_or_name(tmp_path: Path, encoded) -> N
     assert load(path=str(tmp_path / "a.txt")).fingerprint == first.fingerprint
     assert sum(encoded.values()) == calls
     assert load(path=written(tmp_path / "b.txt", prose(40))).fingerprint == first.fingerprint
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_nothing_of_an_old_text_is_taken_for_the_new_one(tmp_path: Path, monkeypatch, given: bool) -> None:
+    path = written(tmp_path / "a.txt", prose(40))
+    first = load(path=path)
+    settings = {"tokenizer": written(tmp_path / "t.json", first.tokenizer.decode())} if given else {}
+    first = load(path=path, **settings)
+    written(tmp_path / "a.txt", prose(40, seed=1))
+    second = load(path=path, **settings)
+    monkeypatch.setenv("MINFORM_CACHE", str(tmp_path / "another"))
+    fresh = load(path=path, **settings)
+    assert second.tokenizer == fresh.tokenizer
+    assert np.array_equal(second.train.tokens, fresh.train.tokens)
+    assert second.fingerprint == fresh.fingerprint != first.fingerprint
 
 
 @pytest.mark.parametrize("which", ["tokens", "tokenizer"])

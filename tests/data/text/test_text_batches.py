@@ -157,6 +157,8 @@ def test_order_and_masks_depend_on_seed_and_epoch_and_nothing_else(text: TextDat
     assert torch.equal(before, torch.random.get_rng_state()), "the global random state is not moved"
     assert not same(first, one.epoch(1))
     assert not same(first, batches(text, seed=1).epoch(0))
+    orders = [list(batches(text, task="next-tokens", seed=s).epoch(e)) for s, e in [(0, 0), (0, 1), (1, 0)]]
+    assert not any(same(orders[a], orders[b]) for a, b in [(0, 1), (0, 2), (1, 2)])
     masks = {
         tuple((b.inputs[3]).tolist())
         for s, e in [(0, 0), (0, 1), (1, 0), (1, 1)]

@@ -1,0 +1,81 @@
+"""Starting from another run: what a new run takes over from it, beside its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from minform_cli.config.schema import ModelConfig, RunConfig
+from minform_cli.config.setting import Setting
+from minform_cli.errors import InputError
+from minform_cli.results import RunFolder, check_format, read_json
+
+OWN = ("readout", "dropout")
+"""What a new task may have otherwise than the run it starts from."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """The run to start from, finished or still to come.
+
+    Attributes:
+        folder: where it lies.
+        config: of it.
+    """
+
+    folder: Path
+    config: RunConfig
+
+
+def read_start(run: Path) -> Start:
+    """The finished run in the folder `run`.
+
+    Raises:
+        InputError: there is none, or it is not finished, damaged or of another version.
+    """
+    folder = RunFolder(run)
+    try:
+        begun, finished = folder.meta.is_file(), folder.is_finished()
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise InputError(f"--init {run}: cannot be looked at: {error.strerror}") from None
+    if not begun:
+        raise InputError(f"--init {run}: is no run folder; accepted: the folder of a finished run")
+    if not finished:
+        raise InputError(f"--init {run}: its run is not finished; accepted: the folder of a finished run")
+    meta = read_json(folder.meta, "run description")
+    check_format(meta, folder.meta)
+    try:
+        return Start(run, RunConfig.model_validate(meta.get("config")))
+    except ValidationError as error:
+        raise InputError(f"--init {run}: its {folder.meta.name} is damaged: {error.errors()[0]['msg']}") from None
+
+
+def inherited(start: Start) -> dict[str, Setting]:
+    """What goes over the preset's settings, by dotted key: the sizes and parts of the run's baseline and, for text, its
+    vocabulary and tokenizer.
+    """
+    config, origin = start.config, f"--init {start.folder}"
+    baseline = (config.baseline or config.model).model_dump(mode="json", exclude=set(OWN))
+    settings = {f"model.{key}": Setting(value, origin) for key, value in baseline.items()}
+    if config.model.embedding.kind == "tokens":
+        settings["data.vocab_size"] = Setting(config.data.vocab_size, origin)
+        settings["data.tokenizer"] = Setting(str(RunFolder(start.folder).tokenizer), origin)
+    return settings
+
+
+def check_same_model(start: Start, config: RunConfig) -> None:
+    """Raises `InputError` unless the weights of `start` fit the model of `config`."""
+    before, now = _body(start.config.model), _body(config.model)
+    for key, value in before.items():
+        if now[key] != value:
+            variant = start.config.variant
+            raise InputError(
+                f"--init {start.folder}: has model.{key} {value!r} as variant {variant!r}, and this run {now[key]!r} "
+                f"as {config.variant!r}; accepted: --variant {variant} and no other sizes"
+            )
+
+
+def _body(model: ModelConfig) -> dict[str, object]:
+    return model.model_dump(mode="json", exclude=set(OWN))
