@@ -140,7 +140,7 @@ def test_the_count_caption_states_the_conventions_and_shares_notes_between_varia
     ):
         assert piece in caption
     assert "baseline, no-mlp: 384 dead numbers in b_k" in caption
-    assert "unknown" in "\n".join(count_caption(records, title=None, examples=None, outputs=None))
+    assert "not defined" in "\n".join(count_caption(records, title=None, examples=None, outputs=None))
 
 
 def test_the_comparison_caption_names_data_split_epochs_seeds_and_the_interval() -> None:

@@ -118,8 +118,9 @@ def loaded(path: str | Path, vocab_size: int) -> Vocabulary:
         raise InputError(
             f"{where}: no such file{near}; accepted: {', '.join(KINDS)}, or the path of a tokenizer.json"
         ) from None
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror}; accepted: a tokenizer.json") from None
+    except (OSError, ValueError) as error:  # the latter of a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{where}: cannot be read: {reason}; accepted: a tokenizer.json") from None
     if vocabulary.size > vocab_size:
         raise InputError(
             f"{where}: has {vocabulary.size:,} entries, more than data.vocab_size {vocab_size:,}; "

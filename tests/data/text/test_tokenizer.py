@@ -147,6 +147,7 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(tmp_path: Path, refus
 def test_a_mistyped_kind_is_told_with_the_nearest(refused) -> None:
     message = refused(InputError, loaded, "wordpeice", 1000)
     assert "'wordpeice': no such file; did you mean 'wordpiece'?; accepted: wordpiece, byte-bpe, or the path" in message
+    assert "cannot be read: embedded null byte" in refused(InputError, loaded, "a\0b", 100)
 
 
 def test_a_tokenizer_that_fails_on_the_text_is_an_error_of_its_file(refused) -> None:
