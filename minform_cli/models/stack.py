@@ -6,48 +6,60 @@ block's weights exist once and are counted once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.block import Block
+from minform_cli.models.parts.attention import Seen
 from minform_cli.models.parts.norm import NORMS
 from minform_cli.models.parts.patches import PatchEmbedding
 from minform_cli.models.parts.readout import ExampleReadout, TokenReadout
 from minform_cli.models.parts.tokens import TokenEmbedding
 from minform_cli.models.parts.value import StackOutput
 
+E = TypeVar("E", PatchEmbedding, TokenEmbedding)
 
-class ImageEncoder(nn.Module):
+
+class Encoder(nn.Module, Generic[E]):
+    """What all models have: an embedding, blocks, and what follows the last of them."""
+
+    def __init__(self, model: ModelConfig, embedding: E) -> None:
+        super().__init__()
+        self.embedding: E = embedding
+        self.blocks = nn.ModuleList(Block(model) for _ in range(model.num_blocks))
+        self.order = model.block_order
+        self.stack_output = StackOutput(model) if model.value.kind == "stack-collapsed" else None
+        self.final_norm = NORMS.get("pre")(model) if model.norm.kind == "pre" else None
+
+    def run(self, x: Float[Tensor, "b t n"], seen: Seen | None = None) -> Float[Tensor, "b t n"]:
+        """The tokens after the last block and what follows it; `seen` are those that may be attended to."""
+        for block in self.order:
+            x = self.blocks[block](x, seen)
+        if self.stack_output is not None:
+            x = self.stack_output(x)
+        return x if self.final_norm is None else self.final_norm(x)
+
+
+class ImageEncoder(Encoder[PatchEmbedding]):
     """An encoder over image patches."""
 
     def __init__(self, model: ModelConfig, embedding: PatchEmbedding, readout: ExampleReadout) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.blocks = nn.ModuleList(Block(model) for _ in range(model.num_blocks))
-        self.order = model.block_order
-        self.stack_output = StackOutput(model) if model.value.kind == "stack-collapsed" else None
-        self.final_norm = NORMS.get("pre")(model) if model.norm.kind == "pre" else None
+        super().__init__(model, embedding)
         self.readout = readout
 
-    def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "p m"]:
+    def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b m"]:
         """Outputs of the task's head for a batch of images."""
-        x = _run(self.embedding(images), (self.blocks[block] for block in self.order))
-        return self.readout(_ended(x, self.stack_output, self.final_norm))
+        return self.readout(self.run(self.embedding(images)))
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(Encoder[TokenEmbedding]):
     """An encoder (or, under a causal mask, a decoder alone) over tokens."""
 
     def __init__(self, model: ModelConfig, embedding: TokenEmbedding, readout: ExampleReadout | TokenReadout) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.blocks = nn.ModuleList(Block(model) for _ in range(model.num_blocks))
-        self.order = model.block_order
-        self.stack_output = StackOutput(model) if model.value.kind == "stack-collapsed" else None
-        self.final_norm = NORMS.get("pre")(model) if model.norm.kind == "pre" else None
+        super().__init__(model, embedding)
         self.readout = readout
         self.causal = model.mask.kind == "causal"
 
@@ -70,28 +82,23 @@ class TextEncoder(nn.Module):
         x = self.embedding(tokens, types)
         # Under a causal mask no real token sees what stands behind it, so filling needs no mask of its own.
         seen = None if real is None or self.causal else real.unsqueeze(1)
-        x = _ended(_run(x, (self.blocks[block] for block in self.order), seen), self.stack_output, self.final_norm)
+        x = self.run(x, seen)
         if isinstance(self.readout, TokenReadout):
             return self.readout(x, self.embedding.table, predict)
         return self.readout(x, real)
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(Encoder[TokenEmbedding]):
     """An encoder over source tokens and a causal decoder over target tokens that attends to it."""
 
     def __init__(
         self, model: ModelConfig, embedding: TokenEmbedding, decoder_embedding: TokenEmbedding, readout: TokenReadout
     ) -> None:
-        super().__init__()
-        norm = NORMS.get("pre")
-        self.embedding = embedding
-        self.blocks = nn.ModuleList(Block(model) for _ in range(model.num_blocks))
-        self.order = model.block_order
-        self.final_norm = norm(model) if model.norm.kind == "pre" else None
+        super().__init__(model, embedding)
         self.decoder_embedding = decoder_embedding
         self.decoder_blocks = nn.ModuleList(Block(model, decodes=True) for _ in range(model.num_decoder_blocks))
         self.decoder_order = model.order.blocks(model.decoder_depth)
-        self.decoder_norm = norm(model) if model.norm.kind == "pre" else None
+        self.decoder_norm = NORMS.get("pre")(model) if model.norm.kind == "pre" else None
         self.readout = readout
 
     def forward(
@@ -100,7 +107,7 @@ class EncoderDecoder(nn.Module):
         target: Int[Tensor, "b t"],
         real: Bool[Tensor, "b s"] | None = None,
         predict: Int[Tensor, " p"] | None = None,
-    ) -> Float[Tensor, "p m"]:
+    ) -> Float[Tensor, "p v"]:
         """Outputs over the vocabulary for what follows each target token.
 
         Args:
@@ -114,7 +121,7 @@ class EncoderDecoder(nn.Module):
     def encode(self, source: Int[Tensor, "b s"], real: Bool[Tensor, "b s"] | None = None) -> Float[Tensor, "b s n"]:
         """The encoder's tokens."""
         seen = None if real is None else real.unsqueeze(1)
-        return _ended(_run(self.embedding(source), (self.blocks[b] for b in self.order), seen), None, self.final_norm)
+        return self.run(self.embedding(source), seen)
 
     def decode(
         self,
@@ -127,16 +134,4 @@ class EncoderDecoder(nn.Module):
         x = self.decoder_embedding(target)
         for block in self.decoder_order:
             x = self.decoder_blocks[block](x, None, encoded, seen)
-        return _ended(x, None, self.decoder_norm)
-
-
-def _run(x: Tensor, blocks: Iterable[nn.Module], seen: Tensor | None = None) -> Tensor:
-    for block in blocks:
-        x = block(x, seen)
-    return x
-
-
-def _ended(x: Tensor, stack_output: nn.Module | None, norm: nn.Module | None) -> Tensor:
-    """What follows the last block."""
-    x = x if stack_output is None else stack_output(x)
-    return x if norm is None else norm(x)
+        return x if self.decoder_norm is None else self.decoder_norm(x)
