@@ -7,7 +7,7 @@ from torch import nn
 
 from minform_cli.config import legality
 from minform_cli.config.axes import AXES
-from minform_cli.config.presets import resolve, variant_names
+from minform_cli.config.presets import read_variant, resolve, variant_names
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.data.spec import DataSpec, ImageSpec, PairSpec, TextSpec
 from minform_cli.models.build import build_model
@@ -51,14 +51,28 @@ def model_with(axis: str, kind: str, **settings: object) -> ModelConfig:
 ALL_PARTS = [(axis, kind) for axis in AXES for kind in AXES[axis].names()]
 
 
-def variant_model(variant: str) -> ModelConfig:
-    """A shipped variant at the small sizes."""
+def variant_config(variant: str) -> RunConfig:
+    """A shipped variant and its baseline at the small sizes: of images, or where it is for text, an encoder-decoder."""
     settings = [f"model.{key}={value}" for key, value in SIZES.items() if key != "heads"]
-    model = resolve("digits", variant, settings).config.model
-    return model if model.heads == 1 else model.model_copy(update={"heads": 2})
+    if "model.embedding" in read_variant(variant).settings:
+        settings = [*settings, "model.decoder_depth=2", "model.dropout=0", "model.heads=2"]
+        untied = "model.embedding={kind: tokens, scale: true, tied: false}"
+        baseline = resolve("transformer-base", settings=[*settings, untied]).config.model
+        return resolve("transformer-base", variant, settings).config.model_copy(update={"baseline": baseline})
+    config = resolve("digits", variant, settings).config
+    models = {"model": config.model, "baseline": config.baseline}
+    two = {key: model.model_copy(update={"heads": 2}) for key, model in models.items() if model and model.heads > 1}
+    return config.model_copy(update=two)
+
+
+def variant_model(variant: str) -> ModelConfig:
+    """The model of `variant_config`."""
+    return variant_config(variant).model
 
 
 ALL_VARIANTS = variant_names()
+IMAGE_VARIANTS = tuple(name for name in ALL_VARIANTS if variant_model(name).embedding.kind == "patches")
+"""Those that make a model of images."""
 
 
 def spec_of(model: ModelConfig) -> DataSpec:
@@ -71,7 +85,7 @@ def spec_of(model: ModelConfig) -> DataSpec:
 def run_config(model: ModelConfig) -> RunConfig:
     """A config around a model, with a task that goes with it."""
     task = "classify-images"
-    if model.embedding.kind == "tokens":
+    if model.embedding.kind != "patches":
         predicts = model.readout.kind == "tokens"
         task = "translate" if model.decoder_depth else "next-tokens" if predicts else "masked-tokens"
     return resolve("digits").config.model_copy(update={"model": model, "task": task})

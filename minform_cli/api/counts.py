@@ -9,7 +9,7 @@ from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import legal_variants, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import DataSpec
-from minform_cli.errors import InputError
+from minform_cli.errors import IllegalModelError, InputError
 from minform_cli.results import CountedRecord, LayerRecord, ModelRecord
 
 
@@ -110,7 +110,15 @@ def counted_configs(
         from minform_cli.counting.budget import fitting
 
         return fitting(preset, settings, budget, spec), spec
-    names = variants or legal_variants(preset, settings)
-    configs = [resolve(preset, name, settings).config for name in names]
-    specs = [checked_spec(config) for config in configs]
+    configs: list[RunConfig] = []
+    specs: list[DataSpec] = []
+    for name in variants or legal_variants(preset, settings):
+        config = resolve(preset, name, settings).config
+        try:
+            specs.append(checked_spec(config))
+        except IllegalModelError:
+            if variants or name == BASELINE:
+                raise
+            continue  # a variant for other examples than these
+        configs.append(config)
     return configs, specs[0]

@@ -75,6 +75,8 @@ def evaluate(
     checkpoint: str = "last",
     device: str = "auto",
     threads: int | None = None,
+    beams: int | None = None,
+    show: int = 0,
 ) -> EvaluationRecord:
     """Measures a trained run, rebuilt from its folder alone.
 
@@ -83,6 +85,8 @@ def evaluate(
         split: `train`, `val` or `test`.
         checkpoint: `last` or `best` (by validation accuracy).
         device, threads: as for `train`.
+        beams: of the search that writes translations, 1 is greedy; None: 4 on the test split, else 1.
+        show: how many translations the record has, beside their sources and references.
 
     Raises:
         InputError: the folder is incomplete, damaged or of another version, its data changed, or a name is unknown.
@@ -97,7 +101,15 @@ def evaluate(
     check_device(device)
     from minform_cli.training.evaluate import evaluate_run
 
-    return evaluate_run(folder, split, which=checkpoint, device=device, threads=threads)  # type: ignore[arg-type]
+    return evaluate_run(
+        folder,
+        split,
+        which=checkpoint,  # type: ignore[arg-type]
+        device=device,
+        threads=threads,
+        beams=beams,
+        show=show,
+    )
 
 
 def default_run_folder(config: RunConfig) -> Path:

@@ -16,6 +16,13 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     checkpoint: Annotated[str, typer.Option(help="last, or best by the validation score.")] = "last",
+    beams: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="Translations: beams of the search; 1 is greedy. [default: 4 on test, else 1]"
+        ),
+    ] = None,
+    sentences: Annotated[int, typer.Option("--show", min=0, help="Translations: show so many of them.")] = 0,
     device: options.Device = "auto",
     threads: options.Threads = None,
     fmt: options.Format = None,
@@ -30,7 +37,9 @@ def evaluate(
         from minform_cli.report.plots import check_plot_path
 
         check_plot_path(plot)
-    record = api.evaluate(run, split, checkpoint=checkpoint, device=device, threads=threads)
+    record = api.evaluate(
+        run, split, checkpoint=checkpoint, device=device, threads=threads, beams=beams, show=sentences
+    )
     from minform_cli.report.eval_table import eval_caption, eval_table
 
     if plot is not None and not record["class_names"]:

@@ -9,7 +9,7 @@ from types import TracebackType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from minform_cli.cli.console import console, one_line
-from minform_cli.report.numbers import duration
+from minform_cli.report.numbers import duration, metric_name
 from minform_cli.results import Progress as News
 
 
@@ -87,12 +87,18 @@ def status(news: News) -> str:
     if "train_accuracy" in metrics:
         parts.append(f"acc {100 * metrics['train_accuracy']:.2f} %")
     if f"val_{news.metric}" in metrics:
-        parts.append(f"val {100 * metrics[f'val_{news.metric}']:.2f} %")
+        parts.append(score(news.metric, metrics[f"val_{news.metric}"], 2))
     if news.examples_per_s:
         parts.append(f"{news.examples_per_s:,.0f}/s")
     if news.kind != "done" and news.seconds_left:
         parts.append(f"left {duration(news.seconds_left)}")
     return "  ".join(parts)
+
+
+def score(metric: str, value: float, decimals: int) -> str:
+    """``val 88.10 %``, or ``val BLEU 31.20``."""
+    number = f"{100 * value:.{decimals}f}"
+    return f"val {number} %" if metric_name(metric) == metric else f"val {metric_name(metric)} {number}"
 
 
 def brief(news: News, last_epoch: News | None, *, rate: bool) -> str:
@@ -110,7 +116,7 @@ def brief(news: News, last_epoch: News | None, *, rate: bool) -> str:
     if rate and "train_accuracy" in metrics:
         parts.append(f"acc {100 * metrics['train_accuracy']:.1f} %")
     if f"val_{news.metric}" in metrics:
-        parts.append(f"val {100 * metrics[f'val_{news.metric}']:.1f} %")
+        parts.append(score(news.metric, metrics[f"val_{news.metric}"], 1))
     if rate:
         parts.append(f"{news.examples_per_s:,.0f}/s")
     if news.kind != "done" and news.seconds_left:

@@ -6,7 +6,7 @@ import time
 
 from rich.progress import TaskID
 
-from minform_cli.cli.progress import Display, brief
+from minform_cli.cli.progress import Display, brief, score
 from minform_cli.report.numbers import duration
 from minform_cli.results import Progress as News
 from minform_cli.study.plan import Plan, PlannedRun
@@ -66,8 +66,8 @@ class StudyProgress(Display):
         last = self._last_epoch.pop(name, news)  # of a run that another process did nothing else was heard
         metrics = last.metrics or {}
         metric = f"val_{last.metric}"
-        score = f"val {100 * metrics[metric]:.2f} %, " if metric in metrics else ""
-        self.say(f"[{self._num_done}/{self._num_runs}] {name}: {score}{self._left()}")
+        reached = f"{score(last.metric, metrics[metric], 2)}, " if metric in metrics else ""
+        self.say(f"[{self._num_done}/{self._num_runs}] {name}: {reached}{self._left()}")
 
     def _show_whole(self) -> None:
         if self.live is not None and self._whole is not None:

@@ -59,7 +59,7 @@ def inherited(start: Start) -> dict[str, Setting]:
     config, origin = start.config, f"--init {start.folder}"
     baseline = (config.baseline or config.model).model_dump(mode="json", exclude=set(OWN))
     settings = {f"model.{key}": Setting(value, origin) for key, value in baseline.items()}
-    if config.model.embedding.kind == "tokens":
+    if config.model.embedding.kind != "patches":
         settings["data.vocab_size"] = Setting(config.data.vocab_size, origin)
         settings["data.tokenizer"] = Setting(str(RunFolder(start.folder).tokenizer), origin)
     return settings

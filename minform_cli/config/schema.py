@@ -31,6 +31,8 @@ class DataConfig(Settings):
         name: a registered data set (``minform datasets``).
         path: folder, archive or text file for data sets that are read from the user's own files.
         val_path, test_path: text files or folders to validate and test on, beside those of `path`.
+        source, target: files of sentence pairs to train on, line n of one translates line n of the other.
+        val_source, val_target, test_source, test_target: likewise to validate and to test on.
         subset: which task of a collection of several.
         limit: size of a stratified subset of the training examples; None takes all.
         validation: `holdout` keeps part of the training set for validation and reads the test set once, at the end;
@@ -50,6 +52,12 @@ class DataConfig(Settings):
     path: str | None = None
     val_path: str | None = None
     test_path: str | None = None
+    source: str | None = None
+    target: str | None = None
+    val_source: str | None = None
+    val_target: str | None = None
+    test_source: str | None = None
+    test_target: str | None = None
     subset: str | None = None
     limit: int | None = Field(default=None, ge=1)
     validation: Literal["holdout", "test"] = "holdout"
@@ -74,7 +82,8 @@ class ModelConfig(Settings):
         patch_size: side of a square patch in pixels; divides the image's height and width.
         mlp_multiple: hidden width of the MLP over `dim`.
         dropout: probability of a zero on attention weights, sublayer outputs and the MLP's hidden layer.
-        similarity, value, mlp, norm, residual, bias, embedding, position, mask, readout, order: the part on that axis.
+        similarity, value, mlp, linear, norm, residual, bias, embedding, position, mask, readout, order: the part on
+            that axis.
     """
 
     dim: int = Field(default=64, ge=1, le=65536)
@@ -87,6 +96,7 @@ class ModelConfig(Settings):
     similarity: Annotated[SerializeAsAny[PartOptions], _axis("similarity")] = AXES["similarity"].parse("separate")
     value: Annotated[SerializeAsAny[PartOptions], _axis("value")] = AXES["value"].parse("separate")
     mlp: Annotated[SerializeAsAny[PartOptions], _axis("mlp")] = AXES["mlp"].parse("gelu")
+    linear: Annotated[SerializeAsAny[PartOptions], _axis("linear")] = AXES["linear"].parse("dense")
     norm: Annotated[SerializeAsAny[PartOptions], _axis("norm")] = AXES["norm"].parse("pre")
     residual: Annotated[SerializeAsAny[PartOptions], _axis("residual")] = AXES["residual"].parse("on")
     bias: Annotated[SerializeAsAny[PartOptions], _axis("bias")] = AXES["bias"].parse("live")
@@ -137,6 +147,8 @@ class TrainConfig(Settings):
     Attributes:
         epochs: passes over the training examples.
         batch_size: examples per optimiser step; the last, smaller batch of an epoch is kept.
+        batch_tokens: most tokens of a step, filling included, on that side of sentence pairs that has more; None takes
+            `batch_size` pairs.
         optimizer: `adamw` (decay apart from the gradient; not on vectors, positions or the class token) or `adam`.
         learning_rate: peak step size.
         weight_decay: decay per step over the learning rate.
@@ -151,6 +163,7 @@ class TrainConfig(Settings):
 
     epochs: int = Field(default=10, ge=1, le=1_000_000)
     batch_size: int = Field(default=64, ge=1)
+    batch_tokens: int | None = Field(default=None, ge=1)
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from minform_cli.config import legality
 from minform_cli.config.names import BASELINE, variant_names
 from minform_cli.config.presets import read_variant, resolve
 from minform_cli.config.schema import RunConfig
-from minform_cli.counting.formulas import closed_form
+from minform_cli.counting.closed_form import closed_form
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError
 
@@ -45,6 +46,7 @@ def fitting(preset: str, settings: Sequence[str], budget: str, spec: DataSpec) -
     for name in combinations():
         try:
             config = resolve(preset, name, settings).config
+            legality.check_embedding(config.model, spec.kind, spec.title)
         except InputError:
             continue  # these parts do not go together here
         sized.append((sum(closed_form(config.model, spec, config.task).values()), config))

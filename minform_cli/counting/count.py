@@ -5,11 +5,13 @@ from __future__ import annotations
 from torch import nn
 
 from minform_cli.config.schema import ModelConfig, RunConfig
-from minform_cli.counting.cost import forward_macs
-from minform_cli.counting.formulas import closed_form, task_head
+from minform_cli.counting.chains import chain_notes
+from minform_cli.counting.closed_form import closed_form
+from minform_cli.counting.cost import forward_macs, per_example
+from minform_cli.counting.formulas import task_head
 from minform_cli.counting.meta import weightless
 from minform_cli.data.spec import DataSpec
-from minform_cli.models.build import build_counted
+from minform_cli.models.build import build_counted, tokens_per_step
 from minform_cli.results import GROUPS, CountRecord
 from minform_cli.tasks import TASKS
 
@@ -40,12 +42,15 @@ def count_config(
         parameters=total,
         share_of_baseline=total / sum(reference.values()),
         determination_ratio=k * (outputs or spec.num_outputs) / total if k else None,
-        macs=forward_macs(config.model, spec, config.task),
+        macs=per_example(forward_macs, config, spec),
         groups=groups,
         heads=config.model.heads,
         task_head_parameters=task_head(config.model, spec, config.task),
         dead_parameters=dead,
-        notes=_notes(config.model, baseline, groups, reference, dead),
+        notes=[
+            *_notes(config.model, baseline, groups, reference, dead),
+            *chain_notes(config.model, tokens_per_step(config, spec)),
+        ],
     )
 
 
@@ -94,7 +99,8 @@ def _notes(
     notes: list[str] = []
     for axis, group in (("similarity", "query_key"), ("value", "value_output")):
         kind, replaced = model.parts()[axis].kind, baseline.parts()[axis].kind
-        if kind != replaced and groups[group] > reference[group]:
+        takes_keys_place = kind == "kgv" and model.similarity.kind == "identity-key"
+        if kind != replaced and groups[group] > reference[group] and not takes_keys_place:
             notes.append(
                 f"{axis} {kind!r} with {model.heads} heads takes {groups[group]:,} parameters, more than the "
                 f"{reference[group]:,} of {replaced!r} that it replaces"

@@ -11,21 +11,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from minform_cli.config.axes.embedding import Tokens
+from minform_cli.config.axes.embedding import Embedding, HSoftPos, Tokens
 from minform_cli.config.axes.position import Learned
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
-from minform_cli.results import GROUPS
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The letters of the formulas; `all_biases`, `live_biases` are 1 where such biases exist, else 0."""
+    """The letters of the formulas.
+
+    `gated` is the hidden width of a gated MLP; `all_biases`, `live_biases` are 1 where such biases exist, else 0.
+    """
 
     n: int
     heads: int
     d: int
     hidden: int
+    gated: int
     live_biases: int
     all_biases: int
     keys_are_values: bool
@@ -46,6 +49,7 @@ QUERY_KEY: dict[str, Formula] = {
     "cholesky": lambda s: s.heads * s.d * (s.d + 1) // 2,
     "pairwise": lambda s: s.n**2 + s.n * s.live_biases + s.heads * s.d**2,  # arXiv 2406.06366
     "identity-query": lambda s: s.n**2 + s.n * s.key_biases,  # arXiv 2510.23912
+    "identity-key": lambda s: s.n**2 + s.n * s.live_biases,  # arXiv 2305.10991
 }
 """Numbers of one block's similarity."""
 
@@ -55,6 +59,7 @@ VALUE_OUTPUT: dict[str, Formula] = {
     "stack-collapsed": lambda _: 0,
     "omitted": lambda _: 0,
     "key": lambda s: s.n**2 + s.n * s.live_biases,
+    "kgv": lambda s: 3 * (s.n**2 + s.n * s.live_biases),  # arXiv 2305.10991
 }
 """Numbers of one block's value path."""
 
@@ -64,6 +69,7 @@ STACK_VALUE_OUTPUT: dict[str, Formula] = {"stack-collapsed": lambda s: s.n**2 + 
 MLP: dict[str, Formula] = {
     "gelu": lambda s: 2 * s.n * s.hidden + (s.hidden + s.n) * s.live_biases,
     "relu": lambda s: 2 * s.n * s.hidden + (s.hidden + s.n) * s.live_biases,
+    "swiglu": lambda s: 3 * s.n * s.gated + (2 * s.gated + s.n) * s.live_biases,  # arXiv 2002.05202
     "none": lambda _: 0,
 }
 """Numbers of one block's MLP."""
@@ -117,6 +123,7 @@ def sizes(model: ModelConfig) -> Sizes:
         heads=model.heads,
         d=model.dim // model.heads,
         hidden=model.mlp_dim,
+        gated=2 * model.mlp_dim // 3,
         live_biases=LIVE_BIASES[model.bias.kind],
         all_biases=ALL_BIASES[model.bias.kind],
         keys_are_values=model.value.kind == "key",
@@ -135,43 +142,37 @@ def num_tokens(model: ModelConfig, spec: DataSpec) -> int:
     return cast(TextSpec, spec).seq_len
 
 
-def closed_form(model: ModelConfig, spec: DataSpec, task: str) -> dict[str, int]:
-    """Trainable numbers by group of the whole model, but for a head that is counted apart; shared blocks once."""
-    s = sizes(model)
-    attentions, mlps = model.num_attentions, model.num_blocks + model.num_decoder_blocks
-    sublayers = attentions + (0 if model.mlp.kind == "none" else mlps)
-    stacks = 2 if model.decoder_depth else 1
-    norms = sublayers * NORMS_PER_SUBLAYER[model.norm.kind] + stacks * FINAL_NORMS[model.norm.kind]
-    in_stack = STACK_VALUE_OUTPUT.get(model.value.kind, lambda _: 0)
-    embedding, embedding_norms = _embedding(model, spec)
-    groups = {
-        "embedding": embedding,
-        "query_key": attentions * QUERY_KEY[model.similarity.kind](s),
-        "value_output": attentions * VALUE_OUTPUT[model.value.kind](s) + in_stack(s),
-        "mlp": mlps * MLP[model.mlp.kind](s),
-        "norm": (norms + embedding_norms * NORMS_PER_SUBLAYER[model.norm.kind]) * 2 * s.n,
-        "head": POOLER[model.readout.kind](s) + (0 if task in HEADS_COUNTED_APART else HEAD[task](s, model, spec)),
-    }
-    assert tuple(groups) == GROUPS
-    return groups
-
-
 def task_head(model: ModelConfig, spec: DataSpec, task: str) -> int:
     """Trainable numbers of a head that is counted apart; 0 where the head is counted with the rest."""
     return HEAD[task](sizes(model), model, spec) if task in HEADS_COUNTED_APART else 0
 
 
-def _embedding(model: ModelConfig, spec: DataSpec) -> tuple[int, int]:
+def embedding_numbers(model: ModelConfig, spec: DataSpec) -> tuple[int, int]:
     """Numbers that turn an example into vectors, and how many norms stand behind them."""
     n, b = model.dim, LIVE_BIASES[model.bias.kind]
     positions = POSITION[model.position.kind](model, num_tokens(model, spec))
     if isinstance(spec, ImageSpec):
         patches = spec.channels * model.patch_size**2 * n + n * b
         return patches + n * CLASS_TOKENS[model.readout.kind] + positions, 0
+    size, sides = cast(TextSpec, spec).vocab_size, 2 if model.decoder_depth else 1
+    if isinstance(model.embedding, HSoftPos):
+        return sides * (_h_softpos(model.embedding.levels, size, n, b) + positions), 0
     options = cast(Tokens, model.embedding)
-    sides = 2 if model.decoder_depth else 1
-    words = cast(TextSpec, spec).vocab_size * n * (1 if options.tied else sides)
+    words = size * n * (1 if options.tied else sides)
     return words + sides * (options.types * n + positions), sides * options.norm
+
+
+def _h_softpos(levels: int, size: int, n: int, b: int) -> int:
+    """V e + l m^2 for l levels, and 3 e m + m, then 3 m^2 + m, for the convolutions between them; arXiv 2305.10991."""
+    e, m = h_softpos_widths(levels, n)
+    convolutions = [3 * width * m + m * b for width in [e] + [m] * (levels - 2)][: levels - 1]
+    return size * e + levels * m**2 + sum(convolutions)
+
+
+def h_softpos_widths(levels: int, n: int) -> tuple[int, int]:
+    """e and m: columns of a word's own vector, and of everything that is made of it."""
+    m = n // (2 * levels)
+    return n - m * (2 * levels - 1), m
 
 
 def _rows(position: Learned, tokens: int) -> int:
@@ -179,7 +180,7 @@ def _rows(position: Learned, tokens: int) -> int:
 
 
 def _is_tied(model: ModelConfig) -> bool:
-    return cast(Tokens, model.embedding).tied
+    return cast(Embedding, model.embedding).ties
 
 
 def _vocabulary(s: Sizes, model: ModelConfig, spec: DataSpec, bias: bool) -> int:

@@ -8,7 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from minform_cli.config.schema import RunConfig
-from minform_cli.counting.cost import cached_numbers, forward_macs, training_macs
+from minform_cli.counting.cost import cached_numbers, forward_macs, per_example, training_macs
 from minform_cli.counting.meta import example_inputs, weightless
 from minform_cli.data.spec import DataSpec
 from minform_cli.models.build import build_counted
@@ -33,8 +33,8 @@ def cost_record(config: RunConfig, spec: DataSpec, parameters: int, batch_size: 
     """
     cached = cached_numbers(config.model)
     return CostRecord(
-        flops_forward=2 * forward_macs(config.model, spec, config.task),
-        flops_training=2 * training_macs(config.model, spec, config.task),
+        flops_forward=2 * per_example(forward_macs, config, spec),
+        flops_training=2 * per_example(training_macs, config, spec),
         weight_bytes={kind: size * parameters for kind, size in BYTES_PER_WEIGHT.items()},
         gradient_bytes=BYTES_PER_WEIGHT["float32"] * parameters,
         optimizer_bytes=ADAM_BYTES * parameters,

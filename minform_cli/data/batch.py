@@ -20,12 +20,14 @@ class Batch(NamedTuple):
         labels: what the task's loss takes: a class, a number or a token for each example or token predicted, (P,).
         elsewhere: how many labels of the same batch other processes take.
         examples: of the whole batch; None where there is a label for each.
+        numbers: places in their split of the examples in `inputs`, on the CPU; None where nobody asks.
     """
 
     inputs: tuple[Tensor | None, ...]
     labels: Tensor
     elsewhere: int = 0
     examples: int | None = None
+    numbers: Tensor | None = None
 
     @property
     def size(self) -> int:

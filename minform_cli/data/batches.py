@@ -9,6 +9,7 @@ from minform_cli.data.batch import WHOLE, Batches, Share
 from minform_cli.data.image_batches import ImageBatches
 from minform_cli.data.images import ImageData
 from minform_cli.data.load import Data
+from minform_cli.data.spec import check_batch_tokens
 
 
 def make_batches(dataset: Data, config: RunConfig, device: torch.device, share: Share = WHOLE) -> Batches:
@@ -20,15 +21,23 @@ def make_batches(dataset: Data, config: RunConfig, device: torch.device, share: 
         device: where the batches are wanted.
         share: this process's part of every batch. Which examples a batch has and how each is changed is the same
             however many share it.
+
+    Raises:
+        InputError: `train.batch_tokens` is for other data, or less than a pair has.
     """
+    check_batch_tokens(config, dataset.spec)
     if isinstance(dataset, ImageData):
         return ImageBatches(dataset, config.data, config.train, config.seed, device, share)
     from minform_cli.data.glue.batches import SentenceBatches
     from minform_cli.data.glue.sentences import SentenceData
+    from minform_cli.data.pairs.batches import PairBatches
+    from minform_cli.data.pairs.load import PairData
     from minform_cli.data.text.corpora import TextData
     from minform_cli.data.text.text_batches import TextBatches
 
     if isinstance(dataset, SentenceData):
         return SentenceBatches(dataset, config, device, share)
-    assert isinstance(dataset, TextData), "a data set is of images, sentences or text"
+    if isinstance(dataset, PairData):
+        return PairBatches(dataset, config, device, share)
+    assert isinstance(dataset, TextData), "a data set is of images, sentences, pairs of them or text"
     return TextBatches(dataset, config, device, share)

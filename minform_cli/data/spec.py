@@ -27,6 +27,7 @@ DATA_SETS = LazyRegistry(
         "text": "minform_cli.data.sets.text",
         "pydoc-topics": "minform_cli.data.sets.pydoc_topics",
         "parallel-text": "minform_cli.data.sets.parallel_text",
+        "multi30k": "minform_cli.data.sets.multi30k",
         "glue": "minform_cli.data.sets.glue",
     },
 )
@@ -168,12 +169,23 @@ def spec_for(config: RunConfig) -> DataSpec:
 
     Raises:
         InputError: the data set is unknown, its files are asked for and absent, or the model takes other examples: the
-            patch does not divide the image, or there are fewer positions than tokens.
+            patch does not divide the image, or there are fewer positions than tokens; or batches are to have a number
+            of tokens, and the examples are no sentence pairs.
     """
     spec: DataSpec = DATA_SETS.get(config.data.name, "data.name").spec(config.data)
+    check_batch_tokens(config, spec)
     legality.check_embedding(config.model, spec.kind, spec.title)
     if isinstance(spec, ImageSpec):
         legality.check_image(config.model, spec.height, spec.width, spec.title)
     if isinstance(spec, TextSpec):
         legality.check_length(config.model, spec.seq_len, spec.title)
     return spec
+
+
+def check_batch_tokens(config: RunConfig, spec: DataSpec) -> None:
+    """Raises `InputError` if batches are to have a number of tokens, and the examples are no sentence pairs."""
+    if config.train.batch_tokens is not None and not isinstance(spec, PairSpec):
+        raise InputError(
+            f"train.batch_tokens: is for sentence pairs, and {spec.title} has none; "
+            "accepted: train.batch_size, and no train.batch_tokens"
+        )

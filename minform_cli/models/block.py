@@ -13,6 +13,9 @@ from minform_cli.models.parts.attention import Attention, Seen
 from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import NORMS, Norm
 
+Sublayer = Callable[[Tensor], Tensor]
+"""From tokens, normalised or not, to what is added to them."""
+
 
 class Block(nn.Module):
     """Attention -> `attention`, attention to the encoder -> `cross`, MLP -> `mlp`, their norms -> `*_norm`.
@@ -52,13 +55,27 @@ class Block(nn.Module):
             y: the encoder's tokens, in a decoder.
             y_seen: which of those each may attend to; None: all.
         """
-        x = self._sublayer(x, self.attention_norm, lambda x: self.attention(x, None, seen))
-        if self.cross is not None:
-            cross = self.cross
-            x = self._sublayer(x, self.cross_norm, lambda x: cross(x, y, y_seen))
+        cross = self.cross
+        return self.run(
+            x,
+            lambda x: self.attention(x, None, seen),
+            None if cross is None else lambda x: cross(x, y, y_seen),
+        )
+
+    def run(self, x: Float[Tensor, "b t n"], attend: Sublayer, attend_across: Sublayer | None) -> Tensor:
+        """The tokens after this block, with its attentions done by the caller, who may know keys and values already.
+
+        Args:
+            x: the tokens before it.
+            attend: what `attention` makes of them.
+            attend_across: what `cross` makes of them, in a decoder.
+        """
+        x = self._sublayer(x, self.attention_norm, attend)
+        if attend_across is not None:
+            x = self._sublayer(x, self.cross_norm, attend_across)
         return x if self.mlp is None else self._sublayer(x, self.mlp_norm, self.mlp)
 
-    def _sublayer(self, x: Tensor, norm: Norm | None, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+    def _sublayer(self, x: Tensor, norm: Norm | None, sublayer: Sublayer) -> Tensor:
         out = sublayer(norm(x) if norm is not None and self.norm_first else x)
         if self.dropout:
             out = F.dropout(out, self.dropout, self.training)

@@ -6,12 +6,13 @@ from typing import cast
 
 from torch import nn
 
-from minform_cli.config.axes.embedding import Tokens
-from minform_cli.config.schema import RunConfig
+from minform_cli.config.axes.embedding import Embedding
+from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
+from minform_cli.models.parts.linear import plan_chains
 from minform_cli.models.parts.patches import PatchEmbedding
 from minform_cli.models.parts.readout import ExampleReadout, TokenReadout
-from minform_cli.models.parts.tokens import TokenEmbedding
+from minform_cli.models.parts.text_embedding import EMBEDDINGS, TextEmbedding
 from minform_cli.models.stack import EncoderDecoder, ImageEncoder, TextEncoder
 from minform_cli.tasks import TASKS
 
@@ -24,18 +25,9 @@ def build_model(config: RunConfig, spec: DataSpec) -> nn.Module:
     Raises:
         InputError: the task is unknown.
     """
-    model, info, task = config.model, TASKS.info(config.task), TASKS.get(config.task)
-    if isinstance(spec, ImageSpec):
-        embedding = PatchEmbedding(model, spec.channels, spec.height, spec.width)
-        return ImageEncoder(model, embedding, ExampleReadout(model, task.head(model, spec)))
-    assert isinstance(spec, TextSpec), "a model is for images or for text"
-    tokens = TokenEmbedding(model, spec.vocab_size, spec.seq_len)
-    if model.decoder_depth:
-        words = tokens.words if cast(Tokens, model.embedding).tied else None
-        target = TokenEmbedding(model, spec.vocab_size, spec.seq_len, words)
-        return EncoderDecoder(model, tokens, target, TokenReadout(task.head(model, spec)))
-    head = task.head(model, spec)
-    return TextEncoder(model, tokens, TokenReadout(head) if info.predicts_tokens else ExampleReadout(model, head))
+    built = _built(config, spec)
+    plan_chains(built, tokens_per_step(config, spec))
+    return built
 
 
 def build_counted(config: RunConfig, spec: DataSpec) -> nn.Module:
@@ -47,5 +39,34 @@ def build_counted(config: RunConfig, spec: DataSpec) -> nn.Module:
     if TASKS.info(config.task).head_is_counted:
         return build_model(config, spec)
     assert isinstance(spec, TextSpec), "models of images are published with their head"
-    tokens = TokenEmbedding(config.model, spec.vocab_size, spec.seq_len)
-    return TextEncoder(config.model, tokens, ExampleReadout(config.model, None))
+    built = TextEncoder(config.model, _embedding(config.model, spec), ExampleReadout(config.model, None))
+    plan_chains(built, tokens_per_step(config, spec))
+    return built
+
+
+def tokens_per_step(config: RunConfig, spec: DataSpec) -> int:
+    """About how many tokens go through a linear map at once in training: what the order of a tensor chain is for."""
+    if isinstance(spec, ImageSpec):
+        patches = (spec.height // config.model.patch_size) * (spec.width // config.model.patch_size)
+        return config.train.batch_size * patches
+    return config.train.batch_tokens or config.train.batch_size * cast(TextSpec, spec).seq_len
+
+
+def _built(config: RunConfig, spec: DataSpec) -> nn.Module:
+    model, info, task = config.model, TASKS.info(config.task), TASKS.get(config.task)
+    if isinstance(spec, ImageSpec):
+        embedding = PatchEmbedding(model, spec.channels, spec.height, spec.width)
+        return ImageEncoder(model, embedding, ExampleReadout(model, task.head(model, spec)))
+    assert isinstance(spec, TextSpec), "a model is for images or for text"
+    tokens = _embedding(model, spec)
+    if model.decoder_depth:
+        target = _embedding(model, spec)
+        if cast(Embedding, model.embedding).ties:
+            target.words = tokens.words
+        return EncoderDecoder(model, tokens, target, TokenReadout(task.head(model, spec)))
+    head = task.head(model, spec)
+    return TextEncoder(model, tokens, TokenReadout(head) if info.predicts_tokens else ExampleReadout(model, head))
+
+
+def _embedding(model: ModelConfig, spec: TextSpec) -> TextEmbedding:
+    return EMBEDDINGS.get(model.embedding.kind)(model, spec.vocab_size, spec.seq_len)

@@ -17,10 +17,10 @@ from minform_cli.models.parts.attention import Seen
 from minform_cli.models.parts.norm import NORMS
 from minform_cli.models.parts.patches import PatchEmbedding
 from minform_cli.models.parts.readout import ExampleReadout, TokenReadout
-from minform_cli.models.parts.tokens import TokenEmbedding
+from minform_cli.models.parts.text_embedding import TextEmbedding
 from minform_cli.models.parts.value import StackOutput
 
-E = TypeVar("E", PatchEmbedding, TokenEmbedding)
+E = TypeVar("E", PatchEmbedding, TextEmbedding)
 
 
 class Encoder(nn.Module, Generic[E]):
@@ -55,10 +55,10 @@ class ImageEncoder(Encoder[PatchEmbedding]):
         return self.readout(self.run(self.embedding(images)))
 
 
-class TextEncoder(Encoder[TokenEmbedding]):
+class TextEncoder(Encoder[TextEmbedding]):
     """An encoder (or, under a causal mask, a decoder alone) over tokens."""
 
-    def __init__(self, model: ModelConfig, embedding: TokenEmbedding, readout: ExampleReadout | TokenReadout) -> None:
+    def __init__(self, model: ModelConfig, embedding: TextEmbedding, readout: ExampleReadout | TokenReadout) -> None:
         super().__init__(model, embedding)
         self.readout = readout
         self.causal = model.mask.kind == "causal"
@@ -88,11 +88,11 @@ class TextEncoder(Encoder[TokenEmbedding]):
         return self.readout(x, real)
 
 
-class EncoderDecoder(Encoder[TokenEmbedding]):
+class EncoderDecoder(Encoder[TextEmbedding]):
     """An encoder over source tokens and a causal decoder over target tokens that attends to it."""
 
     def __init__(
-        self, model: ModelConfig, embedding: TokenEmbedding, decoder_embedding: TokenEmbedding, readout: TokenReadout
+        self, model: ModelConfig, embedding: TextEmbedding, decoder_embedding: TextEmbedding, readout: TokenReadout
     ) -> None:
         super().__init__(model, embedding)
         self.decoder_embedding = decoder_embedding
@@ -131,7 +131,7 @@ class EncoderDecoder(Encoder[TokenEmbedding]):
     ) -> Float[Tensor, "b t n"]:
         """The decoder's tokens."""
         seen = None if real is None else real.unsqueeze(1)
-        x = self.decoder_embedding(target)
+        x: Tensor = self.decoder_embedding(target)
         for block in self.decoder_order:
             x = self.decoder_blocks[block](x, None, encoded, seen)
         return x if self.decoder_norm is None else self.decoder_norm(x)

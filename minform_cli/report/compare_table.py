@@ -9,7 +9,19 @@ from minform_cli.report import notes
 from minform_cli.report.fit import Column, printable
 from minform_cli.report.formats import Output, render
 from minform_cli.report.grid import grid_lines, row_name, with_grid
-from minform_cli.report.numbers import ABSENT, integer, loss, p_value, percent, percent_spread, points, ratio, seconds
+from minform_cli.report.numbers import (
+    ABSENT,
+    integer,
+    loss,
+    metric_title,
+    p_value,
+    percent,
+    percent_spread,
+    perplexity,
+    points,
+    ratio,
+    seconds,
+)
 from minform_cli.results import CompareRecord, ResultRecord
 
 
@@ -45,6 +57,7 @@ def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRe
         notes.PARAMETERS,
         notes.determination(int(first["data"]["num_train"]), notes.num_outputs(first)),
         _time_line(results),
+        *notes.measured_by(first),
         *notes.record_notes(records),
     ]
 
@@ -100,7 +113,7 @@ def _test_lines(records: Sequence[CompareRecord], result: ResultRecord) -> list[
         return []
     size = integer(int(result["data"]["num_test"]))
     binomial = "" if records[0]["test_score_low"] is None else " [binomial interval]"
-    title = f"Test {records[0]['metric']} %, last weights, {size} examples read once{binomial}"
+    title = f"Test {metric_title(records[0]['metric'])}, last weights, {size} examples read once{binomial}"
     return [f"{title}: {'; '.join(tested)}."]
 
 
@@ -172,6 +185,10 @@ def _test(record: CompareRecord) -> str:
     return f"{percent(record['test_score_mean'])}{spread}{interval}"
 
 
+def _predicted_per_s(record: CompareRecord) -> str:
+    return ABSENT if record["predicted_per_s_mean"] is None else integer(round(record["predicted_per_s_mean"]))
+
+
 def _difference(record: CompareRecord) -> str:
     if record["difference_mean"] is None:
         return ABSENT
@@ -193,10 +210,15 @@ def _columns(records: Sequence[CompareRecord]) -> list[Column]:
     judged = any(record["margin"] is not None for record in records)
     metric = records[0]["metric"]
     score = Column(
-        f"val {metric} %", _score, short=f"val {_SHORT.get(metric, metric)} %", narrow=_narrow_score, block=1
+        f"val {metric_title(metric)}",
+        _score,
+        short=f"val {metric_title(_SHORT.get(metric, metric))}",
+        narrow=_narrow_score,
+        block=1,
     )
     steps = [_STEPS] if records[0]["kind"] != "images" else []
-    beside = _BINOMIAL if records[0]["val_score_low"] is not None else _VAL_LOSS
+    translated = records[0]["kind"] == "pairs"
+    beside = _BINOMIAL if records[0]["val_score_low"] is not None else _PERPLEXITY if translated else _VAL_LOSS
     return [
         *_COUNTS,
         score,
@@ -204,7 +226,7 @@ def _columns(records: Sequence[CompareRecord]) -> list[Column]:
         _DIFFERENCE,
         *([_P] if compared else []),
         *([_NOT_WORSE] if judged else []),
-        *_COSTS,
+        *(_TRANSLATION_COSTS if translated else _COSTS),
         *steps,
     ]
 
@@ -225,10 +247,15 @@ _STEPS = Column(
     block=1,
 )
 _VAL_LOSS = Column("val loss", lambda record: loss(record["val_loss_mean"]), block=1)
+_PERPLEXITY = Column("val perplexity", lambda record: perplexity(record["val_loss_mean"]), short="val ppl", block=1)
 _DIFFERENCE = Column("difference in points", _difference, short="diff, points", narrow=_narrow_difference, block=1)
 _P = Column("p (Holm)", lambda record: p_value(record["p_value_holm"]), block=1, in_narrow=True)
 _NOT_WORSE = Column("not worse", lambda record: record["not_worse"] or ABSENT, right=False, block=1)
 _COSTS = [
     Column("train loss", lambda record: loss(record["train_loss_mean"]), short="loss", block=1),
     Column("s/epoch", lambda record: seconds(record["seconds_per_epoch_mean"]), block=1),
+]
+_TRANSLATION_COSTS = [
+    *_COSTS[1:],
+    Column("tokens/s", _predicted_per_s, block=1),
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
-from minform_cli.report.numbers import integer
+from minform_cli.report.numbers import integer, metric_axis
 from minform_cli.report.plots import GRID, check_plot_path, new_figure, save
 from minform_cli.results import GROUPS, CompareRecord, CountRecord, LearningCurve, RunDetails
 
@@ -29,7 +29,7 @@ MAX_TOGETHER = 8
 _PANELS_PER_ROW = 4
 
 Metric = Literal["train_loss", "val_loss", "val_score"]
-_TITLES = {"train_loss": "training loss", "val_loss": "validation loss", "val_score": "validation {metric} in %"}
+_TITLES = {"train_loss": "training loss", "val_loss": "validation loss", "val_score": "validation {metric}"}
 _LEGEND_WIDTH = 120
 """About how many characters go into a line of the legend."""
 
@@ -71,7 +71,9 @@ def learning_figures(records: Sequence[CompareRecord], runs: Sequence[RunDetails
     shown: tuple[Metric, ...] = ("train_loss", "val_score")
     if records[0]["val_score_low"] is None:
         shown = ("train_loss", "val_loss", "val_score")
-    titles: dict[Metric, str] = {metric: _TITLES[metric].format(metric=records[0]["metric"]) for metric in shown}
+    titles: dict[Metric, str] = {
+        metric: _TITLES[metric].format(metric=metric_axis(records[0]["metric"])) for metric in shown
+    }
     drawn: dict[Metric, list[Band]] = {metric: bands(records, runs, metric) for metric in shown}
     num = len(drawn["val_score"])
     if not num:

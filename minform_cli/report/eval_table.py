@@ -11,8 +11,8 @@ from rich.text import Text
 
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import FittedTable, check_format, render, to_csv, to_json
-from minform_cli.report.numbers import integer, loss, percent
-from minform_cli.results import EvaluationRecord
+from minform_cli.report.numbers import integer, loss, metric_title, percent, perplexity
+from minform_cli.results import EvaluationRecord, TranslationRecord
 
 CONFIDENCE = 0.95
 """Of the Wilson interval around an accuracy."""
@@ -61,10 +61,12 @@ def eval_table(record: EvaluationRecord, fmt: str = "rich", width: int | None = 
         return to_json([full])
     if fmt == "csv":
         by_class = dict(zip(record["class_names"], record["per_class_accuracy"], strict=True))
-        return to_csv([{**full, "per_class_accuracy": by_class}], leave_out=("class_names", "confusion"))
+        left_out = ("class_names", "confusion", "translations")
+        return to_csv([{**full, "per_class_accuracy": by_class}], leave_out=left_out)
     tables: list[Tabled] = [("", [full], _summary(record))]
     if record["class_names"]:
         tables += [_per_class(record), _confusion(record)]
+    tables += [_translation(number, each) for number, each in enumerate(record["translations"], 1)]
     if fmt == "rich":
         return Sections([FittedTable(rows, columns, title) for title, rows, columns in tables])
     comment = {"plain": "{}", "markdown": "**{}**\n", "latex": "% {}"}[fmt]
@@ -77,9 +79,10 @@ def eval_table(record: EvaluationRecord, fmt: str = "rich", width: int | None = 
 
 def eval_caption(record: EvaluationRecord) -> list[str]:
     """The lines that make the tables readable on their own."""
+    what = "examples" if record["perplexity"] is None else "tokens"
     return [
         f"Preset {record['preset']}, variant {record['variant']}, seed {record['seed']}: {record['data']}, "
-        f"{record['split']} split ({integer(record['num_examples'])} examples), {record['checkpoint']} checkpoint.",
+        f"{record['split']} split ({integer(record['num_examples'])} {what}), {record['checkpoint']} checkpoint.",
         *([_INTERVAL] if record["class_names"] else []),
         *record["notes"],
     ]
@@ -127,6 +130,11 @@ def _confusion(record: EvaluationRecord) -> Tabled:
     return f"Most confused: {_SHOWN} pairs", pairs[:_SHOWN], _PAIRS
 
 
+def _translation(number: int, record: TranslationRecord) -> Tabled:
+    rows: list[dict[str, Any]] = [{"which": which, "text": text} for which, text in record.items()]
+    return f"Sentence {number}", rows, _SENTENCES
+
+
 def _predicted_column(label: int) -> Column:
     return Column(str(label), lambda row: str(row["row"][label]))
 
@@ -144,7 +152,7 @@ def _accuracy(row: dict[str, Any]) -> str:
 def _metric(name: str) -> Column:
     if name == "accuracy":
         return Column("accuracy %", _accuracy, narrow=lambda row: _accuracy(row).replace(" [", "\n["))
-    return Column(f"{name} %", lambda row: percent(row["measured"][name]))
+    return Column(metric_title(name), lambda row: percent(row["measured"][name]))
 
 
 def _summary(record: EvaluationRecord) -> list[Column]:
@@ -156,6 +164,7 @@ def _summary(record: EvaluationRecord) -> list[Column]:
         Column(examples, lambda row: integer(row["num_examples"])),
         *(_metric(name) for name in record["measured"]),
         Column("loss", lambda row: loss(row["loss"])),
+        *([Column("perplexity", lambda row: perplexity(row["loss"]))] if record["perplexity"] is not None else []),
         Column("parameters", lambda row: integer(row["parameters"]), short="params"),
     ]
 
@@ -164,6 +173,10 @@ _PER_CLASS = [
     Column("class", _class_text, right=False, name=True),
     Column("examples", lambda row: integer(row["examples"])),
     Column("accuracy %", lambda row: percent(row["accuracy"])),
+]
+_SENTENCES = [
+    Column("", lambda row: row["which"], right=False, name=True),
+    Column("text", lambda row: row["text"], right=False),
 ]
 _PAIRS = [
     Column("true", lambda row: row["true"], right=False, name=True),

@@ -17,7 +17,7 @@ from minform_cli.report.fit import Column, Grid, fit, printable
 from minform_cli.report.formats import FittedTable, Output
 from minform_cli.report.grid import row_name, with_grid
 from minform_cli.report.heat import attention_colours, attention_rows, class_table
-from minform_cli.report.numbers import ABSENT, integer, p_value, percent, points
+from minform_cli.report.numbers import ABSENT, integer, metric_name, p_value, percent, points
 from minform_cli.report.plots import check_matplotlib, compare_figure
 from minform_cli.report.svg import inline_svg
 from minform_cli.results import CompareRecord, ResultRecord, StudyDetails, grid_value
@@ -84,6 +84,7 @@ def study_html(report: StudyReport) -> str:
         statistics_notes=_statistics_notes(records),
         counts=_grid(count_table(records), swept=records),
         groups=_groups(records),
+        metric=metric_name(records[0]["metric"]),
         tradeoffs=_tradeoffs(records, results),
         curves=_curves(report),
         classes=class_table(records, details),
@@ -124,9 +125,8 @@ def answer(records: Sequence[CompareRecord]) -> list[str]:
 
 def _smallest(records: Sequence[CompareRecord]) -> str:
     least = min(records, key=lambda record: record["share_of_baseline"])
-    difference = (
-        f"its validation {least['metric']} differs from the baseline's by {_points(least['difference_mean'])} points"
-    )
+    metric, difference = metric_name(least["metric"]), _points(least["difference_mean"])
+    difference = f"its validation {metric} differs from the baseline's by {difference} points"
     if least["difference_low"] is None or least["difference_high"] is None:
         said = "one seed, so nothing can be said about how sure that is"
     else:
@@ -171,9 +171,9 @@ def _statistics_notes(records: Sequence[CompareRecord]) -> list[str]:
     if all(record["difference_low"] is None for record in records):
         return ["No spread is known: nothing can be said about the significance of a difference."]
     lines = [
-        f"Difference: validation {records[0]['metric']} less the baseline's with the same seed, in percentage points; "
-        "mean over seeds with the t interval of the paired differences. p: two-sided paired t test; Holm: corrected "
-        "for the number of rows. A large p is no proof of no difference."
+        f"Difference: validation {metric_name(records[0]['metric'])} less the baseline's with the same seed, in "
+        "percentage points; mean over seeds with the t interval of the paired differences. p: two-sided paired t "
+        "test; Holm: corrected for the number of rows. A large p is no proof of no difference."
     ]
     margin = next((record["margin"] for record in records if record["margin"] is not None), None)
     if margin is not None:
@@ -215,9 +215,8 @@ def _tradeoffs(records: Sequence[CompareRecord], results: Sequence[ResultRecord]
     }
     pictures: list[Picture] = []
     for cost, caption in captions.items():
-        alt = (
-            f"Validation {records[0]['metric']} over {cost}, a point a row with its name, and the Pareto front; {told}."
-        )
+        over = f"{metric_name(records[0]['metric'])} over {cost}"
+        alt = f"Validation {over}, a point a row with its name, and the Pareto front; {told}."
         figure = compare_figure(records, cost="seconds" if cost == "seconds" else "parameters")
         pictures.append(Picture(Markup(inline_svg(figure, f"over-{cost}", alt)), caption))  # noqa: S704
     return pictures

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minform_cli.report.grid import row_name
-from minform_cli.report.numbers import integer
+from minform_cli.report.numbers import integer, metric_name
 from minform_cli.results import CountRecord, ResultRecord
 
 PARAMETERS = (
@@ -38,6 +38,15 @@ def validation(result: ResultRecord) -> str:
     return f"Validation: {size} examples {origin}; last epoch, not the best one."
 
 
+def measured_by(result: ResultRecord) -> list[str]:
+    """What metrics that depend on settings were computed with, and how translations came about."""
+    signatures = result.get("measured_by", {})  # runs of earlier versions do not say it
+    if not signatures:
+        return []
+    how = "Translations: of the validation set written greedily, of the test set by beam search."
+    return [how, *(f"{metric_name(name)}: {by}" for name, by in signatures.items())]
+
+
 def machine(environment: Mapping[str, Any]) -> str:
     """Where a run computed: device, threads, and processes where there were several."""
     used = f"{environment.get('device', 'unknown device')}, {environment.get('threads', '?')} thread(s)"
@@ -51,10 +60,17 @@ def num_outputs(result: ResultRecord) -> int | None:
     return None if ratio_ is None else round(ratio_ * parameters / result["data"]["num_train"])
 
 
+MOST_NOTES = 12
+"""Lines of notes under a table; `json` always has all of them."""
+
+
 def record_notes(records: Iterable[CountRecord]) -> list[str]:
-    """The records' notes, a line each; variants with the same to say share it."""
+    """The records' notes, a line each, `MOST_NOTES` at most; variants with the same to say share it."""
     said: dict[str, list[str]] = {}
     for record in records:
         for note in record["notes"]:
             said.setdefault(note, []).append(row_name(record))
-    return [f"{', '.join(variants)}: {note}" for note, variants in said.items()]
+    lines = [f"{', '.join(variants)}: {note}" for note, variants in said.items()]
+    if len(lines) <= MOST_NOTES:
+        return lines
+    return [*lines[:MOST_NOTES], f"{len(lines) - MOST_NOTES} more notes: --format json has them"]

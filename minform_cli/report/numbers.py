@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 ABSENT = "-"
 """Stands where there is nothing to say."""
 
@@ -14,6 +16,38 @@ def integer(value: int) -> str:
 def percent(fraction: float | None) -> str:
     """A fraction of 0..1 as percent with two decimals, without the sign."""
     return ABSENT if fraction is None else f"{_tidy(100 * fraction, 2):,.2f}"
+
+
+_WITHOUT_SIGN = {"bleu": "BLEU", "chrf": "chrF2"}
+"""Metrics that people read as numbers up to 100, without the sign of percent."""
+
+
+def metric_name(metric: str) -> str:
+    """A metric as people call it: ``accuracy``, ``BLEU``."""
+    return _WITHOUT_SIGN.get(metric, metric)
+
+
+def metric_title(metric: str) -> str:
+    """The head of a column of a metric: ``accuracy %``, ``BLEU``."""
+    return metric_name(metric) if metric in _WITHOUT_SIGN else f"{metric} %"
+
+
+def metric_axis(metric: str) -> str:
+    """The label of an axis in percent: ``accuracy in %``, ``BLEU``."""
+    return metric_name(metric) if metric in _WITHOUT_SIGN else f"{metric} in %"
+
+
+def with_sign(metric: str, number: str) -> str:
+    """A number of that metric within a sentence: ``97.12 %``, or ``31.24`` where BLEU is meant."""
+    return number if metric in _WITHOUT_SIGN else f"{number} %"
+
+
+def perplexity(value: float | None) -> str:
+    """exp of a loss in nats, with two decimals; above a million in powers of ten."""
+    if value is None:
+        return ABSENT
+    found = math.exp(min(value, 700))
+    return f"{found:,.2f}" if found < 1e6 else f"{found:.2e}"
 
 
 def points(difference: float) -> str:

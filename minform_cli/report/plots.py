@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from minform_cli.errors import InputError
 from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
-from minform_cli.report.numbers import integer, percent
+from minform_cli.report.numbers import integer, metric_axis, metric_name, percent
 from minform_cli.report.plot_labels import place_labels
 from minform_cli.results import CompareRecord, EvaluationRecord, write_atomic
 
@@ -95,8 +95,8 @@ def compare_figure(
         axes.scatter(x[i], y[i], marker=marker, s=size, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
     _cost_axis(axes, x, *_COSTS[cost])
     metric = records[0]["metric"]
-    axes.set_ylabel(f"validation {metric} in %")
-    axes.set_title(f"{printable(records[0]['preset'])}: {metric} over {_COSTS[cost][0]}", parse_math=False)
+    axes.set_ylabel(f"validation {metric_axis(metric)}")
+    axes.set_title(f"{printable(records[0]['preset'])}: {metric_name(metric)} over {_COSTS[cost][0]}", parse_math=False)
     axes.margins(x=0.12, y=0.15)
     axes.grid(visible=True, which="major", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)

@@ -7,7 +7,17 @@ from pathlib import Path
 from minform_cli.report import notes
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
-from minform_cli.report.numbers import duration, integer, loss, percent, ratio, seconds
+from minform_cli.report.numbers import (
+    duration,
+    integer,
+    loss,
+    metric_name,
+    percent,
+    perplexity,
+    ratio,
+    seconds,
+    with_sign,
+)
 from minform_cli.results import ResultRecord
 
 
@@ -31,6 +41,7 @@ def train_caption(result: ResultRecord) -> list[str]:
         notes.validation(result),
         notes.PARAMETERS,
         notes.determination(int(result["data"]["num_train"]), notes.num_outputs(result)),
+        *notes.measured_by(result),
         *notes.record_notes([result["count"]]),
     ]
 
@@ -47,13 +58,14 @@ def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
         ("epochs, steps", f"{integer(result['epochs'])}, {integer(result['steps'])}"),
         ("training, last epoch", _measured(result, "train")),
         (f"validation ({integer(data['num_val'])})", _measured(result, "val")),
-        ("best validation", f"{percent(metrics['best_val_score'])} % in epoch {metrics['best_epoch']}"),
+        ("best validation", f"{_signed(result['metric'], metrics['best_val_score'])} in epoch {metrics['best_epoch']}"),
     ]
     if metrics.get("test_loss") is not None:
         rows.append((f"test ({integer(data['num_test'])}), last epoch", _measured(result, "test")))
     return [
         *rows,
         ("time", f"{duration(timing['total_s'])}; {seconds(timing['seconds_per_epoch'])} s of training per epoch"),
+        *_predicted(result),
         ("machine", notes.machine(environment)),
         ("folder", str(folder)),
     ]
@@ -66,13 +78,27 @@ def _trained(result: ResultRecord) -> list[tuple[str, str]]:
     return [("trained", f"{integer(result['trained_parameters'])}: with the task's head, without what it does not use")]
 
 
+def _predicted(result: ResultRecord) -> list[tuple[str, str]]:
+    """How fast tokens were predicted, where those are what is."""
+    if result["data"]["kind"] != "pairs":
+        return []
+    return [("tokens/s", f"{integer(round(result['timing']['predicted_per_s']))} of translations, in training steps")]
+
+
 def _measured(result: ResultRecord, split: str) -> str:
     """``accuracy 97.12 %, loss 0.0981``: the metric first, then what else was measured, the loss last."""
     metrics, own = result["metrics"], f"{split}_"
     names = [name.removeprefix(own) for name in metrics if name.startswith(own) and name != f"{own}loss"]
     names.sort(key=lambda name: name != result["metric"])
-    measured = [f"{name} {percent(metrics[own + name])} %" for name in names]
-    return ", ".join([*measured, f"loss {loss(metrics[own + 'loss'])}"])
+    measured = [f"{metric_name(name)} {_signed(name, metrics[own + name])}" for name in names]
+    last = [f"loss {loss(metrics[own + 'loss'])}"]
+    if result["data"]["kind"] == "pairs" and split != "train":
+        last.append(f"perplexity {perplexity(metrics[own + 'loss'])}")
+    return ", ".join([*measured, *last])
+
+
+def _signed(metric: str, value: float | None) -> str:
+    return with_sign(metric, percent(value))
 
 
 _COLUMNS = [

@@ -48,7 +48,9 @@ class ResultRecord(Swept):
     ``val_accuracy`` and likewise what else the task measures, ``best_val_score`` (of `metric`), ``best_epoch``,
     ``test_loss``, ``test_accuracy`` (None without a test split, or where the test set is the validation set).
     `curve`: [optimiser steps, validation score] at the end of each epoch.
-    `timing`: ``train_s`` (training steps alone), ``total_s``, ``seconds_per_epoch`` (mean of the training passes).
+    `timing`: ``train_s`` (training steps alone), ``total_s``, ``seconds_per_epoch`` (mean of the training passes),
+    ``predicted_per_s`` (examples or tokens that were predicted, filling left out, over ``train_s``).
+    `measured_by`: signatures of metrics that depend on settings beside the data.
     `data`: ``name``, ``title``, ``num_classes``, ``num_train``, ``num_val``, ``num_test``, ``own_val``,
     ``validation``, ``fingerprint``.
     `environment`: versions, device, threads, processes.
@@ -69,6 +71,7 @@ class ResultRecord(Swept):
     metrics: dict[str, float | int | None]
     timing: dict[str, float]
     curve: list[list[float]]
+    measured_by: dict[str, str]
     weights_sha256: str
     environment: dict[str, Any]
 
@@ -120,6 +123,7 @@ class CompareRecord(CountRecord):
     bootstrap_low: float | None
     bootstrap_high: float | None
     seconds_per_epoch_mean: float
+    predicted_per_s_mean: float | None
     p_value: float | None
     p_value_holm: float | None
     margin: float | None
@@ -134,8 +138,9 @@ class EvaluationRecord(TypedDict):
     """What `eval` measures on one split of one trained run. `measured` is 0..1 by name, the loss is a mean.
 
     `metric` is the one of `measured` that variants are compared by. `num_examples` counts what was predicted: examples,
-    or tokens. Without classes `class_names`, `per_class_accuracy` and `confusion` are empty. `confusion[i][j]` counts
-    examples of class i that were taken for class j. `checkpoint` is `last` or `best`.
+    or tokens. `perplexity` is exp(loss), None where it is no measure of the task. Without classes `class_names`,
+    `per_class_accuracy` and `confusion` are empty. `confusion[i][j]` counts examples of class i that were taken for
+    class j. `translations` are those asked for. `checkpoint` is `last` or `best`.
     """
 
     preset: str
@@ -149,10 +154,20 @@ class EvaluationRecord(TypedDict):
     metric: str
     measured: dict[str, float]
     loss: float
+    perplexity: float | None
     class_names: list[str]
     per_class_accuracy: list[float | None]
     confusion: list[list[int]]
+    translations: list[TranslationRecord]
     notes: list[str]
+
+
+class TranslationRecord(TypedDict):
+    """One sentence, what it should read in the other language, and what the model wrote."""
+
+    source: str
+    reference: str
+    translation: str
 
 
 class LearningCurve(TypedDict):

@@ -118,6 +118,7 @@ def _record(
         bootstrap_low=bootstrap[0] if bootstrap else None,
         bootstrap_high=bootstrap[1] if bootstrap else None,
         seconds_per_epoch_mean=estimate([run["timing"]["seconds_per_epoch"] for run in runs]).mean,
+        predicted_per_s_mean=_mean([run["timing"].get("predicted_per_s") for run in runs]),
         p_value=paired_p_value(*pairs) if pairs else None,
         p_value_holm=None,
         margin=margin,
@@ -152,6 +153,12 @@ def _pairs(runs: Sequence[ResultRecord], others: Sequence[ResultRecord]) -> tupl
     theirs = sorted((run for run in others if run["seed"] in seeds), key=lambda run: run["seed"])
     name = f"val_{runs[0]['metric']}"
     return _metric(own, name), _metric(theirs, name)
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    """None where a run, of an earlier version, does not say it."""
+    known = [number for number in numbers if number is not None]
+    return estimate(known).mean if len(known) == len(numbers) else None
 
 
 def _metric(runs: Sequence[ResultRecord], name: str) -> list[float]:

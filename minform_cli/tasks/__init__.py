@@ -35,6 +35,7 @@ class TaskInfo:
         predicts_tokens: whether it wants an output for tokens, not for examples.
         head_is_counted: whether published counts of such models include the task's head; where they do not, counts are
             of embeddings, encoder and pooler, and the head's parameters are told beside them.
+        has_perplexity: whether exp(loss) is a perplexity: that of a text, token by token.
     """
 
     module: str
@@ -45,6 +46,7 @@ class TaskInfo:
     decodes: bool = False
     predicts_tokens: bool = False
     head_is_counted: bool = True
+    has_perplexity: bool = False
 
 
 INFO: Mapping[str, TaskInfo] = {
@@ -71,6 +73,7 @@ INFO: Mapping[str, TaskInfo] = {
         requires={"readout": ("tokens",), "mask": ("causal",)},
         why="a token that sees the next one has nothing to predict",
         predicts_tokens=True,
+        has_perplexity=True,
     ),
     "classify-sentences": TaskInfo(
         module="minform_cli.tasks.classify_sentences",
@@ -88,6 +91,7 @@ INFO: Mapping[str, TaskInfo] = {
         why="the encoder reads the whole sentence, and the decoder predicts every token of the other",
         decodes=True,
         predicts_tokens=True,
+        has_perplexity=True,
     ),
 }
 """Every task by name."""

@@ -29,7 +29,7 @@ class MaskedTokenHead(nn.Module):
         self.norm = nn.LayerNorm(model.dim, eps=EPS)
         self.output = Vocabulary(model, spec, bias=bias)
 
-    def forward(self, x: Float[Tensor, "p n"], table: Float[Tensor, "v n"]) -> Float[Tensor, "p v"]:
+    def forward(self, x: Float[Tensor, "p n"], table: Float[Tensor, "v e"]) -> Float[Tensor, "p v"]:
         """One output per entry of the vocabulary; `table` are its vectors."""
         return self.output(self.norm(F.gelu(self.dense(x))), table)
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from minform_cli.config.axes.embedding import Tokens
+from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, TextSpec
 from minform_cli.tasks import Metric
@@ -36,12 +36,12 @@ class Vocabulary(nn.Module):
         super().__init__()
         size = cast(TextSpec, spec).vocab_size
         self.weight: nn.Parameter | None = None
-        if not cast(Tokens, model.embedding).tied:
+        if not cast(Embedding, model.embedding).ties:
             self.weight = nn.Parameter(torch.empty(size, model.dim))
             nn.init.normal_(self.weight, std=model.dim**-0.5)
         self.bias = nn.Parameter(torch.zeros(size)) if bias else None
 
-    def forward(self, x: Float[Tensor, "p n"], table: Float[Tensor, "v n"]) -> Float[Tensor, "p v"]:
+    def forward(self, x: Float[Tensor, "p n"], table: Float[Tensor, "v e"]) -> Float[Tensor, "p v"]:
         """One output per entry of the vocabulary; `table` are its vectors."""
         return F.linear(x, table if self.weight is None else self.weight, self.bias)
 
@@ -56,7 +56,7 @@ class TokenTask:
 
     def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module:
         """The output over the vocabulary; tied, it has no bias."""
-        tied = cast(Tokens, model.embedding).tied
+        tied = cast(Embedding, model.embedding).ties
         return Vocabulary(model, spec, bias=model.bias.kind != "none" and not tied)
 
     def loss(self, outputs: Float[Tensor, "p v"], labels: Int[Tensor, " p"], label_smoothing: float) -> Tensor:

@@ -26,6 +26,7 @@ from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import runtime
 from minform_cli.training.team import Team
 from minform_cli.training.tensors import Tensors, put_weights, read_tensors, weights_of
+from minform_cli.training.translation import Translations, translations_of
 
 if TYPE_CHECKING:
     from minform_cli.data.batch import Batch
@@ -50,6 +51,7 @@ def score(
     spec: DataSpec,
     batches: Iterable[Batch],
     team: Team,
+    translations: Translations | None = None,
 ) -> Scores:
     """Measures `model`, without dropout and without label smoothing.
 
@@ -59,6 +61,7 @@ def score(
         spec: of the data.
         batches: the split, or this process's part of it.
         team: the processes that share the split; asked before every batch whether to stop.
+        translations: takes what the model writes, where it writes texts that are to be measured too.
     """
     model.eval()
     loss_sum = 0.0
@@ -71,13 +74,25 @@ def score(
             loss_sum += task.loss(outputs, batch.labels, 0.0).item() * len(batch.labels)
             predictions.append(task.predictions(outputs).cpu())
             labels.append(batch.labels.cpu())
+            if translations is not None:
+                translations.write(model, batch)
     loss_sum = team.total([loss_sum])[0]
     predicted, true = team.gathered(predictions), team.gathered(labels)
-    return Scores(loss_sum / len(true), task.measure(predicted, true, spec), predicted, true)
+    measured = task.measure(predicted, true, spec)
+    if translations is not None:
+        measured = {**translations.measured(team), **measured}
+    return Scores(loss_sum / len(true), measured, predicted, true)
 
 
 def evaluate_run(
-    run: Path, split: str = "val", *, which: Which = "last", device: str = "auto", threads: int | None = None
+    run: Path,
+    split: str = "val",
+    *,
+    which: Which = "last",
+    device: str = "auto",
+    threads: int | None = None,
+    beams: int | None = None,
+    show: int = 0,
 ) -> EvaluationRecord:
     """Rebuilds the model of a run from its folder and measures it.
 
@@ -87,6 +102,7 @@ def evaluate_run(
         which: the weights of the last step, or of the best epoch by validation accuracy.
         device: as `choose_device` takes it.
         threads: CPU threads; None keeps what torch has.
+        beams, show: for translations, as `api.evaluate` has them.
 
     Raises:
         InputError: the folder is incomplete, damaged, of another version or without such a split; the data differ.
@@ -111,7 +127,11 @@ def evaluate_run(
             model = build_model(config, spec)
         put_weights(model, _read_weights(folder, meta["sha256"], which, weights_of(model)))
         batches = make_batches(data, config, used.device)
-        scores = score(model, TASKS.get(config.task), spec, batches.evaluation(cast(Split, split)), Team(stop))
+        if (beams or show) and not _writes(config, cast(Split, split)):
+            raise InputError(_no_translations(config, split))
+        translations = translations_of(config, data, cast(Split, split), beams)
+        evaluation = batches.evaluation(cast(Split, split))
+        scores = score(model, TASKS.get(config.task), spec, evaluation, Team(stop), translations)
     if not math.isfinite(scores.loss):
         raise NumericalError(f"{run}: the loss on the {split} split is not finite with the {which} weights")
     confusion = confusion_matrix(scores.labels, scores.predictions, spec.num_classes) if spec.class_names else []
@@ -127,10 +147,12 @@ def evaluate_run(
         measured=scores.measured,
         parameters=sum(p.numel() for p in model.parameters()),
         loss=scores.loss,
+        perplexity=math.exp(min(scores.loss, 700)) if TASKS.info(config.task).has_perplexity else None,
         class_names=list(spec.class_names),
         per_class_accuracy=[row[i] / sum(row) if sum(row) else None for i, row in enumerate(confusion)],
         confusion=confusion,
-        notes=_notes(folder, config, meta["minform"], checkpoint),
+        translations=[] if translations is None else translations.shown(show),
+        notes=[*_measured_notes(translations), *_notes(folder, config, meta["minform"], checkpoint)],
     )
 
 
@@ -173,6 +195,23 @@ def _no_test(config: RunConfig, title: str) -> str:
     if config.data.validation == "test":
         return f"--split test: this run validated on the test set of {title}, as its source did; use --split val"
     return f"--split test: {title} has no test split; accepted: val, train"
+
+
+def _writes(config: RunConfig, split: Split) -> bool:
+    return TASKS.info(config.task).decodes and split != "train"
+
+
+def _no_translations(config: RunConfig, split: str) -> str:
+    if TASKS.info(config.task).decodes:
+        return f"--beams, --show: the {split} split is not translated; accepted: --split val, --split test"
+    return f"--beams, --show: are for runs that translate, and the task of this one is {config.task}"
+
+
+def _measured_notes(translations: Translations | None) -> list[str]:
+    """How translations came about, and what their scores were computed with."""
+    if translations is None:
+        return []
+    return [translations.described(), *(f"{name}: {by}" for name, by in translations.task.measured_by().items())]
 
 
 def _notes(folder: RunFolder, config: RunConfig, made_by: str, checkpoint: Checkpoint) -> list[str]:

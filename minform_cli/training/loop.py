@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ from minform_cli.training.journal import Journal
 from minform_cli.training.step import Stepper
 from minform_cli.training.team import Team
 from minform_cli.training.tensors import Tensors, moments_of, weights_of
+from minform_cli.training.translation import Translations
 
 if TYPE_CHECKING:
     from minform_cli.data.batch import Batches
@@ -47,6 +49,7 @@ class Loop:
         records: None where another process leads.
         team: the processes that train; asked between steps and between validation batches whether to stop.
         tell: told how it goes.
+        translations: from a split to what takes the translations of it, or None where nothing is translated.
     """
 
     stepper: Stepper
@@ -57,6 +60,7 @@ class Loop:
     records: Records | None
     team: Team
     tell: Listener
+    translations: Callable[[Literal["val", "test"]], Translations | None]
 
     def __post_init__(self) -> None:
         self._new_best: Tensors | None = None
@@ -96,7 +100,8 @@ class Loop:
             Interrupted: a signal came.
         """
         batches = self.team.until_signalled(self.batches.evaluation(split))
-        return score(self.stepper.model, self.stepper.task, self.stepper.spec, batches, self.team)
+        stepper = self.stepper
+        return score(stepper.model, stepper.task, stepper.spec, batches, self.team, self.translations(split))
 
     def _train_epoch(self) -> None:
         state = self.state
@@ -141,7 +146,13 @@ class Loop:
                 rate = self.stepper.learning_rate(state.step - 1)
                 line = {"epoch": state.epoch + 1, "step": state.step, "learning_rate": rate, **state.metrics}
                 self.records.metrics.append(line)
-                times = {"train_s": state.epoch_s, "eval_s": eval_s, "examples_per_s": self._examples_per_s()}
+                predicted = state.num_seen / max(state.epoch_s, 1e-9)
+                times = {
+                    "train_s": state.epoch_s,
+                    "eval_s": eval_s,
+                    "examples_per_s": self._examples_per_s(),
+                    "predicted_per_s": predicted,
+                }
                 self.records.timings.append({"epoch": state.epoch + 1, **times})
         self._tell("epoch", state.epoch + 1, state.metrics)
         state.epoch += 1

@@ -15,6 +15,7 @@ from minform_cli.data.load import Data
 from minform_cli.errors import NumericalError
 from minform_cli.results import FORMAT, ResultRecord, RunFolder, write_json
 from minform_cli.training.loop import Loop
+from minform_cli.training.translation import measured_by
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,13 +70,22 @@ def finish(
             "train_s": state.train_s,
             "total_s": state.total_s,
             "seconds_per_epoch": state.train_s / config.train.epochs,
+            "predicted_per_s": _predicted_per_s(folder),
         },
         curve=_curve(folder, loop.stepper.measures[0]),
+        measured_by=measured_by(loop.stepper.task),
         weights_sha256=loop.records.store.weights_sha256,
         environment=made_with,
     )
     write_json(folder.result, result)
     return result
+
+
+def _predicted_per_s(folder: RunFolder) -> float:
+    """Examples or tokens predicted in a second of training steps, over the whole run."""
+    lines = [json.loads(line) for line in folder.timings.read_text(encoding="utf-8").splitlines()]
+    predicted = sum(line["train_s"] * line["predicted_per_s"] for line in lines)
+    return predicted / max(sum(line["train_s"] for line in lines), 1e-9)
 
 
 def _curve(folder: RunFolder, metric: str) -> list[list[float]]:

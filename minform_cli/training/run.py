@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import nn
 from minform_cli.config import legality
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.count import checked_groups, count_config
-from minform_cli.data.batch import Share
+from minform_cli.data.batch import Batches, Share
 from minform_cli.data.batches import make_batches
 from minform_cli.data.load import Data, load_data
 from minform_cli.data.spec import DataSpec, spec_for
@@ -34,6 +35,7 @@ from minform_cli.training.parallel import joined
 from minform_cli.training.runtime import derive_seed, environment, runtime
 from minform_cli.training.step import Stepper
 from minform_cli.training.team import Team
+from minform_cli.training.translation import translations_of
 
 
 def train(
@@ -85,6 +87,7 @@ def train(
             tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
             checked_groups(config, spec)
             data = load_data(config.data, lambda text: tell(_note(text)))
+            batches = make_batches(data, config, used.device, Share(team.rank, team.size))
             initial = weights_digest(Path(config.init)) if config.init is not None else None
         for text in data.notes:
             tell(_note(text))
@@ -97,7 +100,7 @@ def train(
             run_folder.check_data(folder, meta, data.fingerprint)
         for text in _resume_notes(out, meta, checkpoint, made_with) if resume else ():
             tell(_note(text))
-        parts = Parts(config, data, folder, meta, checkpoint, used.device)
+        parts = Parts(config, data, batches, folder, meta, checkpoint, used.device)
         loop = _prepare(parts, started, team, tell)
         team.defer()
         loop.run()
@@ -147,6 +150,7 @@ class Parts:
 
     config: RunConfig
     data: Data
+    batches: Batches
     folder: RunFolder
     meta: Mapping[str, Any]
     checkpoint: Checkpoint | None
@@ -177,16 +181,17 @@ def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
     config, checkpoint = parts.config, parts.checkpoint
     with team.together():
         model = _build(config, parts.data.spec, parts.device)
-    share = Share(team.rank, team.size)
-    batches = make_batches(parts.data, config, parts.device, share)
-    stepper = Stepper(model, config, parts.data.spec, batches.steps_per_epoch, team)
+    stepper = Stepper(model, config, parts.data.spec, parts.batches.steps_per_epoch, team)
     with team.together():
         records = _records(parts, stepper) if team.leads else None
     state = checkpoint.state if checkpoint else State()
     team.spread(model, stepper.optimizer, state.step)
     state.total_s += time.perf_counter() - started
     train = config.train
-    return Loop(stepper, batches, train.epochs, train.checkpoint_every_s, state, records, team, tell)
+    translations = partial(translations_of, config, parts.data)
+    return Loop(
+        stepper, parts.batches, train.epochs, train.checkpoint_every_s, state, records, team, tell, translations
+    )
 
 
 def _records(parts: Parts, stepper: Stepper) -> Records:

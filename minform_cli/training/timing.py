@@ -21,6 +21,7 @@ from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import derive_seed, runtime
 from minform_cli.training.step import Stepper
 from minform_cli.training.team import Team
+from minform_cli.training.translation import translations_of
 
 _WARM_UP = 2
 """First steps allocate and choose kernels; they are not counted."""
@@ -64,13 +65,13 @@ def time_run(config: RunConfig, spec: DataSpec, *, device: str = "auto", threads
     train = config.train
     data = None if isinstance(spec, ImageSpec) else load_data(config.data)
     spec = spec if data is None else data.spec
-    steps_per_epoch = math.ceil(spec.num_train / train.batch_size)
     with runtime(device, threads) as used:
         torch.manual_seed(derive_seed(config.seed, "weights"))
         with used.device:
             model = build_model(config, spec)
-        stepper = Stepper(model, config, spec, steps_per_epoch)
         batches = None if data is None else make_batches(data, config, used.device)
+        steps_per_epoch = math.ceil(spec.num_train / train.batch_size) if batches is None else batches.steps_per_epoch
+        stepper = Stepper(model, config, spec, steps_per_epoch)
         if batches is None:
             batch = _batch(spec, min(train.batch_size, spec.num_train), used.device)
         else:
@@ -81,7 +82,14 @@ def time_run(config: RunConfig, spec: DataSpec, *, device: str = "auto", threads
         evaluated = min(train.eval_batch_size, spec.num_val)
         batch = _batch(spec, evaluated, used.device) if batches is None else next(batches.evaluation("val"))
         team = Team(StopRequest())
-        batch_s = _median_s(lambda: score(model, stepper.task, spec, iter([batch]), team))
+
+        def evaluate() -> None:
+            score(model, stepper.task, spec, iter([batch]), team)
+            written = None if data is None else translations_of(config, data, "val")
+            if written is not None:
+                written.write(model, batch)
+
+        batch_s = _median_s(evaluate)
     return Speed(step_s, batch_s * spec.num_val / evaluated, steps_per_epoch, train.epochs)
 
 

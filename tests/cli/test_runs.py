@@ -15,6 +15,7 @@ from tests.cli.commands import TINY, Command, environment, on_terminal, plain, p
 RESULT_KEYS = {
     "format", "minform", "preset", "variant", "seed", "epochs", "steps", "heads", "count", "data", "metrics", "timing",
     "metric", "trained_parameters", "curve", "weights_sha256", "environment",
+    "measured_by",
 }  # fmt: skip
 COMPARE_KEYS = {
     "preset", "variant", "parameters", "share_of_baseline", "determination_ratio", "macs", "groups", "num_seeds",

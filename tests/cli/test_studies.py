@@ -76,13 +76,22 @@ def test_a_study_file_is_run_with_options_over_it(minform: Command, tmp_path: Pa
     assert [(r["variant"], r["grid"], r["seed"]) for r in json.loads(listed.out)] == [("no-mlp", {}, 0)]
 
 
-@pytest.mark.parametrize("name", study_names())
+@pytest.mark.parametrize("name", [name for name in study_names() if name.startswith("paper-")])
 def test_shipped_studies_are_listed_without_their_data(
     name: str, minform: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINFORM_DATA", str(tmp_path / "none"))
     outcome = minform("compare", "--study", name, "--seeds", "1", "--dry-run", "--format", "json")
     assert len(json.loads(outcome.out)) == 8
+
+
+def test_a_study_of_sentences_is_timed_on_them_and_says_where_they_are_missing(
+    minform: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINFORM_DATA", str(tmp_path / "none"))
+    outcome = minform("compare", "--study", "anthe-ablation", "--dry-run")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "data.path: Multi30k is not below MINFORM_DATA" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,9 @@ def test_a_damaged_run_is_refused_in_one_line(tmp_path: Path, refusal: Refused, 
 
 def test_a_run_on_images_is_refused_by_a_preset_of_text(tmp_path: Path, refusal: Refused) -> None:
     source(tmp_path / "run", "train.epochs=1", preset="debug")
-    assert refusal("run") == "model.embedding 'patches' takes images, and SST-2 (GLUE) is text; accepted: tokens"
+    assert refusal("run") == (
+        "model.embedding 'patches' takes images, and SST-2 (GLUE) is text; accepted: tokens, h-softpos"
+    )
 
 
 def test_a_text_longer_than_the_positions_of_the_run_is_refused(tmp_path: Path, refusal: Refused) -> None:

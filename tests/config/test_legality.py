@@ -4,7 +4,9 @@ import pytest
 
 from minform_cli.config import legality
 from minform_cli.config.axes import AXES
+from minform_cli.config.presets import resolve
 from minform_cli.config.schema import ModelConfig
+from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
 from tests.zoo import ALL_PARTS, SIZES, model_with, options
 
@@ -81,6 +83,108 @@ def test_heads_divide_the_width(heads: int) -> None:
 def test_a_listed_order_is_as_long_as_the_depth_and_leaves_no_block_out(blocks: list[int], problem: str | None) -> None:
     found = legality.problems(ModelConfig.model_validate(SIZES | {"order": blocks}))
     assert found == ([] if problem is None else [problem])
+
+
+@pytest.mark.parametrize("levels", [1, 2, 4, 8])
+def test_h_softpos_needs_two_columns_a_level(levels: int) -> None:
+    def found(dim: int) -> list[str]:
+        embedding = {"kind": "h-softpos", "levels": levels}
+        fields = SIZES | {"dim": dim, "heads": 1, "embedding": embedding, "position": "sinusoidal"}
+        return legality.problems(ModelConfig.model_validate(fields))
+
+    assert found(2 * levels) == []
+    assert found(2 * levels - 1) == [
+        f"model.embedding 'h-softpos' with {levels} levels needs model.dim {2 * levels} or more"
+    ]
+
+
+def test_a_chain_has_a_ratio_for_some_role() -> None:
+    def found(**ratios: float | None) -> list[str]:
+        linear = {"kind": "tensor-chain", "qkv": None, "output": None, "mlp": None} | ratios
+        return legality.problems(ModelConfig.model_validate(SIZES | {"linear": linear}))
+
+    assert found() == ["model.linear 'tensor-chain' has no ratio for any role, so every map is dense; accepted: dense"]
+    assert [found(**{role: 0.1}) for role in ("qkv", "output", "mlp")] == [[], [], []]
+
+
+@pytest.mark.parametrize(("kind", "least"), [("gelu", 1), ("relu", 1), ("swiglu", 2)])
+def test_a_hidden_layer_has_a_width(kind: str, least: int) -> None:
+    """A gated one has two thirds of `mlp_multiple` times `dim`, rounded down."""
+    for hidden in range(4):
+        model = ModelConfig.model_validate(SIZES | {"mlp": kind, "mlp_multiple": max(hidden / 12, 0.01)})
+        assert model.mlp_dim == hidden
+        found = legality.problems(model)
+        assert found == ([] if hidden >= least else [
+            f"model.mlp {kind!r} has a hidden layer of width 0 with model.mlp_multiple {model.mlp_multiple:g} and "
+            "model.dim 12; accepted: a larger model.mlp_multiple"
+        ])  # fmt: skip
+
+
+REFUSED = [
+    (
+        "digits", "h-softpos", (),
+        "model.embedding 'h-softpos' takes text and pairs, and digits is images; accepted: patches",
+    ),
+    (
+        "gpt2", "h-softpos", ("model.position=learned",),
+        "model.embedding 'h-softpos' does not go with model.position 'learned': its word vectors are narrower than the "
+        "model, so a learned table does not fit them; accepted for model.position: sinusoidal, none (model.embedding "
+        "from presets/variants/h-softpos.yaml:5, model.position from --set)",
+    ),
+    (
+        "digits", "baseline", ("model.similarity=identity-keys",),
+        "--set: model.similarity: unknown similarity 'identity-keys'; did you mean 'identity-key'?; accepted: "
+        "separate, collapsed, tied, mirrored, cholesky, pairwise, identity-key, identity-query",
+    ),
+    (
+        "digits", "baseline", ("model.value=kvg",),
+        "--set: model.value: unknown value 'kvg'; did you mean 'kgv'?; accepted: separate, collapsed, stack-collapsed, "
+        "omitted, kgv, key",
+    ),
+    (
+        "digits", "baseline", ("model.mlp=swigl",),
+        "--set: model.mlp: unknown mlp 'swigl'; did you mean 'swiglu'?; accepted: gelu, relu, swiglu, none",
+    ),
+    (
+        "digits", "baseline", ("model.linear=chain",),
+        "--set: model.linear: unknown linear 'chain'; did you mean 'tensor-chain'?; accepted: dense, tensor-chain",
+    ),
+    (
+        "digits", "baseline", ("model.linear={kind: tensor-chain, lenght: 3}",),
+        "--set: model.linear: unknown option 'lenght' of linear 'tensor-chain'; did you mean 'length'?; accepted: "
+        "length, qkv, output, mlp",
+    ),
+    (
+        "gpt2", "h-softpos", ("model.embedding={kind: h-softpos, level: 3}",),
+        "--set: model.embedding: unknown option 'level' of embedding 'h-softpos'; did you mean 'levels'?; accepted: "
+        "levels",
+    ),
+    (
+        "digits", "baseline", ("model.linear={kind: tensor-chain, length: 5}",),
+        "--set: model.linear.length: should be less than or equal to 4, not 5",
+    ),
+    (
+        "digits", "baseline", ("model.linear={kind: tensor-chain, qkv: 0.0}",),
+        "--set: model.linear.qkv: should be greater than 0, not 0.0",
+    ),
+    (
+        "digits", "baseline", ("model.linear={kind: tensor-chain, mlp: big}",),
+        "--set: model.linear.mlp: expected a number, not 'big'",
+    ),
+    (
+        "gpt2", "h-softpos", ("model.embedding={kind: h-softpos, levels: 0}",),
+        "--set: model.embedding.levels: should be greater than or equal to 1, not 0",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("preset", "variant", "settings", "message"), REFUSED)
+def test_parts_of_anthe_are_refused_in_one_line_with_what_is_accepted(
+    preset: str, variant: str, settings: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        spec_for(resolve(preset, variant, settings).config)
+    assert str(caught.value) == message
 
 
 def test_check_says_the_first_problem_with_where_and_the_origins_of_the_keys_it_names() -> None:

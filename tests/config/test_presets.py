@@ -157,10 +157,14 @@ def test_baseline_changes_nothing_in_a_combination() -> None:
     [
         ("mnits", "baseline", "--preset: unknown preset 'mnits'; did you mean 'mnist'?; accepted: bert-base"),
         ("", "baseline", "--preset: unknown preset ''; accepted: bert-base"),
-        ("baseline", "baseline", "--preset: unknown preset 'baseline'; accepted: bert-base"),
+        ("baseline", "baseline", "--preset: unknown preset 'baseline'; did you mean 'wmt-base'?; accepted: bert-base"),
         ("mnist+debug", "baseline", "--preset: unknown preset 'mnist+debug'"),
-        ("debug", "simmetric", "--variant: unknown variant 'simmetric'; did you mean 'symmetric'?; accepted: baseline"),
-        ("debug", "no-mlp+", "--variant: unknown variant ''; accepted: baseline"),
+        (
+            "debug",
+            "simmetric",
+            "--variant: unknown variant 'simmetric'; did you mean 'symmetric'?; accepted: anthe, ba",
+        ),
+        ("debug", "no-mlp+", "--variant: unknown variant ''; accepted: anthe, ba"),
         ("debug", "no-mlp+mimimal", "--variant: unknown variant 'mimimal'; did you mean 'minimal'?"),
         ("nowhere/x.yaml", "baseline", "nowhere/x.yaml: cannot be read: No such file or directory"),
         ("debug", "nowhere/x.yaml", "nowhere/x.yaml: cannot be read: No such file or directory"),

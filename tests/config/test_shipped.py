@@ -12,7 +12,7 @@ from minform_cli.config.strict_yaml import read_yaml
 from minform_cli.errors import InputError
 
 PRESETS = preset_names()
-NAMED = ("vit-", "deit-", "bert-", "roberta-", "gpt2", "transformer-", "glue-", "pydoc-")
+NAMED = ("vit-", "deit-", "bert-", "roberta-", "gpt2", "transformer-", "glue-", "pydoc-", "multi30k", "wmt-")
 FILES = sorted(shipped_folder().rglob("*.yaml"))
 
 
@@ -25,6 +25,7 @@ def test_the_presets_and_variants_that_are_promised_are_there() -> None:
     assert set(variant_names()) >= {
         "baseline", "no-mlp", "collapsed-qk", "collapsed-vo", "no-vo", "minimal", "symmetric", "symmetric-mirrored",
         "symmetric-cholesky", "symmetric-pairwise", "identity-query", "stack-collapsed", "shared-depth",
+        "kgv", "tensor-chain", "h-softpos", "swiglu", "anthe",
     }  # fmt: skip
 
 
@@ -107,6 +108,16 @@ def test_minimal_is_no_mlp_and_collapsed_qk_and_no_vo() -> None:
     for preset in PRESETS:
         combined = resolve(preset, "no-mlp+collapsed-qk+no-vo").config
         assert unnamed(resolve(preset, "minimal").config) == unnamed(combined)
+
+
+def test_anthe_is_its_four_parts_and_as_published() -> None:
+    for preset in PRESETS:
+        combined = resolve(preset, "kgv+tensor-chain+h-softpos+swiglu").config
+        anthe = resolve(preset, "anthe").config
+        assert anthe.model_copy(update={"variant": ""}) == combined.model_copy(update={"variant": ""})
+    linear, embedding = anthe.model.linear, anthe.model.embedding
+    assert linear.model_dump() == {"kind": "tensor-chain", "length": 2, "qkv": 0.07, "output": None, "mlp": 0.005}
+    assert embedding.model_dump() == {"kind": "h-softpos", "levels": 2}
 
 
 @pytest.mark.parametrize("variant", ["collapsed-qk", "collapsed-vo", "minimal", "stack-collapsed"])

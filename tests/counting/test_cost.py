@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from minform_cli.config.names import preset_names, variant_names
-from minform_cli.config.presets import legal_variants, resolve
+from minform_cli.config.presets import legal_variants, read_variant, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.cost import forward_macs, training_macs
 from minform_cli.counting.memory import activation_bytes, cost_record
@@ -18,14 +18,19 @@ from minform_cli.counting.meta import example_inputs
 from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.models.build import build_counted, build_model
 
-ONE_EACH = [("vit-base-16", "baseline"), ("debug", "baseline"), *(("digits", name) for name in variant_names())]
+TEXT_VARIANTS = [name for name in variant_names() if "model.embedding" in read_variant(name).settings]
+ONE_EACH = [
+    ("vit-base-16", "baseline"), ("debug", "baseline"),
+    *(("digits", name) for name in variant_names() if name not in TEXT_VARIANTS),
+    *(("transformer-base", name) for name in ("baseline", "tensor-chain", *TEXT_VARIANTS)),
+]  # fmt: skip
 
 
-def counted_flops(config: RunConfig, spec: DataSpec) -> tuple[int, int]:
-    """FLOPs of one example forward, and forward and backward, by torch's counter; no weight is allocated."""
+def counted_flops(config: RunConfig, spec: DataSpec, examples: int = 1) -> tuple[int, int]:
+    """FLOPs of a batch forward, and forward and backward, by torch's counter; no weight is allocated."""
     with torch.device("meta"):
         model = build_counted(config, spec)
-        inputs = example_inputs(config, spec, 1)
+        inputs = example_inputs(config, spec, examples)
     with FlopCounterMode(display=False) as forward, sdpa_kernel(SDPBackend.MATH):
         model(*inputs)
     with FlopCounterMode(display=False) as both, sdpa_kernel(SDPBackend.MATH):
@@ -40,25 +45,42 @@ def test_flops_are_those_torch_counts_forward_and_in_a_training_step(preset: str
     config = resolve(preset, variant).config
     spec = spec_for(config)
     assert counted_flops(config, spec) == (
-        2 * forward_macs(config.model, spec, config.task),
-        2 * training_macs(config.model, spec, config.task),
+        2 * forward_macs(config, spec),
+        2 * training_macs(config, spec),
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", preset_names())
 def test_flops_of_every_preset_with_every_variant_are_those_torch_counts(preset: str) -> None:
-    decoder = ["model.decoder_depth=2"] if resolve(preset).config.model.decoder_depth else []
+    baseline = resolve(preset).config.model
+    of_text = baseline.embedding.kind != "patches"
+    decoder = ["model.decoder_depth=2"] if baseline.decoder_depth else []
     for variant in legal_variants(preset):
         config = resolve(preset, variant, ["model.depth=2", *decoder]).config
+        if variant in TEXT_VARIANTS and not of_text:
+            continue
         spec = spec_for(config)
-        told = (2 * forward_macs(config.model, spec, config.task), 2 * training_macs(config.model, spec, config.task))
+        told = (2 * forward_macs(config, spec), 2 * training_macs(config, spec))
         assert counted_flops(config, spec) == told, variant
 
 
-@pytest.mark.parametrize("variant", ["baseline", "no-mlp", "minimal", "symmetric-pairwise", "shared-depth"])
-def test_activations_on_the_meta_device_are_the_bytes_that_real_memory_holds(variant: str) -> None:
-    config = resolve("digits", variant).config
+SMALL_TEXT = (
+    "model.dim=16", "model.depth=2", "model.decoder_depth=2", "model.heads=2", "model.dropout=0", "data.vocab_size=30",
+    "data.seq_len=6", "train.label_smoothing=0",
+)  # fmt: skip
+IN_MEMORY = [
+    *(("digits", name, ()) for name in ("baseline", "no-mlp", "minimal", "symmetric-pairwise", "shared-depth")),
+    *(("digits", name, ()) for name in ("kgv", "swiglu", "tensor-chain")),
+    *(("transformer-base", name, SMALL_TEXT) for name in ("baseline", "h-softpos", "anthe")),
+]
+
+
+@pytest.mark.parametrize(("preset", "variant", "settings"), IN_MEMORY)
+def test_activations_on_the_meta_device_are_the_bytes_that_real_memory_holds(
+    preset: str, variant: str, settings: tuple[str, ...]
+) -> None:
+    config = resolve(preset, variant, settings).config
     spec = spec_for(config)
     model = build_model(config, spec)
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
@@ -72,9 +94,12 @@ def test_activations_on_the_meta_device_are_the_bytes_that_real_memory_holds(var
             kept.append(tensor)  # so that no other tensor takes its place
         return tensor
 
-    images = torch.randn(8, spec.channels, spec.height, spec.width)
+    inputs = example_inputs(config, spec, 8)
+    if inputs[0].is_floating_point():
+        inputs = (torch.randn(inputs[0].shape),)
     with saved_tensors_hooks(keep, lambda tensor: tensor), sdpa_kernel(SDPBackend.MATH):
-        cross_entropy(model(images), torch.zeros(8, dtype=torch.long))
+        outputs = model(*inputs)
+        cross_entropy(outputs, torch.zeros(len(outputs), dtype=torch.long))
     assert activation_bytes(config, spec, 8) == sum(held.values())
 
 

@@ -11,13 +11,13 @@ import transformers
 from torch import nn
 
 from minform_cli.config.presets import resolve
+from minform_cli.counting.closed_form import closed_form
 from minform_cli.counting.foreign.attention import find_attention
 from minform_cli.counting.foreign.model import count_model
 from minform_cli.counting.foreign.recognise import recognise
 from minform_cli.counting.foreign.reductions import REDUCTIONS, effects
 from minform_cli.counting.foreign.sources import build_source
 from minform_cli.counting.foreign.tree import Tree
-from minform_cli.counting.formulas import closed_form
 from minform_cli.counting.meta import weightless
 from minform_cli.data.spec import ImageSpec
 from minform_cli.results import GROUPS

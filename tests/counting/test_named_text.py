@@ -101,6 +101,8 @@ LIBRARIES: dict[str, tuple[Library, dict[str, str], str]] = {
     "roberta-*": (roberta, BERT_GROUPS, "(no fused map)"),
     "gpt2*": (gpt2, GPT2_GROUPS, "c_attn"),
     "transformer-*": (Transformer, TRANSFORMER_GROUPS, "in_proj"),
+    "wmt-*": (Transformer, TRANSFORMER_GROUPS, "in_proj"),
+    "multi30k*": (Transformer, TRANSFORMER_GROUPS, "in_proj"),
 }
 """Presets by name: who builds the model, which group a tensor is of, the name of Q, K and V in one tensor."""
 

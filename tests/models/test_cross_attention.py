@@ -75,6 +75,11 @@ def set_identity_query(separate: Attention, part: Attention) -> None:
     separate.similarity.w_k.load_state_dict(part.similarity.w_k.state_dict())
 
 
+def set_identity_key(separate: Attention, part: Attention) -> None:
+    separate.similarity.w_q.load_state_dict(part.similarity.w_q.state_dict())
+    set_map(separate.similarity.w_k, torch.eye(12))
+
+
 def set_collapsed(separate: Attention, part: Attention) -> None:
     """The other way round: a full product is more than d columns a head can make."""
     w_q, w_k = separate.similarity.w_q, separate.similarity.w_k
@@ -106,6 +111,13 @@ def set_key(separate: Attention, part: Attention) -> None:
     separate.value.w_o.load_state_dict(part.value.w_o.state_dict())
 
 
+def set_kgv(separate: Attention, part: Attention) -> None:
+    """A gate without weights and biases is one half everywhere."""
+    set_map(part.value.gate, torch.zeros(12, 12))
+    set_map(separate.value.w_v, part.value.w_v.weight.T / 2, part.value.w_v.bias)
+    separate.value.w_o.load_state_dict(part.value.w_o.state_dict())
+
+
 Setting = Callable[[Attention, Attention], None]
 
 SIMILARITY_SETTINGS: dict[str, Setting] = {
@@ -116,6 +128,7 @@ SIMILARITY_SETTINGS: dict[str, Setting] = {
     "cholesky": set_cholesky,
     "pairwise": set_pairwise,
     "identity-query": set_identity_query,
+    "identity-key": set_identity_key,
 }
 VALUE_SETTINGS: dict[str, Setting] = {
     "separate": set_separate_values,
@@ -123,6 +136,7 @@ VALUE_SETTINGS: dict[str, Setting] = {
     "omitted": set_omitted,
     "stack-collapsed": set_omitted,  # its W_VO stands behind the stack
     "key": set_key,
+    "kgv": set_kgv,
 }
 
 

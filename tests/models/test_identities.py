@@ -242,7 +242,7 @@ def count(module: nn.Module) -> int:
 
 @pytest.mark.parametrize(("dim", "heads"), [(64, 1), (64, 4), (48, 3)])
 @pytest.mark.parametrize(
-    "kind", ["separate", "collapsed", "tied", "mirrored", "cholesky", "pairwise", "identity-query"]
+    "kind", ["separate", "collapsed", "tied", "mirrored", "cholesky", "pairwise", "identity-query", "identity-key"]
 )
 def test_scores_start_with_the_variance_of_separate(kind, dim, heads):
     """Different tokens of independent unit-variance entries: variance 1 over many weights and tokens."""

@@ -85,7 +85,13 @@ def gradients(model: ModelConfig) -> dict[str, Tensor]:
         return torch.randint(most, (16, spec.seq_len), generator=generator)
 
     for _ in range(6):
-        second = drawn(spec.vocab_size) if isinstance(spec, PairSpec) else drawn(2) if model.embedding.types else None
+        second = (
+            drawn(spec.vocab_size)
+            if isinstance(spec, PairSpec)
+            else drawn(2)
+            if getattr(model.embedding, "types", 0)
+            else None
+        )
         outputs = module(drawn(spec.vocab_size), second)
         module.zero_grad()
         F.cross_entropy(outputs, drawn(spec.vocab_size).flatten()).backward()

@@ -166,5 +166,7 @@ def evaluation_record(num_classes: int = 3, names: list[str] | None = None) -> E
         class_names=names or [str(i) for i in range(num_classes)],
         per_class_accuracy=[0.9] * num_classes,
         confusion=confusion,
+        perplexity=None,
+        translations=[],
         notes=["validated on the test set"],
     )

@@ -20,7 +20,7 @@ from minform_cli.data.sets import glue, text
 from minform_cli.data.spec import TextSpec
 from minform_cli.errors import IllegalModelError
 from minform_cli.models.parts.readout import ExampleReadout
-from minform_cli.models.parts.tokens import TokenEmbedding
+from minform_cli.models.parts.text_embedding import TokenEmbedding
 from minform_cli.models.stack import TextEncoder
 from minform_cli.tasks.classify_sentences import TASK
 

@@ -6,6 +6,7 @@ Importing this package registers every part. No torch here: a wrong name must be
 from minform_cli.config.axes import (  # importing registers their parts
     bias,
     embedding,
+    linear,
     mask,
     mlp,
     norm,
@@ -25,6 +26,7 @@ __all__ = [
     "Requires",
     "bias",
     "embedding",
+    "linear",
     "mask",
     "mlp",
     "norm",

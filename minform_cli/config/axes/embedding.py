@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.axes.base import PartOptions, Requires, new_axis
+
+if TYPE_CHECKING:
+    from minform_cli.config.schema import ModelConfig
 
 EMBEDDING = new_axis("embedding", "how an example becomes a sequence of vectors")
 
@@ -19,6 +22,11 @@ class Embedding(PartOptions, frozen=True):
     """
 
     takes: ClassVar[tuple[str, ...]]
+
+    @property
+    def ties(self) -> bool:
+        """Whether one matrix embeds and is the output over the vocabulary."""
+        return False
 
 
 @EMBEDDING.part
@@ -51,3 +59,29 @@ class Tokens(Embedding, frozen=True):
     meaning = "one learned vector per entry of the vocabulary"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.4; BERT, arXiv 1810.04805, figure 2 (types, norm)"
     takes = ("text", "pairs")
+
+    @property
+    def ties(self) -> bool:  # noqa: D102
+        return self.tied
+
+
+@EMBEDDING.part
+class HSoftPos(Embedding, frozen=True):
+    """Narrow word vectors beside causal convolutions of them and soft classes of both; nothing to tie an output to.
+
+    Attributes:
+        levels: n; each level above the first sees twice as far back.
+    """
+
+    kind: Literal["h-softpos"] = "h-softpos"
+    levels: int = Field(default=2, ge=1, le=8)
+    meaning = "narrow word vectors, widened by causal convolutions and soft classes of them"
+    source = "Anthe, arXiv 2305.10991"
+    takes = ("text", "pairs")
+    requires: ClassVar[Requires] = {"position": ("sinusoidal", "none")}
+    why = "its word vectors are narrower than the model, so a learned table does not fit them"
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        if model.dim >= 2 * self.levels:
+            return None
+        return f"model.embedding 'h-softpos' with {self.levels} levels needs model.dim {2 * self.levels} or more"

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from minform_cli.config.axes.base import PartOptions, new_axis
 from minform_cli.config.axes.similarity import MINIMUM
 
+if TYPE_CHECKING:
+    from minform_cli.config.schema import ModelConfig
+
 MLP = new_axis("mlp", "the sublayer after attention")
 
 
+class WithHidden(PartOptions, frozen=True):
+    """Base of the MLPs that have a hidden layer."""
+
+    def hidden(self, model: ModelConfig) -> int:
+        """Its width."""
+        return model.mlp_dim
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        if self.hidden(model):
+            return None
+        return (
+            f"model.mlp {self.kind!r} has a hidden layer of width 0 with model.mlp_multiple {model.mlp_multiple:g} and "
+            f"model.dim {model.dim}; accepted: a larger model.mlp_multiple"
+        )
+
+
 @MLP.part
-class Gelu(PartOptions, frozen=True):
+class Gelu(WithHidden, frozen=True):
     """Two linear maps with GELU between them; the hidden width is `model.mlp_multiple` times `model.dim`."""
 
     kind: Literal["gelu"] = "gelu"
@@ -20,12 +39,24 @@ class Gelu(PartOptions, frozen=True):
 
 
 @MLP.part
-class Relu(PartOptions, frozen=True):
+class Relu(WithHidden, frozen=True):
     """`gelu` with the rectifier between the maps."""
 
     kind: Literal["relu"] = "relu"
     meaning = "two linear maps with ReLU between, hidden width model.mlp_multiple x model.dim"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.3"
+
+
+@MLP.part
+class SwiGlu(WithHidden, frozen=True):
+    """Three linear maps: a gate SiLU(x W_1) on x W_3, then W_2; two thirds of the hidden width, for as many numbers."""
+
+    kind: Literal["swiglu"] = "swiglu"
+    meaning = "gated: SiLU(x W_1) * x W_3, then W_2; hidden width two thirds of that of the others"
+    source = "GLU Variants Improve Transformer, arXiv 2002.05202; Anthe, arXiv 2305.10991"
+
+    def hidden(self, model: ModelConfig) -> int:  # noqa: D102
+        return 2 * model.mlp_dim // 3
 
 
 @MLP.part

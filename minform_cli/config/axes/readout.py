@@ -43,5 +43,5 @@ class Tokens(PartOptions, frozen=True):
     kind: Literal["tokens"] = "tokens"
     meaning = "every token by itself, to predict tokens"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.4"
-    requires: ClassVar[Requires] = {"embedding": ("tokens",)}
+    requires: ClassVar[Requires] = {"embedding": ("tokens", "h-softpos")}
     why = "image patches have no entries of a vocabulary to predict"

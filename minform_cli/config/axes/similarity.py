@@ -85,6 +85,15 @@ class Pairwise(PartOptions, frozen=True):
 
 
 @SIMILARITY.part
+class IdentityKey(PartOptions, frozen=True):
+    """K_h = x_h: the input itself is asked, only queries are projected."""
+
+    kind: Literal["identity-key"] = "identity-key"
+    meaning = "W_K = I: the input itself is the key"
+    source = "Anthe, arXiv 2305.10991, the keys of KgV attention"
+
+
+@SIMILARITY.part
 class IdentityQuery(PartOptions, frozen=True):
     """Q_h = x_h: the input itself asks, only keys are projected."""
 

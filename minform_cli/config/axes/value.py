@@ -64,6 +64,15 @@ class Omitted(PartOptions, frozen=True):
 
 
 @VALUE.part
+class KeyGatedValue(PartOptions, frozen=True):
+    """V' = C (v * sigmoid(A k)): the tokens gate themselves before they are projected; W_O is kept."""
+
+    kind: Literal["kgv"] = "kgv"
+    meaning = "V = C (x * sigmoid(A x)): a gate before W_V; W_O kept"
+    source = "Anthe, arXiv 2305.10991, KgV attention"
+
+
+@VALUE.part
 class Key(PartOptions, frozen=True):
     """V = K: the key projection is the value too; W_O is kept."""
 

@@ -1,4 +1,4 @@
-"""Sentence pairs in two languages. So far they can be counted, not read."""
+"""Sentence pairs of the user's own: a file of sentences, and a file of their translations."""
 
 from __future__ import annotations
 
@@ -10,21 +10,32 @@ from minform_cli.data.spec import PairSpec
 from minform_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from minform_cli.data.load import Data
+    from minform_cli.data.pairs.load import PairData
 
-SUMMARY = "sentence pairs in two languages; to count models by, not yet to train on"
-SOURCE = "sizes as data.vocab_size and data.seq_len say"
+SUMMARY = "your own sentence pairs: data.source and data.target, UTF-8 files with one sentence a line"
+SOURCE = "the user's own sentence pairs"
 
 
 def spec(data: DataConfig) -> PairSpec:
-    """Sizes from the settings alone."""
+    """Sizes from the settings alone.
+
+    Raises:
+        InputError: a path is given that other data sets have.
+    """
+    paths = (("path", data.path, ""), ("val_path", data.val_path, "val_"), ("test_path", data.test_path, "test_"))
+    for key, value, prefix in paths:
+        if value is not None:
+            raise InputError(
+                f"data.{key}: {value!r} has no use: {data.name} has two files; "
+                f"accepted: data.{prefix}source and data.{prefix}target"
+            )
     return PairSpec(
         name="parallel-text", title="sentence pairs", source=SOURCE, vocab_size=data.vocab_size, seq_len=data.seq_len
     )
 
 
-def load(data: DataConfig, tell: Callable[[str], None]) -> Data:  # noqa: ARG001  (as every data set of text)
-    """Raises `InputError`: there is no reader yet."""
-    raise InputError(
-        f"data.name: {data.name} is for `minform count` alone; training on sentence pairs is not built yet"
-    )
+def load(data: DataConfig, tell: Callable[[str], None]) -> PairData:
+    """The pairs as tokens; errors as `load_files` raises them."""
+    from minform_cli.data.pairs.load import load_files
+
+    return load_files(data, spec(data), tell)

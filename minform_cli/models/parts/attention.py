@@ -6,6 +6,8 @@ Source: Attention Is All You Need, arXiv 1706.03762, equation 1.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -16,6 +18,13 @@ from minform_cli.models.parts.value import VALUES
 
 Seen = Bool[Tensor, "b one s"]
 """Which of S tokens those of an example may attend to, one at least."""
+
+
+class Kept(NamedTuple):
+    """Keys and values of the tokens that are attended to, each (B, H, S, E)."""
+
+    keys: Float[Tensor, "b h s e"]
+    values: Float[Tensor, "b h s f"]
 
 
 class Attention(nn.Module):
@@ -49,14 +58,25 @@ class Attention(nn.Module):
         """
         y = x if y is None else y
         queries, keys = self.similarity(x, y)
-        values = self.value.values(y, keys)
+        return self._mixed(queries, Kept(keys, self.value.values(y, keys)), seen, causal=self.causal)
+
+    def keep(self, y: Float[Tensor, "b s n"]) -> Kept:
+        """What is to be known of the tokens `y` to attend to them again and again."""
+        keys = self.similarity.keys(y)
+        return Kept(keys, self.value.values(y, keys))
+
+    def over(self, x: Float[Tensor, "b t n"], kept: Kept, seen: Seen | None = None) -> Float[Tensor, "b t n"]:
+        """Every token of `x` as a mixture of all tokens that `kept` is of, or of those that are `seen`."""
+        return self._mixed(self.similarity.queries(x), kept, seen, causal=False)
+
+    def _mixed(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
         mixed = F.scaled_dot_product_attention(
             queries,
-            keys,
-            values,
+            kept.keys,
+            kept.values,
             attn_mask=None if seen is None else seen.unsqueeze(1),
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=self.causal,
+            is_causal=causal,
             scale=self.scale,
         )
         return self.value.merge(mixed)

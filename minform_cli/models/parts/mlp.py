@@ -2,8 +2,11 @@
 
 `gelu`: gelu(x W_1 + b_1) W_2 + b_2, hidden width r N. Numbers: 2 r N^2, biases r N + N. W_1 -> `w_1`, W_2 -> `w_2`.
 `relu`: the same with max(0, .) between. Numbers: as `gelu`.
+`swiglu`: (silu(x W_1 + b_1) * (x W_3 + b_3)) W_2 + b_2, hidden width h = floor(2 r N / 3). Numbers: 3 h N, biases
+2 h + N.
 `none`: no sublayer and no norm for it; no module stands for it.
-Source: Attention Is All You Need, arXiv 1706.03762, section 3.3; without it: arXiv 2410.13732.
+Sources: Attention Is All You Need, arXiv 1706.03762, section 3.3; gated: GLU Variants Improve Transformer, arXiv
+2002.05202, as Anthe, arXiv 2305.10991, has it; without it: arXiv 2410.13732.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import Part, has_bias, linear
+from minform_cli.models.parts.base import Part, has_bias
+from minform_cli.models.parts.linear import linear_map
 from minform_cli.registry import Registry
 
 MLPS: Registry[Callable[[ModelConfig], nn.Module | None]] = Registry("mlp")
@@ -31,8 +35,8 @@ class TwoMaps(Part):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
-        self.w_1 = linear(model.dim, model.mlp_dim, bias=has_bias(model))
-        self.w_2 = linear(model.mlp_dim, model.dim, bias=has_bias(model))
+        self.w_1 = linear_map(model, "mlp", model.dim, model.mlp_dim, bias=has_bias(model))
+        self.w_2 = linear_map(model, "mlp", model.mlp_dim, model.dim, bias=has_bias(model))
         self.dropout = model.dropout
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
@@ -55,6 +59,28 @@ class ReluMlp(TwoMaps):
     """With the rectifier."""
 
     activation = F.relu
+
+
+@MLPS.register("swiglu")
+class SwiGlu(Part):
+    """W_1 -> `w_1` (into SiLU), W_3 -> `w_3`, W_2 -> `w_2`."""
+
+    parameter_group = "mlp"
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__()
+        hidden = 2 * model.mlp_dim // 3
+        self.w_1 = linear_map(model, "mlp", model.dim, hidden, bias=has_bias(model))
+        self.w_3 = linear_map(model, "mlp", model.dim, hidden, bias=has_bias(model))
+        self.w_2 = linear_map(model, "mlp", hidden, model.dim, bias=has_bias(model))
+        self.dropout = model.dropout
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
+        """Each token by itself."""
+        hidden = F.silu(self.w_1(x)) * self.w_3(x)
+        if self.dropout:
+            hidden = F.dropout(hidden, self.dropout, self.training)
+        return self.w_2(hidden)
 
 
 @MLPS.register("none")

@@ -35,7 +35,7 @@ class PatchEmbedding(Part):
             self.class_token = nn.Parameter(torch.empty(model.dim))
             nn.init.normal_(self.class_token, std=0.02)
             tokens += 1
-        self.positions = POSITIONS.get(model.position.kind)(model, tokens)
+        self.positions = POSITIONS.get(model.position.kind)(model, tokens, model.dim)
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
         """Tokens of the images, the class token first."""

@@ -19,45 +19,45 @@ from minform_cli.config.axes.position import Learned
 from minform_cli.config.schema import ModelConfig
 from minform_cli.registry import Registry
 
-POSITIONS: Registry[Callable[[ModelConfig, int], nn.Module | None]] = Registry("position")
-"""From a model and the tokens of its longest example to a module that adds positions."""
+POSITIONS: Registry[Callable[[ModelConfig, int, int], nn.Module | None]] = Registry("position")
+"""From a model, the tokens of its longest example and the width of a vector to a module that adds positions."""
 
 
 @POSITIONS.register("learned")
 class LearnedPositions(nn.Module):
     """One learned vector per position, started from N(0, 0.02^2); rows before the first position stay unused."""
 
-    def __init__(self, model: ModelConfig, tokens: int) -> None:
+    def __init__(self, model: ModelConfig, tokens: int, dim: int) -> None:
         super().__init__()
         options = cast(Learned, model.position)
         self.first = options.unused
-        self.table = nn.Parameter(torch.empty(options.rows or tokens + self.first, model.dim))
+        self.table = nn.Parameter(torch.empty(options.rows or tokens + self.first, dim))
         nn.init.normal_(self.table, std=0.02)
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
-        """Tokens plus their positions."""
-        return x + self.table[self.first : self.first + x.shape[1]]
+    def forward(self, x: Float[Tensor, "b t n"], first: int = 0) -> Float[Tensor, "b t n"]:
+        """Tokens plus their positions, that of the first token being `first`."""
+        start = self.first + first
+        return x + self.table[start : start + x.shape[1]]
 
 
 @POSITIONS.register("sinusoidal")
 class SinusoidalPositions(nn.Module):
     """sin(t / 10000^(2i/N)) in the first half of the columns, cos in the second; a constant, not a parameter."""
 
-    def __init__(self, model: ModelConfig, tokens: int) -> None:
+    def __init__(self, _: ModelConfig, tokens: int, dim: int) -> None:
         super().__init__()
-        dim = model.dim
         half = (dim + 1) // 2
         frequencies = torch.exp(torch.arange(half) * (-math.log(10_000) / max(half, 1)))
         angles = torch.arange(tokens).unsqueeze(1) * frequencies
         self.table: Tensor
         self.register_buffer("table", torch.cat([angles.sin(), angles.cos()], dim=1)[:, :dim], persistent=False)
 
-    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
-        """Tokens plus their positions."""
-        return x + self.table[: x.shape[1]]
+    def forward(self, x: Float[Tensor, "b t n"], first: int = 0) -> Float[Tensor, "b t n"]:
+        """Tokens plus their positions, that of the first token being `first`."""
+        return x + self.table[first : first + x.shape[1]]
 
 
 @POSITIONS.register("none")
-def no_positions(_model: ModelConfig, _tokens: int) -> None:
+def no_positions(_model: ModelConfig, _tokens: int, _dim: int) -> None:
     """Nothing: the tokens are a set."""
     return

@@ -87,14 +87,14 @@ class TokenReadout(Part):
     def forward(
         self,
         tokens: Float[Tensor, "b t n"],
-        table: Float[Tensor, "v n"],
+        table: Float[Tensor, "v e"],
         predict: Int[Tensor, " p"] | None = None,
     ) -> Float[Tensor, "p v"]:
         """Outputs over the vocabulary.
 
         Args:
             tokens: the last block's.
-            table: vectors of the vocabulary, for a head whose output is tied to them.
+            table: vectors of the vocabulary, for a head whose output is tied to them (then e is n).
             predict: places in the flattened batch; None: all.
         """
         flat = every_token(tokens, None)

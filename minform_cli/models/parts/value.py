@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import Part, has_bias, join_heads, linear, split_heads
+from minform_cli.models.parts.base import Part, has_bias, join_heads, split_heads
+from minform_cli.models.parts.linear import linear_map
 from minform_cli.registry import Registry
 
 VALUES: Registry[type[Value]] = Registry("value")
@@ -44,8 +45,8 @@ class Separate(Value):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
-        self.w_v = linear(model.dim, model.dim, bias=has_bias(model))
-        self.w_o = linear(model.dim, model.dim, bias=has_bias(model))
+        self.w_v = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model))
+        self.w_o = linear_map(model, "output", model.dim, model.dim, bias=has_bias(model))
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Projected values."""
@@ -67,7 +68,7 @@ class Collapsed(Value):
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
         std = math.sqrt(model.head_dim) / model.dim
-        self.w_vo = linear(model.dim, self.heads * model.dim, bias=False, std=std)
+        self.w_vo = linear_map(model, "output", model.dim, self.heads * model.dim, bias=False, std=std)
         self.b_vo = nn.Parameter(torch.zeros(model.dim)) if has_bias(model) else None
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
@@ -104,11 +105,35 @@ class Key(Value):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
-        self.w_o = linear(model.dim, model.dim, bias=has_bias(model))
+        self.w_o = linear_map(model, "output", model.dim, model.dim, bias=has_bias(model))
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """The keys."""
         return keys
+
+    def merge(self, mixed: Float[Tensor, "b h t f"]) -> Float[Tensor, "b t n"]:
+        """The heads side by side, through W_O."""
+        return self.w_o(join_heads(mixed))
+
+
+@VALUES.register("kgv")
+class KeyGatedValue(Value):
+    """concat_h(A_h V'_h) W_O with V' = (x * sigmoid(x A + a)) C + c, full width before the heads are split.
+
+    A -> `gate`, C -> `w_v`, W_O -> `w_o`. Numbers: 3 N^2, biases 3 N (c is redundant, not dead). The gate starts
+    around one half, so values start about half as large as those of `separate`.
+    Source: Anthe, arXiv 2305.10991.
+    """
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__(model)
+        self.gate = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model))
+        self.w_v = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model))
+        self.w_o = linear_map(model, "output", model.dim, model.dim, bias=has_bias(model))
+
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
+        """Projected gated tokens."""
+        return split_heads(self.w_v(y * torch.sigmoid(self.gate(y))), self.heads)
 
     def merge(self, mixed: Float[Tensor, "b h t f"]) -> Float[Tensor, "b t n"]:
         """The heads side by side, through W_O."""
@@ -122,7 +147,7 @@ class StackOutput(Part):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
-        self.w_vo = linear(model.dim, model.dim, bias=has_bias(model))
+        self.w_vo = linear_map(model, "output", model.dim, model.dim, bias=has_bias(model))
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
         """Every token through W_VO."""

@@ -3,6 +3,7 @@
 from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
 from minform_cli.models.parts.similarity.cholesky import Cholesky
 from minform_cli.models.parts.similarity.collapsed import Collapsed
+from minform_cli.models.parts.similarity.identity_key import IdentityKey
 from minform_cli.models.parts.similarity.identity_query import IdentityQuery
 from minform_cli.models.parts.similarity.mirrored import Mirrored
 from minform_cli.models.parts.similarity.pairwise import Pairwise
@@ -13,6 +14,7 @@ __all__ = [
     "SIMILARITIES",
     "Cholesky",
     "Collapsed",
+    "IdentityKey",
     "IdentityQuery",
     "Mirrored",
     "Pairwise",

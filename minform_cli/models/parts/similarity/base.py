@@ -7,7 +7,7 @@ so that its scores have that variance too; each file says how.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -27,9 +27,14 @@ class QueryKey(NamedTuple):
 
 
 class Similarity(Part):
-    """Base of the similarities: knows the sizes."""
+    """Base of the similarities: knows the sizes.
+
+    Class attributes:
+        one_map: whether keys are made as queries are, so that those of the same tokens are the same.
+    """
 
     parameter_group = "query_key"
+    one_map: ClassVar[bool] = False
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
@@ -40,4 +45,13 @@ class Similarity(Part):
 
         In self-attention `y` is `x`, the same object: what serves in both roles is then computed once.
         """
+        queries = self.queries(x)
+        return QueryKey(queries, queries if y is x and self.one_map else self.keys(y))
+
+    def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
+        """Queries of the tokens `x`."""
+        raise NotImplementedError
+
+    def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
+        """Keys of the tokens `y`."""
         raise NotImplementedError

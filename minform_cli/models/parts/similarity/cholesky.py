@@ -15,13 +15,15 @@ from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import split_heads
-from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
 from minform_cli.models.parts.similarity.triangle import Triangle
 
 
 @SIMILARITIES.register("cholesky")
 class Cholesky(Similarity):
     """T -> `t`, its free triangle."""
+
+    one_map = True
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
@@ -30,8 +32,10 @@ class Cholesky(Similarity):
         diagonal = d * (d + 1) * (2 * d + 1) / 6 + d * (d + 1)  # sum of i^2 + 2 i
         self.t = Triangle(self.heads, d, std=(d / (off_diagonal + diagonal)) ** 0.25)
 
-    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
-        """One product in both roles."""
-        lower = self.t.lower()
-        queries = split_heads(x, self.heads) @ lower
-        return QueryKey(queries, queries if y is x else split_heads(y, self.heads) @ lower)
+    def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
+        """The head's columns of the tokens, through T."""
+        return split_heads(x, self.heads) @ self.t.lower()
+
+    def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
+        """As the queries."""
+        return self.queries(y)

@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import has_bias, linear, split_heads
-from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
+from minform_cli.models.parts.base import has_bias, split_heads
+from minform_cli.models.parts.linear import linear_map
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
 
 
 @SIMILARITIES.register("collapsed")
@@ -26,9 +27,12 @@ class Collapsed(Similarity):
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
         std = math.sqrt(self.head_dim) / model.dim
-        self.w_qk = linear(model.dim, self.heads * model.dim, bias=has_bias(model), std=std)
+        self.w_qk = linear_map(model, "qkv", model.dim, self.heads * model.dim, bias=has_bias(model), std=std)
 
-    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
-        """Queries through W_QK; the keys of every head are the tokens themselves."""
-        queries = split_heads(self.w_qk(x), self.heads)
-        return QueryKey(queries, y.unsqueeze(1).expand(-1, self.heads, -1, -1))
+    def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
+        """Through W_QK."""
+        return split_heads(self.w_qk(x), self.heads)
+
+    def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
+        """The tokens themselves, for every head."""
+        return y.unsqueeze(1).expand(-1, self.heads, -1, -1)

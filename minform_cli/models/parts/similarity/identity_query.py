@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import has_key_bias, linear, split_heads
-from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
+from minform_cli.models.parts.base import has_key_bias, split_heads
+from minform_cli.models.parts.linear import linear_map
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
 
 
 @SIMILARITIES.register("identity-query")
@@ -21,8 +22,12 @@ class IdentityQuery(Similarity):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
-        self.w_k = linear(model.dim, model.dim, bias=has_key_bias(model))
+        self.w_k = linear_map(model, "qkv", model.dim, model.dim, bias=has_key_bias(model))
 
-    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
-        """Queries are the tokens, keys are projected."""
-        return QueryKey(split_heads(x, self.heads), split_heads(self.w_k(y), self.heads))
+    def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
+        """The head's columns of the tokens."""
+        return split_heads(x, self.heads)
+
+    def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
+        """Through W_K."""
+        return split_heads(self.w_k(y), self.heads)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import split_heads
-from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
 from minform_cli.models.parts.similarity.triangle import Triangle
 
 
@@ -25,7 +25,10 @@ class Mirrored(Similarity):
         super().__init__(model)
         self.m = Triangle(self.heads, self.head_dim, std=self.head_dim**-0.5)
 
-    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
-        """Queries through M; keys are the head's columns of the tokens."""
-        columns = split_heads(x, self.heads)
-        return QueryKey(columns @ self.m.mirrored(), columns if y is x else split_heads(y, self.heads))
+    def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
+        """The head's columns of the tokens, through M."""
+        return split_heads(x, self.heads) @ self.m.mirrored()
+
+    def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
+        """The head's columns of the tokens."""
+        return split_heads(y, self.heads)

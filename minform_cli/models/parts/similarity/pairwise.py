@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from minform_cli.config.axes.similarity import Pairwise as Options
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import has_bias, linear, split_heads
+from minform_cli.models.parts.base import has_bias, split_heads
+from minform_cli.models.parts.linear import linear_map
 from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
 from minform_cli.models.parts.similarity.tied import tied_std
 
@@ -29,13 +30,20 @@ class Pairwise(Similarity):
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
         noise = cast(Options, model.similarity).noise
-        self.w_q = linear(model.dim, model.dim, bias=has_bias(model), std=tied_std(model))
+        self.w_q = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model), std=tied_std(model))
         self.p = nn.Parameter(torch.empty(self.heads, self.head_dim, self.head_dim))
         nn.init.normal_(self.p, std=noise)
         self.p.data.diagonal(dim1=1, dim2=2).add_(1)
 
     def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
-        """Queries through P, keys without."""
-        queries = split_heads(self.w_q(x), self.heads)
-        keys = queries if y is x else split_heads(self.w_q(y), self.heads)
-        return QueryKey(queries @ self.p, keys)
+        """Queries through P, keys without; in self-attention from one projection."""
+        keys = self.keys(y)
+        return QueryKey((keys if y is x else self.keys(x)) @ self.p, keys)
+
+    def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
+        """Through W_Q and P."""
+        return self.keys(x) @ self.p
+
+    def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
+        """Through W_Q."""
+        return split_heads(self.w_q(y), self.heads)

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import has_bias, linear, split_heads
-from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
+from minform_cli.models.parts.base import has_bias, split_heads
+from minform_cli.models.parts.linear import linear_map
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
 
 
 def tied_std(model: ModelConfig) -> float:
@@ -27,11 +28,16 @@ def tied_std(model: ModelConfig) -> float:
 class Tied(Similarity):
     """W_Q = W_K -> `w_q`."""
 
+    one_map = True
+
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
-        self.w_q = linear(model.dim, model.dim, bias=has_bias(model), std=tied_std(model))
+        self.w_q = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model), std=tied_std(model))
 
-    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
-        """One projection in both roles."""
-        queries = split_heads(self.w_q(x), self.heads)
-        return QueryKey(queries, queries if y is x else split_heads(self.w_q(y), self.heads))
+    def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
+        """Through W_Q."""
+        return split_heads(self.w_q(x), self.heads)
+
+    def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
+        """As the queries."""
+        return self.queries(y)

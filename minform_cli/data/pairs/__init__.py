@@ -1,0 +1,1 @@
+"""Pairs of sentences, one the translation of the other."""

@@ -1,0 +1,168 @@
+"""Files of sentences, one a line: read in chunks, so that they may be larger than the memory.
+
+Line n of one file is the translation of line n of another, so a line that is empty or no text is refused, never left
+out. Only a line feed ends a line: signs that other programs take for one (U+2028, form feeds) stay in the sentence.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from minform_cli.errors import InputError, did_you_mean
+
+CHUNK_BYTES = 2**20
+"""Read at once."""
+
+LONGEST_BYTES = 2**20
+"""A longer line is no sentence; whoever reads it would fill the memory."""
+
+MARK = b"\xef\xbb\xbf"
+"""The byte order mark that some programs open a file with."""
+
+ACCEPTED = "accepted: a UTF-8 file with one sentence a line, or one packed as .gz"
+
+
+@dataclass(frozen=True)
+class SentenceFile:
+    """A file that was looked through once.
+
+    Attributes:
+        where: how messages name it.
+        path: of it.
+        num: how many sentences it has.
+        digest: SHA-256 in hex over its content, unpacked.
+    """
+
+    where: str
+    path: Path
+    num: int
+    digest: str
+
+    @property
+    def place(self) -> str:
+        """The same from wherever the file is looked at."""
+        return str(self.path.resolve())
+
+    def blocks(self) -> Iterator[list[str]]:
+        """Its sentences in their order, many at once.
+
+        Raises:
+            InputError: it has changed since it was looked through.
+        """
+        digest = hashlib.sha256()
+        yield from _blocks(self.where, self.path, digest.update)
+        if digest.hexdigest() != self.digest:
+            raise InputError(f"{self.where}: changed while it was read; try again once nothing writes to it")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two files of as many sentences: `source`, and their translations, `target`."""
+
+    source: SentenceFile
+    target: SentenceFile
+
+    def __len__(self) -> int:
+        return self.source.num
+
+    @property
+    def files(self) -> tuple[SentenceFile, SentenceFile]:
+        """Both."""
+        return self.source, self.target
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """All sentences of several files; they can be gone through again and again."""
+
+    files: Iterable[SentenceFile]
+
+    def __iter__(self) -> Iterator[str]:
+        for file in self.files:
+            for block in file.blocks():
+                yield from block
+
+
+def open_pairs(source_key: str, source: str, target_key: str, target: str) -> Pairs:
+    """Looks through two files; the keys are the settings that their paths are from, for messages.
+
+    Raises:
+        InputError: one is missing, cannot be read or has a line that is no sentence; or they have not as many lines.
+    """
+    pairs = Pairs(_looked_through(source_key, source), _looked_through(target_key, target))
+    if pairs.source.num != pairs.target.num:
+        raise InputError(
+            f"{pairs.target.where}: has {_lines(pairs.target.num)}, and {pairs.source.where} has "
+            f"{pairs.source.num:,}; accepted: as many, line n of one the translation of line n of the other"
+        )
+    return pairs
+
+
+def _looked_through(key: str, name: str) -> SentenceFile:
+    where, path = f"{key}: {name!r}", Path(name)
+    try:
+        if path.is_dir():
+            raise InputError(f"{where}: is a folder; {ACCEPTED}")
+        if not path.exists():
+            names = sorted(file.name for file in path.parent.iterdir()) if path.parent.is_dir() else []
+            raise InputError(f"{where}: no such file{did_you_mean(path.name, names)}; {ACCEPTED}")
+        if not path.is_file():
+            raise InputError(f"{where}: is no file; {ACCEPTED}")
+    except (OSError, ValueError) as error:  # a folder on the way that may not be entered; a name no system accepts
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
+    digest = hashlib.sha256()
+    num = sum(map(len, _blocks(where, path, digest.update)))
+    if not num:
+        raise InputError(f"{where}: is empty; {ACCEPTED}")
+    return SentenceFile(where, path, num, digest.hexdigest())
+
+
+def _blocks(where: str, path: Path, hashed: Callable[[bytes], None]) -> Iterator[list[str]]:
+    """The sentences of about a chunk at once; `hashed` is called with all bytes."""
+    line = 1
+    try:
+        with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+            rest = stream.read(len(MARK))
+            hashed(rest)
+            rest = rest.removeprefix(MARK)
+            while raw := stream.read(CHUNK_BYTES):
+                hashed(raw)
+                whole, feed, rest = (rest + raw).rpartition(b"\n")
+                if feed:
+                    yield (block := _sentences(where, whole, line))
+                    line += len(block)
+                if len(rest) > LONGEST_BYTES:
+                    raise InputError(f"{where}: line {line:,} is longer than {LONGEST_BYTES:,} bytes; {ACCEPTED}")
+            if rest:
+                yield _sentences(where, rest.removesuffix(b"\n"), line)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
+
+
+def _sentences(where: str, content: bytes, first: int) -> list[str]:
+    """The sentences of whole lines, of which the first has number `first`."""
+    if b"\0" in content:
+        line = first + content.count(b"\n", 0, content.index(b"\0"))
+        raise InputError(f"{where}: line {line:,} holds a NUL byte, so this is no text; {ACCEPTED}")
+    try:
+        lines = content.decode().split("\n")
+    except UnicodeDecodeError as error:
+        line = first + content.count(b"\n", 0, error.start)
+        raise InputError(f"{where}: line {line:,} is not UTF-8: {error.reason}; {ACCEPTED}") from None
+    sentences = [line.removesuffix("\r") for line in lines]
+    for line, sentence in enumerate(sentences, first):
+        if not sentence or sentence.isspace():
+            what = "blank" if sentence else "empty"
+            raise InputError(f"{where}: line {line:,} is {what}; accepted: a sentence in every line")
+    return sentences
+
+
+def _lines(num: int) -> str:
+    return "1 line" if num == 1 else f"{num:,} lines"

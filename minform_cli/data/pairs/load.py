@@ -1,0 +1,200 @@
+"""From files of sentence pairs to the pairs that a run trains and measures on, as tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minform_cli.config.schema import DataConfig
+from minform_cli.data.cache import digest_of
+from minform_cli.data.pairs.files import Pairs, SentenceFile, open_pairs
+from minform_cli.data.pairs.holdout import held_out, limited
+from minform_cli.data.pairs.ragged import Ragged, encoded, vocabulary_for
+from minform_cli.data.spec import PairSpec, split_sizes
+from minform_cli.data.text.tokenizer import Special, Vocabulary
+from minform_cli.data.text.tokens import Tell
+from minform_cli.errors import InputError
+
+ADDED = 1
+"""Special tokens of a sentence: the end of a source, the start of what a decoder reads, the end of what it writes."""
+
+
+@dataclass(frozen=True)
+class PairSplit:
+    """One split.
+
+    Attributes:
+        source: sentences to translate.
+        target: their translations.
+        references: the translations as they stand in the file; () for training.
+    """
+
+    source: Ragged
+    target: Ragged
+    references: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclass(frozen=True)
+class PairData:
+    """What a run trains and measures on.
+
+    Attributes:
+        spec: the sizes are those of the splits below.
+        train: after hold-out and `data.limit`.
+        val: pairs of their own or held out of the training pairs; the test pairs under ``data.validation: test``.
+        test: None where there are no test pairs, or where they are `val`.
+        special: entries of the tokenizer with a meaning of their own.
+        fingerprint: SHA-256 in hex over the splits above and the tokenizer.
+        tokenizer: content of the tokenizer file.
+        notes: what the user should know of them.
+    """
+
+    spec: PairSpec
+    train: PairSplit
+    val: PairSplit
+    test: PairSplit | None
+    special: Special
+    fingerprint: str
+    tokenizer: bytes
+    notes: tuple[str, ...]
+
+
+def load_files(data: DataConfig, spec: PairSpec, tell: Tell) -> PairData:
+    """The pairs of the files that `data` names.
+
+    Raises:
+        InputError: a file is missing or no text, two files have not as many lines, a sentence is longer than the
+            model, or the tokenizer or a setting does not fit.
+        MachineError: there is no place for the tokens.
+    """
+    train = _named("source", data.source, "target", data.target)
+    if train is None:
+        raise InputError(
+            "data.source: is missing: the sentences to train on, and data.target, their translations; "
+            "accepted: two UTF-8 files with one sentence a line"
+        )
+    test = _named("test_source", data.test_source, "test_target", data.test_target)
+    val = _named("val_source", data.val_source, "val_target", data.val_target)
+    return load_pairs(data, spec, train, val, test, tell)
+
+
+def _named(source_key: str, source: str | None, target_key: str, target: str | None) -> Pairs | None:
+    """The pairs of two settings; None where neither is set."""
+    if source is None and target is None:
+        return None
+    for key, path, other in ((source_key, source, target_key), (target_key, target, source_key)):
+        if not path:
+            raise InputError(f"data.{key}: is missing beside data.{other}; accepted: both of them, or neither")
+    assert source is not None
+    assert target is not None
+    return open_pairs(f"data.{source_key}", source, f"data.{target_key}", target)
+
+
+def load_pairs(
+    data: DataConfig, spec: PairSpec, train: Pairs, val: Pairs | None, test: Pairs | None, tell: Tell
+) -> PairData:
+    """The splits of `train`, and of validation and test pairs where there are any.
+
+    Raises:
+        InputError: a sentence is longer than the model, there is nothing to hold out, or the tokenizer or a setting
+            does not fit.
+        MachineError: there is no place for the tokens.
+    """
+    if data.validation == "test":
+        val = None
+    opened = {name: pairs for name, pairs in (("train", train), ("val", val), ("test", test)) if pairs is not None}
+    holdout = held_out(train.source) if val is None and data.validation == "holdout" else np.zeros(len(train), bool)
+    sizes = split_sizes(
+        data, len(train), int(holdout.sum()), len(test) if test else 0, 0, published_val=len(val) if val else 0
+    )
+    vocabulary = vocabulary_for(data, train, tell)
+    whole = {name: _tokens(data, train, pairs, vocabulary, tell) for name, pairs in opened.items()}
+    _check_lengths(data, opened, whole)
+    splits = {"train": _split(whole["train"], limited(~holdout, sizes["num_train"]), None)}
+    if holdout.any():
+        splits["val"] = _split(whole["train"], holdout, train.target)
+    for name in ("val", "test"):
+        if name in opened:
+            splits[name] = _split(whole[name], np.ones(len(opened[name]), bool), opened[name].target)
+    if data.validation == "test":
+        splits["val"] = splits.pop("test")
+    return PairData(
+        spec=replace(spec, **sizes),
+        train=splits["train"],
+        val=splits["val"],
+        test=splits.get("test"),
+        special=vocabulary.special,
+        fingerprint=_fingerprint(splits, vocabulary),
+        tokenizer=vocabulary.json,
+        notes=_notes(data, vocabulary, splits["train"]),
+    )
+
+
+Sides = tuple[Ragged, Ragged]
+
+
+def _tokens(data: DataConfig, train: Pairs, pairs: Pairs, vocabulary: Vocabulary, tell: Tell) -> Sides:
+    """Both sides of `pairs` as tokens."""
+    trained_on = [file.place for file in train.files]
+    slots = [digest_of(*trained_on, file.place, data.tokenizer, data.vocab_size)[:20] for file in pairs.files]
+    source, target = (encoded(file, vocabulary, slot, tell) for file, slot in zip(pairs.files, slots, strict=True))
+    return source, target
+
+
+def _check_lengths(data: DataConfig, opened: Mapping[str, Pairs], whole: Mapping[str, Sides]) -> None:
+    """Raises `InputError` for the first sentence that is longer than the model."""
+    sides = [
+        (file, side.lengths + ADDED)
+        for name, pairs in opened.items()
+        for file, side in zip(pairs.files, whole[name], strict=True)
+    ]
+    longest = max(int(lengths.max()) for _, lengths in sides)
+    for file, lengths in sides:
+        if lengths.max() > data.seq_len:
+            row = int(np.argmax(lengths > data.seq_len))
+            raise InputError(
+                f"{file.where}: line {row + 1:,} makes {lengths[row]:,} tokens, special ones included, more than "
+                f"data.seq_len {data.seq_len:,}; accepted: --set data.seq_len={longest} or more, as the longest "
+                "sentence of all files needs, or shorter sentences"
+            )
+
+
+def _split(sides: Sides, wanted: NDArray[np.bool_], target: SentenceFile | None) -> PairSplit:
+    """The pairs that are `wanted` (n,), with what their translations are in the file `target`."""
+    references: list[str] = []
+    if target is not None:
+        first = 0
+        for block in target.blocks():
+            references += [block[row] for row in np.flatnonzero(wanted[first : first + len(block)])]
+            first += len(block)
+    source, translation = (side.where(wanted) for side in sides)
+    return PairSplit(source, translation, tuple(references))
+
+
+def _fingerprint(splits: Mapping[str, PairSplit], vocabulary: Vocabulary) -> str:
+    """Equal on every machine."""
+    digest = hashlib.sha256(hashlib.sha256(vocabulary.json).digest())
+    for name, split in sorted(splits.items()):
+        digest.update(f"{name} {len(split)} ".encode())
+        for side in (split.source, split.target):
+            digest.update(np.ascontiguousarray(side.offsets, "<i8").data)
+            digest.update(np.ascontiguousarray(side.tokens, "<i4").data)
+        for reference in split.references:
+            digest.update(reference.encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _notes(data: DataConfig, vocabulary: Vocabulary, train: PairSplit) -> tuple[str, ...]:
+    source, target = len(train.source.tokens), len(train.target.tokens)
+    text = f"the training pairs: {len(train):,}, of {source:,} tokens to translate and {target:,} of translations"
+    unused = data.vocab_size - vocabulary.size
+    if not unused:
+        return (text,)
+    return (text, f"the tokenizer has {vocabulary.size:,} entries: {unused:,} rows of the embedding are never used")

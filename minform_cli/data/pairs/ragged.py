@@ -1,0 +1,116 @@
+"""Sentences of many lengths as tokens: one after another in one array, with the places where each begins."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from minform_cli.config.schema import DataConfig
+from minform_cli.data.cache import digest_of
+from minform_cli.data.pairs.files import Pairs, SentenceFile, Sentences
+from minform_cli.data.text.kept import Put, kept
+from minform_cli.data.text.tokenizer import KINDS, Vocabulary, from_json, loaded, trained
+from minform_cli.data.text.tokens import TELL_EVERY_S, Tell
+
+FORMAT = 1
+"""Version of what is kept in the cache: to be raised when reading or tokenising changes."""
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Sentences as tokens, without special ones.
+
+    Attributes:
+        tokens: of all sentences, one after another, int32.
+        offsets: (n + 1,) where each sentence begins and the last one ends, int64.
+    """
+
+    tokens: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, place: int) -> NDArray[np.int32]:
+        """The tokens of one."""
+        return self.tokens[self.offsets[place] : self.offsets[place + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(n,) tokens of each."""
+        return np.diff(self.offsets)
+
+    def where(self, wanted: NDArray[np.bool_]) -> Ragged:
+        """Those of the sentences that are `wanted` (n,), in their order."""
+        if wanted.all():
+            return self
+        lengths = self.lengths
+        return ragged(self.tokens[np.repeat(wanted, lengths)], lengths[wanted])
+
+
+def ragged(tokens: NDArray[np.int32], lengths: NDArray[np.int64]) -> Ragged:
+    """Sentences of `lengths` (n,) that stand one after another in `tokens`."""
+    return Ragged(tokens, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+
+
+def vocabulary_for(data: DataConfig, train: Pairs, tell: Tell) -> Vocabulary:
+    """The tokenizer that `data` asks for: of the user's file, or trained on both sides of `train`, and then cached.
+
+    Raises:
+        InputError: as `trained` or `loaded` raises it.
+        MachineError: as `kept` raises it.
+    """
+    if data.tokenizer not in KINDS:
+        return loaded(data.tokenizer, data.vocab_size)
+
+    def write(put: Put) -> None:
+        tell(f"training the tokenizer on {2 * len(train):,} sentences")
+        put(trained(data, Sentences(train.files)).json)
+
+    places, digests = [file.place for file in train.files], [file.digest for file in train.files]
+    slot = digest_of(*places, data.tokenizer, data.vocab_size)[:20]
+    key = digest_of(FORMAT, tokenizers.__version__, *digests, data.tokenizer, data.vocab_size)
+    content = kept(f"tokenizer-{slot}", key, 0, write).content
+    return from_json(content.tobytes(), "data.tokenizer")
+
+
+def encoded(file: SentenceFile, vocabulary: Vocabulary, slot: str, tell: Tell) -> Ragged:
+    """The sentences of `file` as tokens.
+
+    Args:
+        file: of sentences.
+        vocabulary: what they are tokenised with.
+        slot: what stays the same when the file or a trained tokenizer changes; the cache keeps its tokens under it.
+        tell: called with a sentence every few seconds, while a long file is tokenised.
+
+    Raises:
+        InputError: as `SentenceFile.blocks` or `Vocabulary.encode` raises it.
+        MachineError: as `kept` raises it.
+    """
+
+    def write(put: Put) -> None:
+        lengths: list[NDArray[np.int32]] = []
+        done, last = 0, time.monotonic()
+        for block in file.blocks():
+            entries = vocabulary.encode(block)
+            lengths.append(np.array([len(each) for each in entries], dtype="<i4"))
+            put(np.fromiter(chain.from_iterable(entries), "<i4", int(lengths[-1].sum())).tobytes())
+            done += len(block)
+            if time.monotonic() - last >= TELL_EVERY_S:
+                tell(f"tokenised {done:,} of {file.num:,} sentences")
+                last = time.monotonic()
+        put(np.concatenate(lengths).tobytes())  # behind the tokens: only now all are known
+
+    json = hashlib.sha256(vocabulary.json).hexdigest()
+    key = digest_of("pairs", FORMAT, tokenizers.__version__, file.digest, json)
+    expected_bytes = 200 * file.num  # a sentence of 50 tokens
+    content = kept(f"pairs-{slot}", key, expected_bytes, write).content
+    # Into memory: batches take sentences from all over the file.
+    numbers = np.frombuffer(content.tobytes(), "<i4").astype(np.int32, copy=False)
+    return ragged(numbers[: -file.num], numbers[-file.num :].astype(np.int64))
