@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.config.names import preset_names, shipped_folder, variant_names
+from minform_cli.config.names import preset_names, shipped_folder
+from tests.zoo import IMAGE_VARIANTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,7 +69,7 @@ def test_the_installed_copy_is_the_one_that_runs(installed: Path, tmp_path: Path
 
 def test_the_installed_command_counts_every_variant_of_a_shipped_preset(installed: Path, tmp_path: Path) -> None:
     out = run(installed, tmp_path, "-m", "minform_cli", "count", "--preset", "mnist", "--format", "json")
-    assert [record["variant"] for record in json.loads(out)] == list(variant_names())
+    assert [record["variant"] for record in json.loads(out)] == list(IMAGE_VARIANTS)
     assert list(tmp_path.iterdir()) == []
 
 

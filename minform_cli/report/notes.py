@@ -40,7 +40,7 @@ def validation(result: ResultRecord) -> str:
 
 def measured_by(result: ResultRecord) -> list[str]:
     """What metrics that depend on settings were computed with, and how translations came about."""
-    signatures = result.get("measured_by", {})  # runs of earlier versions do not say it
+    signatures = result["measured_by"]
     if not signatures:
         return []
     how = "Translations: of the validation set written greedily, of the test set by beam search."

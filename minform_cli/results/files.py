@@ -126,6 +126,7 @@ def read_result(folder: Path) -> ResultRecord:
     """
     value = read_json(RunFolder(folder).result, "result")
     check_format(value, RunFolder(folder).result)
+    value.setdefault("measured_by", {})  # runs of earlier versions measured nothing by other means than ours
     missing = [key for key in ResultRecord.__required_keys__ if key not in value]
     if missing:
         raise InputError(f"result {RunFolder(folder).result} is damaged: {missing[0]!r} is missing")

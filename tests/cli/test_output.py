@@ -12,20 +12,18 @@ import pytest
 from minform_cli.config.names import preset_names, study_names, variant_names
 from minform_cli.results import GROUPS
 from tests.cli.commands import ROOT, Command, environment, on_terminal, plain, process
+from tests.zoo import IMAGE_VARIANTS
 
 COUNT_KEYS = {
     "preset", "variant", "parameters", "share_of_baseline", "determination_ratio", "macs", "groups", "heads",
     "task_head_parameters", "dead_parameters", "notes", "cost",
 }  # fmt: skip
 
-FOR_IMAGES = [name for name in variant_names() if name not in ("anthe", "h-softpos")]
-"""Variants that make a model of images."""
-
 
 def test_count_lists_every_variant_of_the_default_preset(minform: Command) -> None:
     outcome = minform("count", "--format", "json")
     records = json.loads(outcome.out)
-    assert [record["variant"] for record in records] == FOR_IMAGES
+    assert [record["variant"] for record in records] == list(IMAGE_VARIANTS)
     assert {record["preset"] for record in records} == {"digits"}
     assert outcome.code == 0
     assert outcome.err == ""
@@ -66,7 +64,7 @@ def test_a_variant_is_echoed_exactly_as_typed(minform: Command, tmp_path: Path) 
 def test_csv_has_a_header_and_one_line_a_variant_with_a_column_a_group(minform: Command) -> None:
     outcome = minform("count", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(outcome.out)))
-    assert len(outcome.out.splitlines()) == len(rows) + 1 == len(FOR_IMAGES) + 1
+    assert len(outcome.out.splitlines()) == len(rows) + 1 == len(IMAGE_VARIANTS) + 1
     assert outcome.err == ""
     for row in rows:
         assert sum(int(row[f"groups.{group}"]) for group in GROUPS) == int(row["parameters"])

@@ -141,6 +141,7 @@ def result_record(
         },
         timing={"train_s": 60.0, "total_s": 65.5, "seconds_per_epoch": 1.0 + seed},
         curve=[[510, 0.9], [1020, val_accuracy]],
+        measured_by={},
         weights_sha256="0",
         environment={"device": "cpu", "threads": 1},
     )

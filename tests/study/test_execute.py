@@ -23,6 +23,9 @@ from tests.study import trainers
 
 PAIR = ["no-mlp", "minimal"]
 
+TIMES = ("seconds_per_epoch_mean", "predicted_per_s_mean")
+"""What differs between equal runs."""
+
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
@@ -229,7 +232,7 @@ def figures(out: Path, plan: Plan) -> list[dict[str, object]]:
     again = plan_study(out, "debug", list(plan.variants), list(plan.seeds), ["train.epochs=40"])
     assert all(run.finished for run in again.runs)
     records = summarise(count_plan(again), execute(again))
-    return [{key: value for key, value in r.items() if key != "seconds_per_epoch_mean"} for r in records]
+    return [{key: value for key, value in r.items() if key not in TIMES} for r in records]
 
 
 @pytest.mark.slow

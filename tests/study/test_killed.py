@@ -18,6 +18,9 @@ from tests.cli.commands import environment
 
 NUM_KILLS = int(os.environ.get("MINFORM_KILLS", "2"))
 
+TIMES = ("seconds_per_epoch_mean", "predicted_per_s_mean")
+"""What differs between equal runs."""
+
 STUDY = [
     *("compare", "--preset", "debug", "--variant", "baseline", "--variant", "minimal", "--seeds", "2"),
     *("--set", f"train.epochs={120 + 40 * NUM_KILLS}", "--set", "train.checkpoint_every_s=0.2", "--format", "json"),
@@ -56,7 +59,7 @@ def table(out: Path, *more: str) -> list[dict[str, object]]:
     """The study's records without times, once it is finished."""
     output, errors = start(out, *more).communicate(timeout=600)
     records = json.loads(output or errors)
-    return [{key: value for key, value in record.items() if key != "seconds_per_epoch_mean"} for record in records]
+    return [{key: value for key, value in record.items() if key not in TIMES} for record in records]
 
 
 @pytest.mark.slow

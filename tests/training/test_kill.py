@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.config.presets import variant_names
 from minform_cli.training.run import train
 from tests.training.conftest import SETTINGS, bits, tiny
 from tests.training.killing import Kills, train_under_fire
+from tests.zoo import IMAGE_VARIANTS
 
 NUM_KILLS = int(os.environ.get("MINFORM_KILLS", "8"))
 EAGER = (*SETTINGS, "train.checkpoint_every_s=0")
@@ -30,7 +30,7 @@ def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_left_alone(tmp_p
 
 @pytest.mark.slow
 @pytest.mark.skipif("MINFORM_KILLS" not in os.environ, reason="minutes; set MINFORM_KILLS to run it")
-@pytest.mark.parametrize("variant", variant_names())
+@pytest.mark.parametrize("variant", IMAGE_VARIANTS)
 def test_every_variant_survives_being_killed(tmp_path: Path, variant: str) -> None:
     train(tiny(variant=variant), tmp_path / "alone", threads=1)
     kills = Kills()

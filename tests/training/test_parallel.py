@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from minform_cli.config.presets import variant_names
 from minform_cli.config.schema import DataConfig, TrainConfig
 from minform_cli.data.batch import Share
 from minform_cli.data.image_batches import ImageBatches
@@ -33,6 +32,7 @@ from minform_cli.training.team import Team
 from minform_cli.training.tensors import weights_of
 from tests.training.conftest import SETTINGS, bits, lines, stopped, tiny
 from tests.training.launching import Launched, free_port, launch
+from tests.zoo import IMAGE_VARIANTS
 
 # Without dropout, which differs between processes; with augmentation, which must not.
 EXACT = ("model.dropout=0", "data.crop_padding=1")
@@ -133,7 +133,7 @@ def test_every_example_is_measured_by_one_process(parts: int) -> None:
     torch.testing.assert_close(*sums)
 
 
-@pytest.mark.parametrize("variant", variant_names())
+@pytest.mark.parametrize("variant", IMAGE_VARIANTS)
 def test_every_variant_has_the_gradients_of_one_process(variant: str) -> None:
     """With `DistributedDataParallel` in between: a parameter that it misses, or sees twice, would stop it."""
     config = tiny("model.dropout=0", variant=variant)

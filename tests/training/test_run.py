@@ -68,7 +68,8 @@ def test_a_finished_run_holds_what_its_folder_promises(undisturbed: Path) -> Non
         best["epoch"],
         best["val_accuracy"],
     )
-    assert [set(line) for line in lines(folder.timings)] == [{"epoch", "train_s", "eval_s", "examples_per_s"}] * 3
+    times = {"epoch", "train_s", "eval_s", "examples_per_s", "predicted_per_s"}
+    assert [set(line) for line in lines(folder.timings)] == [times] * 3
     trained_s = sum(line["train_s"] for line in lines(folder.timings))
     assert result["timing"]["train_s"] == pytest.approx(trained_s, rel=1e-12)
     assert result["timing"]["seconds_per_epoch"] == pytest.approx(trained_s / 3, rel=1e-12)
