@@ -6,7 +6,6 @@ Anthe, arXiv 2305.10991.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, cast
 
@@ -140,5 +139,4 @@ def _stack_maps(model: ModelConfig, s: Sizes) -> tuple[Map, ...]:
 
 
 def _product(factors: tuple[int, ...]) -> str:
-    assert math.prod(factors), "a width is not zero"
     return " x ".join(map(str, factors))

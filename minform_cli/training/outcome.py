@@ -70,7 +70,7 @@ def finish(
             "train_s": state.train_s,
             "total_s": state.total_s,
             "seconds_per_epoch": state.train_s / config.train.epochs,
-            "predicted_per_s": _predicted_per_s(folder),
+            **_speed(folder),
         },
         curve=_curve(folder, loop.stepper.measures[0]),
         measured_by=measured_by(loop.stepper.task),
@@ -81,11 +81,17 @@ def finish(
     return result
 
 
-def _predicted_per_s(folder: RunFolder) -> float:
-    """Examples or tokens predicted in a second of training steps, over the whole run."""
+def _speed(folder: RunFolder) -> dict[str, float]:
+    """`predicted_per_s`: examples or tokens in a second of training steps, over the epochs that say it.
+
+    Those that an earlier version of minform trained do not; nothing where there are no others.
+    """
     lines = [json.loads(line) for line in folder.timings.read_text(encoding="utf-8").splitlines()]
-    predicted = sum(line["train_s"] * line["predicted_per_s"] for line in lines)
-    return predicted / max(sum(line["train_s"] for line in lines), 1e-9)
+    known = [line for line in lines if "predicted_per_s" in line]
+    if not known:
+        return {}
+    predicted = sum(line["train_s"] * line["predicted_per_s"] for line in known)
+    return {"predicted_per_s": predicted / max(sum(line["train_s"] for line in known), 1e-9)}
 
 
 def _curve(folder: RunFolder, metric: str) -> list[list[float]]:

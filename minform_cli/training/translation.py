@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batch import Batch, Split
 from minform_cli.data.load import Data
-from minform_cli.data.pairs.load import PairData, PairSplit
-from minform_cli.data.text.tokenizer import Vocabulary, from_json
 from minform_cli.decoding.beam import beam_search
 from minform_cli.decoding.greedy import greedy
 from minform_cli.models.stack import EncoderDecoder
@@ -25,6 +23,10 @@ from minform_cli.results import TranslationRecord
 from minform_cli.tasks import TASKS, Task
 from minform_cli.tasks.translate import Translate
 from minform_cli.training.team import Team
+
+if TYPE_CHECKING:
+    from minform_cli.data.pairs.load import PairSplit
+    from minform_cli.data.text.tokenizer import Vocabulary
 
 TEST_BEAMS = 4
 
@@ -131,6 +133,9 @@ def translations_of(config: RunConfig, data: Data, split: Split, beams: int | No
     task = TASKS.get(config.task)
     if not isinstance(task, Translate) or split == "train":
         return None
+    from minform_cli.data.pairs.load import PairData  # the tokenizers, which runs on images can do without
+    from minform_cli.data.text.tokenizer import from_json
+
     assert isinstance(data, PairData), "what is translated comes in pairs"
     pairs: PairSplit | None = getattr(data, split)
     assert pairs is not None, "the split is there"

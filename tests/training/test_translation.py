@@ -15,8 +15,8 @@ from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batch import Batch
 from minform_cli.errors import InputError
-from minform_cli.results import read_result
-from minform_cli.training import translation
+from minform_cli.results import RunFolder, read_result
+from minform_cli.training import outcome, translation
 from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.run import train
 from tests.data.text.prose import written
@@ -209,3 +209,13 @@ def test_two_processes_compute_what_one_does(files: Path, tmp_path: Path) -> Non
     for mine, other in zip(ours, theirs, strict=True):
         assert mine["val_loss"] == pytest.approx(other["val_loss"], rel=1e-3)
         assert mine["val_bleu"] == pytest.approx(other["val_bleu"], abs=0.02)
+
+
+def test_epochs_that_an_earlier_version_timed_are_left_out_of_the_speed(tmp_path: Path) -> None:
+    old = '{"epoch": 1, "train_s": 9.0, "eval_s": 1.0, "examples_per_s": 5.0}\n'
+    new = '{"epoch": 2, "train_s": 2.0, "eval_s": 1.0, "examples_per_s": 5.0, "predicted_per_s": 70.0}\n'
+    folder = RunFolder(tmp_path)
+    folder.timings.write_text(old)
+    assert outcome._speed(folder) == {}
+    folder.timings.write_text(old + new)
+    assert outcome._speed(folder) == {"predicted_per_s": 70.0}
