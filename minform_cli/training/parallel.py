@@ -9,6 +9,7 @@ step, which is exchanged anyway, and cost no exchange of their own.
 from __future__ import annotations
 
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # pyright: ignore[reportUnusedImport]  (imported later, it keeps the group)
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -60,8 +62,9 @@ def joined(launch: Launch | None, stop: StopRequest) -> Generator[Team]:
         return
     stop.defer()  # a process that leaves on its own keeps the others waiting
     _join(launch)
+    team = Parallel(launch, stop)
     try:
-        yield Parallel(launch, stop)
+        yield team
     except Interrupted as stopped:
         if launch.rank == 0:
             raise
@@ -69,12 +72,13 @@ def joined(launch: Launch | None, stop: StopRequest) -> Generator[Team]:
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
+        traceback.clear_frames(error.__traceback__)  # they hold the group
         raise MachineError(
             f"process {launch.rank} of {launch.world_size} lost contact with another, which ended or does not answer; "
             "the last checkpoint stays"
         ) from error
     finally:
-        dist.destroy_process_group()
+        team.leave()
 
 
 def _join(launch: Launch) -> None:
@@ -100,6 +104,7 @@ class Parallel(Team):
         self.size = launch.world_size
         self._local_rank = launch.local_rank
         self._group: dist.ProcessGroup | None = None
+        self._wrapped: list[_Exchanged] = []
         self._device = CPU
         self._signum: int | None = None
         self._clock = 0.0
@@ -181,7 +186,19 @@ class Parallel(Team):
                 broadcast_buffers=False,  # buffers are constants here
                 gradient_as_bucket_view=True,
             )
-        return _Exchanged(module)
+        self._wrapped.append(_Exchanged(module))
+        return self._wrapped[-1]
+
+    def leave(self) -> None:
+        """Ends the groups and waits for their threads; a wrapped model cannot be used after it.
+
+        A thread that still lets go of an exchanged tensor while the interpreter ends aborts the process. Destroying a
+        group waits for its threads if nothing else holds it.
+        """
+        for wrapped in self._wrapped:
+            wrapped.release()
+        self._group = None
+        dist.destroy_process_group()
 
     def spread(self, model: nn.Module, optimizer: Optimizer, step: int) -> None:  # noqa: D102
         moments = moments_of(model, optimizer)
@@ -270,3 +287,7 @@ class _Exchanged:
             self._module.zero_grad()
         outputs: Tensor = self._module(*inputs)
         return outputs
+
+    def release(self) -> None:
+        """Lets go of the wrapped module, which holds its group."""
+        del self._module
