@@ -9,7 +9,7 @@ import numpy as np
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.images import ImageData, ImageSplit, OfficialData, channel_statistics, chunks, fingerprint
-from minform_cli.data.spec import DATA_SETS, DataSpec, ImageSpec
+from minform_cli.data.spec import DATA_SETS, DataSpec, ImageSpec, described
 from minform_cli.data.split import stratified
 from minform_cli.errors import InputError
 
@@ -68,8 +68,8 @@ def load_data(data: DataConfig, tell: Callable[[str], None] | None = None) -> Da
         InputError: a file is missing, damaged or of another shape, or cannot be downloaded.
         MachineError: a download cannot be written.
     """
-    data_set = DATA_SETS.get(data.name, "data.name")
-    spec: DataSpec = data_set.spec(data)
+    spec = described(data)
+    data_set = DATA_SETS.get(data.name)
     if not isinstance(spec, ImageSpec):
         text: Data = data_set.load(data, tell or _silent)
         return text

@@ -1,7 +1,8 @@
 """What a model and a count need to know of a data set, without opening it. Imports no torch and no numpy.
 
-Every module in `data.sets` offers ``SUMMARY`` and ``SOURCE`` (a line each), ``spec(data: DataConfig) -> DataSpec`` and
-``load_official(data: DataConfig) -> OfficialData``; this file knows only their names, so listing them reads nothing.
+Every module in `data.sets` offers ``SUMMARY`` and ``SOURCE`` (a line each), ``TAKES`` (those of `CHOICES` that it
+uses), ``spec(data: DataConfig) -> DataSpec`` and ``load_official(data: DataConfig) -> OfficialData``; this file knows
+only their names, so listing them reads nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ DATA_SETS = LazyRegistry(
         "glue": "minform_cli.data.sets.glue",
     },
 )
+
+PAIR_FILES = tuple(f"{split}{side}" for split in ("", "val_", "test_") for side in ("source", "target"))
+CHOICES = ("path", "val_path", "test_path", *PAIR_FILES, "subset", "image_size")
+"""Settings that say which files and what of them; a data set refuses those that it would ignore."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +169,25 @@ def split_sizes(
     return {**sizes, "num_train": data.limit}
 
 
+def described(data: DataConfig) -> DataSpec:
+    """What the data set says of itself under these settings.
+
+    Raises:
+        InputError: it is unknown, a setting has no use for it, or its files are asked for and absent.
+    """
+    data_set = DATA_SETS.get(data.name, "data.name")
+    for key in CHOICES:
+        value = getattr(data, key)
+        if value is not None and key not in data_set.TAKES:
+            taken = ", ".join(f"data.{name}" for name in data_set.TAKES) or "none of its kind"
+            others = ", ".join(name for name in DATA_SETS.names() if key in DATA_SETS.get(name).TAKES)
+            raise InputError(
+                f"data.{key}: {value!r} has no use for {data.name}; accepted: {taken}; data.{key} is for {others}"
+            )
+    spec: DataSpec = data_set.spec(data)
+    return spec
+
+
 def spec_for(config: RunConfig) -> DataSpec:
     """The spec of the config's data set, once the model is known to fit it.
 
@@ -172,7 +196,7 @@ def spec_for(config: RunConfig) -> DataSpec:
             patch does not divide the image, or there are fewer positions than tokens; or batches are to have a number
             of tokens, and the examples are no sentence pairs.
     """
-    spec: DataSpec = DATA_SETS.get(config.data.name, "data.name").spec(config.data)
+    spec = described(config.data)
     check_batch_tokens(config, spec)
     legality.check_embedding(config.model, spec.kind, spec.title)
     if isinstance(spec, ImageSpec):

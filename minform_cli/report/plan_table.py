@@ -26,8 +26,8 @@ def plan_caption(records: Sequence[PlanRecord], jobs: int) -> list[str]:
     if seconds:
         apart = f", about {duration(seconds / jobs)} with {jobs} side by side" if jobs > 1 else ""
         lines.append(
-            f"time left: {duration(seconds)} one after another{apart}: from a few steps of each model on made-up "
-            "images, alone on the machine; loading data comes on top, and runs side by side slow each other."
+            f"time left: {duration(seconds)} one after another{apart}: from a few steps of each model, alone on "
+            "the machine; loading data comes on top, and runs side by side slow each other."
         )
     return lines
 

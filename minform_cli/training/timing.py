@@ -1,4 +1,7 @@
-"""How long a run will take, from a few of its steps on made-up images: no data is read and nothing is written."""
+"""How long a run will take, from a few of its steps: on made-up images, so that none is read, or on the text itself.
+
+Nothing is written, but for what data sets of text keep of their tokens.
+"""
 
 from __future__ import annotations
 

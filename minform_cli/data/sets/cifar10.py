@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "60,000 photographs in 10 classes, 32x32 colour; downloaded once (170 MB)"
 SOURCE = "Krizhevsky 2009, Learning multiple layers of features from tiny images"
+TAKES: tuple[str, ...] = ()
 NUM_TRAIN, NUM_TEST, HOLDOUT = 50_000, 10_000, 5_000
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

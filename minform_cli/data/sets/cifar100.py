@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "60,000 photographs in 100 classes, 32x32 colour; downloaded once (169 MB)"
 SOURCE = "Krizhevsky 2009, Learning multiple layers of features from tiny images"
+TAKES: tuple[str, ...] = ()
 NUM_TRAIN, NUM_TEST, HOLDOUT = 50_000, 10_000, 5_000
 CLASS_LINE = (
     "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "1,797 handwritten digits, 8x8 grey; comes with scikit-learn, needs no network"
 SOURCE = "Alpaydin, Kaynak 1998, Optical recognition of handwritten digits, UCI (its test part)"
+TAKES: tuple[str, ...] = ()
 NUM_TRAIN, NUM_TEST, HOLDOUT = 1_527, 270, 270
 TEST_SEED = 3
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "70,000 pieces of clothing, 28x28 grey; downloaded once (31 MB)"
 SOURCE = "Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747"
+TAKES: tuple[str, ...] = ()
 NUM_TRAIN, NUM_TEST, HOLDOUT = 60_000, 10_000, 5_000
 CLASSES = (
     "T-shirt/top",

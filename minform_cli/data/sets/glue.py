@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "sentences by class: data.subset is a task of GLUE, data.path a folder with its train.tsv and dev.tsv"
 SOURCE = "Wang et al. 2018, GLUE: A Multi-Task Benchmark and Analysis Platform, arXiv 1804.07461"
+TAKES = ("path", "subset")
 
 
 def spec(data: DataConfig) -> TextSpec:
@@ -32,9 +33,6 @@ def spec(data: DataConfig) -> TextSpec:
             "data.validation: 'test' needs the labels of the test set, and GLUE does not publish them; "
             "accepted: holdout, which is GLUE's dev set"
         )
-    for key, path in (("val_path", data.val_path), ("test_path", data.test_path)):
-        if path is not None:
-            raise InputError(f"data.{key}: glue has all its files in one folder; leave this out and give data.path")
     return TextSpec(
         name=f"{PREFIX}{data.subset}",
         title=f"{task.title} (GLUE)",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "your images: data.path is a folder with train/<class>/*, or a .zip, .tar, .tar.gz of one"
 SOURCE = "your own; the layout is that of torchvision's ImageFolder"
+TAKES = ("path", "image_size")
 
 
 def spec(data: DataConfig) -> ImageSpec:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "ImageNet-1k, 1,281,167 photographs in 1,000 classes; data.path is the folder with train/ and val/"
 SOURCE = "Russakovsky et al. 2015, ImageNet large scale visual recognition challenge, arXiv 1409.0575"
+TAKES = ("path", "image_size")
 NUM_TRAIN, NUM_VAL, NUM_CLASSES = 1_281_167, 50_000, 1_000
 IMAGE_SIZE = 224
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "70,000 handwritten digits, 28x28 grey; downloaded once (11 MB)"
 SOURCE = "LeCun, Bottou, Bengio, Haffner 1998, Gradient-based learning applied to document recognition"
+TAKES: tuple[str, ...] = ()
 NUM_TRAIN, NUM_TEST, HOLDOUT = 60_000, 10_000, 5_000
 
 

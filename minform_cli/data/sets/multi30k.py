@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "29,000 English descriptions of pictures and their German translations; data.subset is en-de or de-en"
 SOURCE = "Elliott et al. 2016, Multi30K: Multilingual English-German Image Descriptions, arXiv 1605.00459"
+TAKES = ("path", "subset")
 
 SUBSETS = ("en-de", "de-en")
 """From which language to which; the first unless `data.subset` says otherwise."""
@@ -28,18 +29,9 @@ def spec(data: DataConfig) -> PairSpec:
     """Title and sizes from the settings alone.
 
     Raises:
-        InputError: `data.subset` is unknown, or settings name files, which this data set has in one folder.
+        InputError: `data.subset` is unknown.
     """
     subset = _subset(data)
-    given = data.model_dump(include={"val_path", "test_path"}) | data.model_dump(
-        include={f"{split}{side}" for split in ("", "val_", "test_") for side in ("source", "target")}
-    )
-    for key, value in given.items():
-        if value is not None:
-            raise InputError(
-                f"data.{key}: multi30k has all its files in one folder; leave this out and give data.path, "
-                "or --set data.name=parallel-text for your own"
-            )
     return PairSpec(
         name="multi30k",
         title=f"Multi30k {subset}",

@@ -6,29 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.spec import PairSpec
-from minform_cli.errors import InputError
+from minform_cli.data.spec import PAIR_FILES, PairSpec
 
 if TYPE_CHECKING:
     from minform_cli.data.pairs.load import PairData
 
 SUMMARY = "your own sentence pairs: data.source and data.target, UTF-8 files with one sentence a line"
 SOURCE = "the user's own sentence pairs"
+TAKES = PAIR_FILES
 
 
 def spec(data: DataConfig) -> PairSpec:
-    """Sizes from the settings alone.
-
-    Raises:
-        InputError: a path is given that other data sets have.
-    """
-    paths = (("path", data.path, ""), ("val_path", data.val_path, "val_"), ("test_path", data.test_path, "test_"))
-    for key, value, prefix in paths:
-        if value is not None:
-            raise InputError(
-                f"data.{key}: {value!r} has no use: {data.name} has two files; "
-                f"accepted: data.{prefix}source and data.{prefix}target"
-            )
+    """Sizes from the settings alone."""
     return PairSpec(
         name="parallel-text", title="sentence pairs", source=SOURCE, vocab_size=data.vocab_size, seq_len=data.seq_len
     )

@@ -14,20 +14,15 @@ if TYPE_CHECKING:
 
 SUMMARY = "half a megabyte of English: the help texts of Python itself; no download"
 SOURCE = "Python's own pydoc_data.topics, The Python Language Reference; the text is another in each Python version"
+TAKES: tuple[str, ...] = ()
 
 
 def spec(data: DataConfig) -> TextSpec:
     """Sizes from the settings alone.
 
     Raises:
-        InputError: a path is given, or validation on a test split, which there is none of.
+        InputError: validation on a test split, which there is none of.
     """
-    for key, value in (("path", data.path), ("val_path", data.val_path), ("test_path", data.test_path)):
-        if value is not None:
-            raise InputError(
-                f"data.{key}: {value!r} has no use: pydoc-topics is a text that Python brings; accepted: no path, or "
-                "--set data.name=text for your own"
-            )
     if data.validation == "test":
         split_sizes(data, official_train=0, holdout=0, num_test=0, num_classes=0)
     return TextSpec(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "your own text: a UTF-8 file, or a folder of *.txt and *.txt.gz; documents are separated by blank lines"
 SOURCE = "the user's own text"
+TAKES = ("path", "val_path", "test_path")
 
 
 def spec(data: DataConfig) -> TextSpec:

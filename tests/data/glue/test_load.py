@@ -55,8 +55,6 @@ def test_the_spec_is_made_without_a_file(subset: str) -> None:
         ({"subset": "sst3"}, "data.subset: unknown task of glue 'sst3'; did you mean 'sst2'?; accepted: cola, "),
         ({"subset": "SST2"}, "did you mean 'sst2'?"),
         ({"subset": "rte", "validation": "test"}, "data.validation: 'test' needs the labels of the test set, and GLUE"),
-        ({"subset": "rte", "val_path": "x"}, "data.val_path: glue has all its files in one folder"),
-        ({"subset": "rte", "test_path": "x"}, "data.test_path: glue has all its files in one folder"),
     ],
 )
 def test_settings_that_glue_has_no_use_for_are_refused(refused, given: dict[str, str], said: str) -> None:

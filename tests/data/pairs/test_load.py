@@ -145,14 +145,6 @@ def test_training_files_are_needed(tmp_path: Path, refused) -> None:
     assert message.startswith("data.source: is missing: the sentences to train on, and data.target")
 
 
-@pytest.mark.parametrize(
-    ("key", "pair"), [("path", "source"), ("val_path", "val_source"), ("test_path", "test_source")]
-)
-def test_a_path_has_no_use(tmp_path: Path, key: str, pair: str, refused) -> None:
-    message = refused(InputError, load, tmp_path, **{key: "x"})
-    assert message.startswith(f"data.{key}: 'x' has no use: parallel-text has two files; accepted: data.{pair} and ")
-
-
 @pytest.mark.parametrize("name", ["train", "val", "test"])
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_a_sentence_longer_than_the_model_is_refused_with_its_line(

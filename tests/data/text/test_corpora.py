@@ -265,9 +265,6 @@ def test_pydoc_topics_are_there_without_a_file(refused) -> None:
     first = from_json(data.tokenizer, "").encode([texts[min(texts)]])[0]
     assert data.train.tokens[: len(first) + 1].tolist() == [*first, 3]
     assert topics(seq_len=128, vocab_size=2000).fingerprint == data.fingerprint
-    for key in ("path", "val_path", "test_path"):
-        message = refused(InputError, topics, **{key: "mine.txt"})
-        assert message.startswith(f"data.{key}: 'mine.txt' has no use: pydoc-topics is a text that Python brings")
     message = refused(InputError, topics, validation="test")
     assert message == "data.validation: 'test' needs a test split and pydoc-topics has none; accepted: holdout"
 
