@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.cache import digest_of
-from minform_cli.data.pairs.files import Pairs, SentenceFile, open_pairs
+from minform_cli.data.pairs.files import Pairs, SentenceFile, Sentences, open_pairs
 from minform_cli.data.pairs.holdout import held_out, limited
-from minform_cli.data.pairs.ragged import Ragged, encoded, vocabulary_for
+from minform_cli.data.pairs.ragged import Ragged, encoded
 from minform_cli.data.spec import PairSpec, split_sizes
 from minform_cli.data.text.tokenizer import Special, Vocabulary
-from minform_cli.data.text.tokens import Tell
+from minform_cli.data.text.vocabulary import Tell, vocabulary_for
 from minform_cli.errors import InputError
 
 ADDED = 1
@@ -114,7 +114,12 @@ def load_pairs(
     sizes = split_sizes(
         data, len(train), int(holdout.sum()), len(test) if test else 0, 0, published_val=len(val) if val else 0
     )
-    vocabulary = vocabulary_for(data, train, tell)
+
+    def sentences() -> Sentences:
+        tell(f"training the tokenizer on {2 * len(train):,} sentences")
+        return Sentences(train.files)
+
+    vocabulary = vocabulary_for(data, train.files, sentences)
     whole = {name: _tokens(data, train, pairs, vocabulary, tell) for name, pairs in opened.items()}
     _check_lengths(data, opened, whole)
     splits = {"train": _split(whole["train"], limited(~holdout, sizes["num_train"]), None)}

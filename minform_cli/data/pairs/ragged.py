@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import dataclass
 from itertools import chain
 
@@ -11,15 +10,11 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from minform_cli.config.schema import DataConfig
 from minform_cli.data.cache import digest_of
-from minform_cli.data.pairs.files import Pairs, SentenceFile, Sentences
+from minform_cli.data.pairs.files import SentenceFile
 from minform_cli.data.text.kept import Put, kept
-from minform_cli.data.text.tokenizer import KINDS, Vocabulary, from_json, loaded, trained
-from minform_cli.data.text.tokens import TELL_EVERY_S, Tell
-
-FORMAT = 1
-"""Version of what is kept in the cache: to be raised when reading or tokenising changes."""
+from minform_cli.data.text.tokenizer import Vocabulary
+from minform_cli.data.text.vocabulary import FORMAT, Tell, now_and_then
 
 
 @dataclass(frozen=True)
@@ -59,27 +54,6 @@ def ragged(tokens: NDArray[np.int32], lengths: NDArray[np.int64]) -> Ragged:
     return Ragged(tokens, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
 
 
-def vocabulary_for(data: DataConfig, train: Pairs, tell: Tell) -> Vocabulary:
-    """The tokenizer that `data` asks for: of the user's file, or trained on both sides of `train`, and then cached.
-
-    Raises:
-        InputError: as `trained` or `loaded` raises it.
-        MachineError: as `kept` raises it.
-    """
-    if data.tokenizer not in KINDS:
-        return loaded(data.tokenizer, data.vocab_size)
-
-    def write(put: Put) -> None:
-        tell(f"training the tokenizer on {2 * len(train):,} sentences")
-        put(trained(data, Sentences(train.files)).json)
-
-    places, digests = [file.place for file in train.files], [file.digest for file in train.files]
-    slot = digest_of(*places, data.tokenizer, data.vocab_size)[:20]
-    key = digest_of(FORMAT, tokenizers.__version__, *digests, data.tokenizer, data.vocab_size)
-    content = kept(f"tokenizer-{slot}", key, 0, write).content
-    return from_json(content.tobytes(), "data.tokenizer")
-
-
 def encoded(file: SentenceFile, vocabulary: Vocabulary, slot: str, tell: Tell) -> Ragged:
     """The sentences of `file` as tokens.
 
@@ -96,15 +70,13 @@ def encoded(file: SentenceFile, vocabulary: Vocabulary, slot: str, tell: Tell) -
 
     def write(put: Put) -> None:
         lengths: list[NDArray[np.int32]] = []
-        done, last = 0, time.monotonic()
+        done, told = 0, now_and_then(tell, lambda num: f"tokenised {num:,} of {file.num:,} sentences")
         for block in file.blocks():
             entries = vocabulary.encode(block)
             lengths.append(np.array([len(each) for each in entries], dtype="<i4"))
             put(np.fromiter(chain.from_iterable(entries), "<i4", int(lengths[-1].sum())).tobytes())
             done += len(block)
-            if time.monotonic() - last >= TELL_EVERY_S:
-                tell(f"tokenised {done:,} of {file.num:,} sentences")
-                last = time.monotonic()
+            told(done)
         put(np.concatenate(lengths).tobytes())  # behind the tokens: only now all are known
 
     json = hashlib.sha256(vocabulary.json).hexdigest()

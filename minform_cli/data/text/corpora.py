@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.cache import digest_of
 from minform_cli.data.spec import TextSpec, split_sizes
-from minform_cli.data.text.corpus import Corpus, open_corpus
+from minform_cli.data.text.corpus import Corpus, Documents, open_corpus
 from minform_cli.data.text.tokenizer import Special, Vocabulary
-from minform_cli.data.text.tokens import Row, Sequences, Tell, row_of, vocabulary_for
+from minform_cli.data.text.tokens import Row, Sequences, progress, row_of
+from minform_cli.data.text.vocabulary import Tell, vocabulary_for
 from minform_cli.errors import InputError
 
 ADDED = 2
@@ -88,7 +89,9 @@ def load_corpora(
         InputError: there is too little text, or the tokenizer or a setting does not fit.
         MachineError: there is no place for the tokens.
     """
-    vocabulary = vocabulary_for(data, train, tell)
+    vocabulary = vocabulary_for(
+        data, [train], lambda: Documents(train, progress(tell, "read for the tokenizer", train))
+    )
     rows = {
         name: row_of(corpus, vocabulary, _slot(data, train, corpus), tell)
         for name, corpus in (("train", train), ("val", val), ("test", test))

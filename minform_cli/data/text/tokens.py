@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,21 +11,15 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from minform_cli.config.schema import DataConfig
 from minform_cli.data.cache import digest_of
-from minform_cli.data.text.corpus import Corpus, Documents, Piece
+from minform_cli.data.text.corpus import Corpus, Piece
 from minform_cli.data.text.kept import Kept, Put, kept
-from minform_cli.data.text.tokenizer import KINDS, Vocabulary, from_json, loaded, trained
-
-FORMAT = 1
-"""Version of what is kept in the cache: to be raised when reading or tokenising changes."""
+from minform_cli.data.text.tokenizer import Vocabulary
+from minform_cli.data.text.vocabulary import FORMAT, Tell, now_and_then
 
 BATCH_CHARS = 2**20
 """Tokenised at once: enough for all cores, little beside the model."""
 
-TELL_EVERY_S = 5.0
-
-Tell = Callable[[str], None]
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 
 
@@ -66,26 +59,6 @@ class Sequences:
         return spans[self.chosen[indices]].astype(np.int64)
 
 
-def vocabulary_for(data: DataConfig, corpus: Corpus, tell: Tell) -> Vocabulary:
-    """The tokenizer that `data` asks for: of the user's file, or trained on `corpus` and kept in the cache.
-
-    Raises:
-        InputError: as `trained` or `loaded` raises it.
-        MachineError: as `kept` raises it.
-    """
-    if data.tokenizer not in KINDS:
-        return loaded(data.tokenizer, data.vocab_size)
-
-    def write(put: Put) -> None:
-        documents = Documents(corpus, _progress(tell, "read for the tokenizer", corpus))
-        put(trained(data, documents).json)
-
-    slot = digest_of(corpus.place, data.tokenizer, data.vocab_size)[:20]
-    key = digest_of(FORMAT, tokenizers.__version__, corpus.digest, data.tokenizer, data.vocab_size)
-    content = kept(f"tokenizer-{slot}", key, 0, write).content
-    return from_json(content.tobytes(), "data.tokenizer")
-
-
 def row_of(corpus: Corpus, vocabulary: Vocabulary, slot: str, tell: Tell) -> Row:
     """The tokens of `corpus`.
 
@@ -102,7 +75,7 @@ def row_of(corpus: Corpus, vocabulary: Vocabulary, slot: str, tell: Tell) -> Row
     width = np.dtype("<u2" if vocabulary.size <= 2**16 else "<u4")
 
     def write(put: Put) -> None:
-        told = _progress(tell, "tokenised", corpus)
+        told = progress(tell, "tokenised", corpus)
         pieces: list[Piece] = []
         chars, started = 0, False
         for piece in corpus.pieces():
@@ -144,14 +117,7 @@ def _put_tokens(
     return started
 
 
-def _progress(tell: Tell, done: str, corpus: Corpus) -> Callable[[int], None]:
+def progress(tell: Tell, done: str, corpus: Corpus) -> Callable[[int], None]:
     """Takes the bytes read so far; says so now and then, for example ``tokenised 120 of 512 MB``."""
-    last = time.monotonic()
-
-    def told(bytes_read: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= TELL_EVERY_S:
-            tell(f"{done} {bytes_read / 1e6:,.0f} of {corpus.size_bytes / 1e6:,.0f} MB")
-            last = time.monotonic()
-
-    return told
+    whole = f"of {corpus.size_bytes / 1e6:,.0f} MB"
+    return now_and_then(tell, lambda bytes_read: f"{done} {bytes_read / 1e6:,.0f} {whole}")
