@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class MinformError(Exception):
@@ -74,3 +75,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of `known`, or an empty string if none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def did_you_mean_file(path: Path) -> str:
+    """Likewise for a missing `path`, of what lies in its folder, hidden files left out; `OSError` where that is shut."""
+    names = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
+    return did_you_mean(path.name, [name for name in names if not name.startswith(".")])

@@ -179,7 +179,7 @@ def described(data: DataConfig) -> DataSpec:
     for key in CHOICES:
         value = getattr(data, key)
         if value is not None and key not in data_set.TAKES:
-            taken = ", ".join(f"data.{name}" for name in data_set.TAKES) or "none of its kind"
+            taken = ", ".join(f"data.{name}" for name in data_set.TAKES) or "no such setting"
             others = ", ".join(name for name in DATA_SETS.names() if key in DATA_SETS.get(name).TAKES)
             raise InputError(
                 f"data.{key}: {value!r} has no use for {data.name}; accepted: {taken}; data.{key} is for {others}"

@@ -33,7 +33,7 @@ def test_a_setting_that_would_be_ignored_is_refused(name: str, key: str, refused
 
 
 def test_the_refusal_names_what_the_set_takes_and_who_takes_the_setting(refused) -> None:
-    for name, taken in (("mnist", "none of its kind"), ("multi30k", "data.path, data.subset")):
+    for name, taken in (("mnist", "no such setting"), ("multi30k", "data.path, data.subset")):
         message = refused(InputError, described, DataConfig(name=name, source="a.en"))
         expected = f"'a.en' has no use for {name}; accepted: {taken}; data.source is for parallel-text"
         assert message == f"data.source: {expected}"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from minform_cli.errors import InputError, did_you_mean
+from minform_cli.errors import InputError, did_you_mean_file
 
 CHUNK_BYTES = 2**20
 """Read at once."""
@@ -109,8 +109,7 @@ def _looked_through(key: str, name: str) -> SentenceFile:
         if path.is_dir():
             raise InputError(f"{where}: is a folder; {ACCEPTED}")
         if not path.exists():
-            names = sorted(file.name for file in path.parent.iterdir()) if path.parent.is_dir() else []
-            raise InputError(f"{where}: no such file{did_you_mean(path.name, names)}; {ACCEPTED}")
+            raise InputError(f"{where}: no such file{did_you_mean_file(path)}; {ACCEPTED}")
         if not path.is_file():
             raise InputError(f"{where}: is no file; {ACCEPTED}")
     except (OSError, ValueError) as error:  # a folder on the way that may not be entered; a name no system accepts

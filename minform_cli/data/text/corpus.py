@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from minform_cli.errors import InputError, did_you_mean
+from minform_cli.errors import InputError, did_you_mean_file
 
 CHUNK_BYTES = 2**20
 """Read at once."""
@@ -144,8 +144,7 @@ def open_corpus(key: str, path: str | None, purpose: str) -> Corpus:
         elif place.exists():
             raise InputError(f"{where}: is neither a file nor a folder; {ACCEPTED}")
         else:
-            names = sorted(file.name for file in place.parent.iterdir()) if place.parent.is_dir() else []
-            raise InputError(f"{where}: no such file or folder{did_you_mean(place.name, names)}; {ACCEPTED}")
+            raise InputError(f"{where}: no such file or folder{did_you_mean_file(place)}; {ACCEPTED}")
     except (OSError, ValueError) as error:  # a folder on the way that may not be entered; a name no system accepts
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None

@@ -136,6 +136,8 @@ def test_what_is_no_file_is_refused(tmp_path: Path, refused) -> None:
         return refused(InputError, open_pairs, "data.source", there, "data.target", path)
 
     assert "no such file; did you mean 'train.en'?; accepted:" in message(f"{tmp_path}/train.de")
+    written(tmp_path / ".train.fr", "a\n")
+    assert "no such file; did you mean 'train.en'?; accepted:" in message(f"{tmp_path}/train.fr"), "not a hidden one"
     assert "no such file; accepted:" in message(f"{tmp_path}/no/folder/x")
     assert f"data.target: '{tmp_path}': is a folder; accepted: a UTF-8 file" in message(str(tmp_path))
     assert "data.target: 'a\\x00b': no such file" in message("a\0b")
