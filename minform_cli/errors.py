@@ -78,6 +78,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean_file(path: Path) -> str:
-    """Likewise for a missing `path`, of what lies in its folder, hidden files left out; `OSError` where that is shut."""
+    """Likewise for a missing `path`, of what its folder shows, hidden files left out; `OSError` where that is shut."""
     names = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
     return did_you_mean(path.name, [name for name in names if not name.startswith(".")])
