@@ -31,6 +31,8 @@ def evaluate(
 ) -> None:
     """Measure a trained run: loss, what the task measures, accuracy per class, confusion matrix (--plot draws it)."""
     fmt = chosen_format(fmt)
+    if sentences and fmt == "csv":
+        raise InputError(f"--show: {sentences} has no room in csv; accepted: another --format, or no --show")
     from minform_cli import api
 
     if plot is not None:

@@ -44,7 +44,8 @@ class DataConfig(Settings):
         horizontal_flip: whether training images are mirrored at random.
         vocab_size: rows of the token embedding, and the most entries a tokenizer trained on the text may have.
         seq_len: tokens of the longest example, special ones included; longer text is cut there.
-        tokenizer: `wordpiece` or `byte-bpe`, trained on the training text; or a tokenizer file.
+        tokenizer: `wordpiece` or `byte-bpe`, trained on the files of the training text, what is held out of them
+            included; or a tokenizer file.
         mask_rate: share of the tokens that are hidden to be predicted.
     """
 

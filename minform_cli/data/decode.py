@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from minform_cli.data.images import Pixels
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, MinformError
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """What is decoded; the library knows more, some of which start other programs."""
@@ -91,7 +91,7 @@ def _opened(content: bytes, name: str) -> Generator[Image.Image]:
                 if image.mode.startswith(("I", "F")):
                     raise InputError(f"{name!r} has pixels of mode {image.mode}; accepted: 8 bits per channel")
                 yield image
-    except InputError:
+    except MinformError:  # what is raised above, or a signal came
         raise
     except Exception as error:  # damaged bytes make the decoders raise nearly anything
         reason = str(error) if isinstance(error, OSError | ValueError | Image.DecompressionBombError) else ""

@@ -19,6 +19,7 @@ from minform_cli.report.numbers import (
     percent_spread,
     perplexity,
     points,
+    points_name,
     ratio,
     seconds,
 )
@@ -84,8 +85,8 @@ def _spread_line(records: Sequence[CompareRecord]) -> str:
         return f"{text}; no differences, as {reference} was not trained or shares no seed."
     level = f"{100 * records[0]['confidence']:g} %"
     return (
-        f"{text}; difference to {reference} in percentage points with the paired {level} t interval over seeds; "
-        "p of the paired t test, corrected for the number of rows (Holm): a large one is no proof of no difference."
+        f"{text}; difference to {reference} in {points_name(records[0]['metric'])} with the paired {level} t interval "
+        "over seeds; p of the paired t test, corrected for the number of rows (Holm): a large one is no proof of no difference."
     )
 
 

@@ -17,7 +17,7 @@ from minform_cli.report.fit import Column, Grid, fit, printable
 from minform_cli.report.formats import FittedTable, Output
 from minform_cli.report.grid import row_name, with_grid
 from minform_cli.report.heat import attention_colours, attention_rows, class_table
-from minform_cli.report.numbers import ABSENT, integer, metric_name, p_value, percent, points
+from minform_cli.report.numbers import ABSENT, integer, metric_name, p_value, percent, points, points_name
 from minform_cli.report.plots import check_matplotlib, compare_figure
 from minform_cli.report.svg import inline_svg
 from minform_cli.results import CompareRecord, ResultRecord, StudyDetails, grid_value
@@ -172,8 +172,8 @@ def _statistics_notes(records: Sequence[CompareRecord]) -> list[str]:
         return ["No spread is known: nothing can be said about the significance of a difference."]
     lines = [
         f"Difference: validation {metric_name(records[0]['metric'])} less the baseline's with the same seed, in "
-        "percentage points; mean over seeds with the t interval of the paired differences. p: two-sided paired t "
-        "test; Holm: corrected for the number of rows. A large p is no proof of no difference."
+        f"{points_name(records[0]['metric'])}; mean over seeds with the t interval of the paired differences. p: "
+        "two-sided paired t test; Holm: corrected for the number of rows. A large p is no proof of no difference."
     ]
     margin = next((record["margin"] for record in records if record["margin"] is not None), None)
     if margin is not None:

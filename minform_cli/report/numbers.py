@@ -50,6 +50,11 @@ def perplexity(value: float | None) -> str:
     return f"{found:,.2f}" if found < 1e6 else f"{found:.2e}"
 
 
+def points_name(metric: str) -> str:
+    """What a difference of that metric is counted in."""
+    return "points" if metric in _WITHOUT_SIGN else "percentage points"
+
+
 def points(difference: float) -> str:
     """A difference of fractions as signed percentage points with two decimals."""
     return f"{_tidy(100 * difference, 2):+.2f}"

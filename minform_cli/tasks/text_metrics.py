@@ -18,7 +18,7 @@ def measured(written: Sequence[str], references: Sequence[str]) -> dict[str, flo
     """`bleu` and `chrf` (chrF2), 0 to 1; one reference for each text."""
     assert len(written) == len(references), "one reference for each text"
     return {
-        name: metric.corpus_score(list(written), [list(references)]).score / PERCENT
+        name: min(1.0, metric.corpus_score(list(written), [list(references)]).score / PERCENT)
         for name, metric in _metrics().items()
     }
 
@@ -33,4 +33,5 @@ def signatures() -> dict[str, str]:
 
 
 def _metrics() -> Mapping[str, BLEU | CHRF]:
-    return {"bleu": BLEU(), "chrf": CHRF()}
+    # Told that it is forced, sacrebleu does not print its advice on sentences that end in " .": they are the user's.
+    return {"bleu": BLEU(force=True), "chrf": CHRF()}

@@ -157,8 +157,15 @@ def evaluate_run(
 
 
 def _with_own_tokenizer(config: RunConfig, folder: RunFolder) -> RunConfig:
-    """`config` with the tokenizer in the run's folder: that of another run may have moved since."""
-    if config.init is None or not folder.tokenizer.is_file():
+    """`config` with the tokenizer in the run's folder where the one of another run, or the user's file, may have moved.
+
+    Not where the text made it: its tokens are in the cache under the name of the text.
+    """
+    if not folder.tokenizer.is_file():
+        return config
+    from minform_cli.data.text.tokenizer import KINDS
+
+    if config.init is None and (config.data.tokenizer in KINDS or Path(config.data.tokenizer).expanduser().is_file()):
         return config
     data = config.data.model_copy(update={"tokenizer": str(folder.tokenizer)})
     return config.model_copy(update={"data": data})

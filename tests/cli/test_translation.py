@@ -36,6 +36,12 @@ def test_a_run_is_trained_measured_and_shows_its_sentences(minform: Command, pai
     assert record["translations"] == []
 
 
+def test_sentences_have_no_room_in_csv(minform: Command, tmp_path: Path) -> None:
+    outcome = minform("eval", str(tmp_path), "--show", "2", "--format", "csv")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.refusal == "--show: 2 has no room in csv; accepted: another --format, or no --show"
+
+
 def test_a_comparison_prints_bleu_perplexity_and_tokens_a_second(
     minform: Command, pairs: list[str], tmp_path: Path
 ) -> None:
@@ -43,7 +49,9 @@ def test_a_comparison_prints_bleu_perplexity_and_tokens_a_second(
     outcome = minform("compare", *pairs, *variants, "--seeds", "1", "--out", str(tmp_path / "study"), "--jobs", "1")
     assert outcome.code == 0, outcome
     assert all(name in outcome.out for name in ("val BLEU", "val perplexity", "tokens/s"))
-    assert (tmp_path / "study" / "report.html").read_text().count("BLEU") > 3
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert page.count("BLEU") > 3
+    assert "percentage points" not in page + outcome.err
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import signal
 import stat
 import tarfile
 import zipfile
@@ -16,8 +17,9 @@ from PIL import Image
 import minform_cli.data
 from minform_cli.config.schema import DataConfig
 from minform_cli.data import archive as archive_module
+from minform_cli.data.decode import decoder_for
 from minform_cli.data.spec import DATA_SETS
-from minform_cli.errors import InputError, MinformError
+from minform_cli.errors import InputError, Interrupted, MinformError
 from tests.data.archives import png, tar_with, zip_with
 from tests.data.pictures import load, make_folder
 
@@ -150,6 +152,15 @@ def test_random_damage_to_images_is_one_line_or_harmless(tmp_path) -> None:
             except MinformError as error:
                 assert isinstance(error, InputError)
                 assert str(error).isprintable()
+
+
+def test_a_signal_is_not_taken_for_a_damaged_image(monkeypatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise Interrupted(signal.SIGTERM, "stopped")
+
+    monkeypatch.setattr(Image, "open", stopped)
+    with pytest.raises(Interrupted):
+        decoder_for(b"", "a.png", None)
 
 
 def test_an_absurd_number_of_members_or_bytes_is_refused(tmp_path, refused, monkeypatch) -> None:

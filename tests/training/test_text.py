@@ -161,10 +161,13 @@ def test_the_tokenizer_in_the_folder_makes_the_same_run(whole: Path, text: Path,
     tokenizer = whole / "tokenizer.json"
     assert [Tokenizer.from_file(str(tokenizer)).id_to_token(i) for i in (0, 2, 4)] == ["[PAD]", "[CLS]", "[MASK]"]
     config = measured_twice(text, task)
-    given = config.model_copy(update={"data": config.data.model_copy(update={"tokenizer": str(tokenizer)})})
+    own = Path(written(tmp_path / "own.json", tokenizer.read_text()))
+    given = config.model_copy(update={"data": config.data.model_copy(update={"tokenizer": str(own)})})
     train(given, tmp_path / "run", device="cpu", threads=1)
     assert bits(tmp_path / "run") == bits(whole)
     assert (tmp_path / "run" / "tokenizer.json").read_bytes() == tokenizer.read_bytes()
+    own.unlink()  # measured with the run's own copy
+    assert evaluate_run(tmp_path / "run", device="cpu", threads=1)["loss"] == read_result(whole)["metrics"]["val_loss"]
 
 
 @pytest.mark.parametrize("step", [3, 5, 12])

@@ -18,8 +18,8 @@ from minform_cli.errors import InputError, did_you_mean_file
 CHUNK_BYTES = 2**20
 """Read at once."""
 
-LONGEST_BYTES = 2**20
-"""A longer line is no sentence; whoever reads it would fill the memory."""
+LONGEST_BYTES = 2**15
+"""A longer line is no sentence, and a tokenizer can work on a single word of a megabyte for many minutes."""
 
 MARK = b"\xef\xbb\xbf"
 """The byte order mark that some programs open a file with."""
@@ -104,15 +104,16 @@ def open_pairs(source_key: str, source: str, target_key: str, target: str) -> Pa
 
 
 def _looked_through(key: str, name: str) -> SentenceFile:
-    where, path = f"{key}: {name!r}", Path(name)
+    where = f"{key}: {name!r}"
     try:
+        path = Path(name).expanduser()
         if path.is_dir():
             raise InputError(f"{where}: is a folder; {ACCEPTED}")
         if not path.exists():
             raise InputError(f"{where}: no such file{did_you_mean_file(path)}; {ACCEPTED}")
         if not path.is_file():
             raise InputError(f"{where}: is no file; {ACCEPTED}")
-    except (OSError, ValueError) as error:  # a folder on the way that may not be entered; a name no system accepts
+    except (OSError, RuntimeError, ValueError) as error:  # a folder that may not be entered; no such user; a NUL
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
     digest = hashlib.sha256()
@@ -137,7 +138,7 @@ def _blocks(where: str, path: Path, hashed: Callable[[bytes], None]) -> Iterator
                     yield (block := _sentences(where, whole, line))
                     line += len(block)
                 if len(rest) > LONGEST_BYTES:
-                    raise InputError(f"{where}: line {line:,} is longer than {LONGEST_BYTES:,} bytes; {ACCEPTED}")
+                    raise _too_long(where, line)
             if rest:
                 yield _sentences(where, rest.removesuffix(b"\n"), line)
     except (OSError, EOFError, zlib.error) as error:
@@ -160,7 +161,14 @@ def _sentences(where: str, content: bytes, first: int) -> list[str]:
         if not sentence or sentence.isspace():
             what = "blank" if sentence else "empty"
             raise InputError(f"{where}: line {line:,} is {what}; accepted: a sentence in every line")
+        # A character has four bytes at most: most sentences are seen to be short enough without counting theirs.
+        if 4 * len(sentence) > LONGEST_BYTES and len(sentence.encode()) > LONGEST_BYTES:
+            raise _too_long(where, line)
     return sentences
+
+
+def _too_long(where: str, line: int) -> InputError:
+    return InputError(f"{where}: line {line:,} is longer than {LONGEST_BYTES:,} bytes; {ACCEPTED}")
 
 
 def _lines(num: int) -> str:

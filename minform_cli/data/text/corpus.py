@@ -132,8 +132,9 @@ def open_corpus(key: str, path: str | None, purpose: str) -> Corpus:
     """
     if not path:
         raise InputError(f"{key}: is missing: {purpose}; {ACCEPTED}")
-    where, place = f"{key}: {path!r}", Path(path)
+    where = f"{key}: {path!r}"
     try:
+        place = Path(path).expanduser()
         if place.is_dir():
             found = _inside(place)
             if not found:
@@ -145,7 +146,7 @@ def open_corpus(key: str, path: str | None, purpose: str) -> Corpus:
             raise InputError(f"{where}: is neither a file nor a folder; {ACCEPTED}")
         else:
             raise InputError(f"{where}: no such file or folder{did_you_mean_file(place)}; {ACCEPTED}")
-    except (OSError, ValueError) as error:  # a folder on the way that may not be entered; a name no system accepts
+    except (OSError, RuntimeError, ValueError) as error:  # a folder that may not be entered; no such user; a NUL
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
     return look_through(where, str(place.resolve()), files)

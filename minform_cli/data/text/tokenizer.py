@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.errors import InputError, did_you_mean
+from minform_cli.errors import InputError, MinformError, did_you_mean
 
 KINDS = ("wordpiece", "byte-bpe")
 """What `data.tokenizer` can ask to be trained; anything else is the path of a tokenizer file."""
@@ -77,6 +77,8 @@ class Vocabulary:
         """
         try:
             return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        except MinformError:  # a signal came
+            raise
         except Exception as error:  # the library raises plain `Exception`
             raise InputError(f"data.tokenizer: the tokenizer fails on the text: {_line(error)}") from None
 
@@ -112,13 +114,13 @@ def loaded(path: str | Path, vocab_size: int) -> Vocabulary:
     """
     where = f"data.tokenizer: {str(path)!r}"
     try:
-        vocabulary = from_json(Path(path).read_bytes(), where)
+        vocabulary = from_json(Path(path).expanduser().read_bytes(), where)
     except FileNotFoundError:
         near = did_you_mean(str(path), KINDS)
         raise InputError(
             f"{where}: no such file{near}; accepted: {', '.join(KINDS)}, or the path of a tokenizer.json"
         ) from None
-    except (OSError, ValueError) as error:  # the latter of a name that no file can have
+    except (OSError, RuntimeError, ValueError) as error:  # no such user; a name that no file can have
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{where}: cannot be read: {reason}; accepted: a tokenizer.json") from None
     if vocabulary.size > vocab_size:
@@ -137,6 +139,8 @@ def from_json(content: bytes, where: str) -> Vocabulary:
     """
     try:
         tokenizer = Tokenizer.from_buffer(content)
+    except MinformError:  # a signal came
+        raise
     except Exception as error:  # the library raises plain `Exception`
         raise InputError(
             f"{where}: is no tokenizer, or damaged: {_line(error)}; accepted: a tokenizer.json as Hugging Face has it"

@@ -103,6 +103,23 @@ def test_a_line_that_would_fill_the_memory_is_refused(
     assert "line 3 is longer than" in message
 
 
+def test_a_long_line_is_refused_wherever_it_ends(tmp_path: Path, refused) -> None:
+    most = "é" * (module.LONGEST_BYTES // 2)
+    assert opened(tmp_path, f"a\n{most}\nb\n", "x\n" * 3).source.num == 3
+    for more in ("é", "c"):
+        message = refused(InputError, opened, tmp_path, f"a\n{most}{more}\nb\n", "x\n" * 3)
+        assert message.startswith(f"data.source: '{tmp_path}/one': line 2 is longer than 32,768 bytes; accepted: ")
+    assert "line 3 is longer" in refused(InputError, opened, tmp_path, "x\n" * 3, f"a\nb\n{most}{most}\n")
+
+
+def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    written(tmp_path / "a.en", "a\n")
+    assert open_pairs("data.source", "~/a.en", "data.target", "~/a.en").source.num == 1
+    message = refused(InputError, open_pairs, "data.source", "~/a.en", "data.target", "~nobody-has-this-name/a.de")
+    assert message.startswith("data.target: '~nobody-has-this-name/a.de': cannot be read: ")
+
+
 def test_files_of_unequal_length_are_refused_with_both_numbers(tmp_path: Path, refused) -> None:
     message = refused(InputError, opened, tmp_path, "a\n" * 1200, "x\n" * 1199)
     assert message == (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.text.tokenizer import TRAINED_SPECIAL, Special, from_json, loaded, trained
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, Interrupted
 from tests.data.text.prose import prose, written
 
 TEXT = prose(40).split("\n\n")
@@ -156,3 +158,16 @@ def test_a_tokenizer_that_fails_on_the_text_is_an_error_of_its_file(refused) -> 
     found = from_json(json.dumps(content).encode(), "data.tokenizer")
     message = refused(InputError, found.encode, ["unheard"])
     assert message.startswith("data.tokenizer: the tokenizer fails on the text: ")
+
+
+class Stopped:
+    """A tokenizer in whose work a signal comes."""
+
+    def encode_batch_fast(self, texts: list[str], *, add_special_tokens: bool) -> None:
+        raise Interrupted(signal.SIGTERM, f"{len(texts)} texts, {add_special_tokens}")
+
+
+def test_a_signal_is_not_taken_for_a_tokenizer_that_fails() -> None:
+    made = dataclasses.replace(trained(config(), TEXT), tokenizer=Stopped())  # type: ignore[arg-type]
+    with pytest.raises(Interrupted, match="2 texts, False"):
+        made.encode(["a", "b"])
