@@ -86,7 +86,8 @@ def _spread_line(records: Sequence[CompareRecord]) -> str:
     level = f"{100 * records[0]['confidence']:g} %"
     return (
         f"{text}; difference to {reference} in {points_name(records[0]['metric'])} with the paired {level} t interval "
-        "over seeds; p of the paired t test, corrected for the number of rows (Holm): a large one is no proof of no difference."
+        "over seeds; p of the paired t test, corrected for the number of rows (Holm): a large one is no proof of no "
+        "difference."
     )
 
 
