@@ -8,6 +8,7 @@ step, which is exchanged anyway, and cost no exchange of their own.
 
 from __future__ import annotations
 
+import importlib
 import time
 import traceback
 import warnings
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional  # pyright: ignore[reportUnusedImport]  (imported later, it keeps the group)
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -84,6 +84,8 @@ def joined(launch: Launch | None, stop: StopRequest) -> Generator[Team]:
 def _join(launch: Launch) -> None:
     host = f"[{launch.address}]" if ":" in launch.address else launch.address
     where = f"{host}:{launch.port}"
+    # DistributedDataParallel imports it, too late: once a group exists, its functions' defaults hold the group for good.
+    importlib.import_module("torch.distributed.nn.functional")
     try:
         dist.init_process_group(
             "gloo", init_method=f"tcp://{where}", rank=launch.rank, world_size=launch.world_size, timeout=TIMEOUT
