@@ -84,7 +84,7 @@ def joined(launch: Launch | None, stop: StopRequest) -> Generator[Team]:
 def _join(launch: Launch) -> None:
     host = f"[{launch.address}]" if ":" in launch.address else launch.address
     where = f"{host}:{launch.port}"
-    # DistributedDataParallel imports it, too late: once a group exists, its functions' defaults hold the group for good.
+    # DistributedDataParallel imports it too late: once a group exists, its functions' defaults hold it for good.
     importlib.import_module("torch.distributed.nn.functional")
     try:
         dist.init_process_group(
