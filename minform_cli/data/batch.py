@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from minform_cli.data.spec import DataSpec
+from minform_cli.errors import InputError
+
+T = TypeVar("T")
+
 Split = Literal["train", "val", "test"]
+
+
+def there(examples: T | None, spec: DataSpec) -> T:
+    """The `examples` of a split; `InputError` where the data set has none such."""
+    if examples is None:
+        raise InputError(f"{spec.title} has no test split beside its validation split")
+    return examples
 
 
 class Batch(NamedTuple):

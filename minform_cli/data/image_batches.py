@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minform_cli.config.schema import DataConfig, TrainConfig
-from minform_cli.data.batch import WHOLE, Batch, Share, Split, generator
+from minform_cli.data.batch import WHOLE, Batch, Share, Split, generator, there
 from minform_cli.data.files import ImageFiles
 from minform_cli.data.images import ImageData, ImageSplit, Pixels
 from minform_cli.data.stream import read_batches
-from minform_cli.errors import InputError, MachineError
+from minform_cli.errors import MachineError
 
 
 class ImageBatches:
@@ -89,9 +89,7 @@ class ImageBatches:
     def _source(self, split: Split) -> tuple[_Source, Tensor]:
         """Where the pixels of `split` come from, and its labels on the device; moved there when first asked for."""
         if split not in self._sources:
-            examples: ImageSplit | None = getattr(self._dataset, split)
-            if examples is None:
-                raise InputError(f"{self._dataset.spec.title} has no test split beside its validation split")
+            examples: ImageSplit = there(getattr(self._dataset, split), self._dataset.spec)
             source: _Source
             if isinstance(examples.images, ImageFiles):
                 source = _Streamed(examples.images, self._device)

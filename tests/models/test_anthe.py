@@ -8,7 +8,7 @@ import torch
 from minform_cli.config import legality
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.linear import TensorChain
-from tests.models.test_text_properties import ROUNDING, all_moved, other, real_tokens, tokens
+from tests.models.test_text_properties import ROUNDING, check_what_a_decoder_sees, other, real_tokens, tokens
 from tests.models.test_text_tensors import check_gradients
 from tests.zoo import PAIRS, SIZES, build, variant_model
 
@@ -57,18 +57,7 @@ def test_the_variant_has_all_of_the_parts() -> None:
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_target_token_changes_no_output_before_it_and_a_source_token_all(name: str) -> None:
-    module = build(encoder_decoder(name))
-    source, target = tokens(seed=1), tokens(seed=2)
-    before = module(source, target).unflatten(0, (3, LENGTH))
-    for place in range(LENGTH):
-        changed = target.clone()
-        changed[:, place] = other(changed[:, place])
-        after = module(source, changed).unflatten(0, (3, LENGTH))
-        assert torch.equal(after[:, :place], before[:, :place])
-        assert all_moved(after[:, place], before[:, place])
-        changed = source.clone()
-        changed[:, place] = other(changed[:, place])
-        assert all_moved(module(changed, target), before.flatten(0, 1)), "an output does not see the source"
+    check_what_a_decoder_sees(build(encoder_decoder(name)))
 
 
 @pytest.mark.parametrize("name", PARTS)

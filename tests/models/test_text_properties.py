@@ -42,6 +42,21 @@ def other(entries: Tensor) -> Tensor:
     return (entries + 4) % TEXT.vocab_size
 
 
+def check_what_a_decoder_sees(module: nn.Module) -> None:
+    """That an output depends on every token of the source, and on those of the target up to its own."""
+    source, target = tokens(seed=1), tokens(seed=2)
+    before = module(source, target).unflatten(0, (3, LENGTH))
+    for place in range(LENGTH):
+        changed = target.clone()
+        changed[:, place] = other(changed[:, place])
+        after = module(source, changed).unflatten(0, (3, LENGTH))
+        assert torch.equal(after[:, :place], before[:, :place])
+        assert all_moved(after[:, place], before[:, place])
+        changed = source.clone()
+        changed[:, place] = other(changed[:, place])
+        assert all_moved(module(changed, target), before.flatten(0, 1)), "an output does not see the source"
+
+
 def all_moved(outputs: Tensor, before: Tensor) -> bool:
     """Whether no row is what it was: the least change is far above the rounding of float64."""
     return bool(((outputs - before).abs().amax(-1) > 1e-9).all())
@@ -72,18 +87,7 @@ def test_a_token_changes_no_output_before_it_under_a_causal_mask(axis: str, kind
 
 @pytest.mark.parametrize(("axis", "kind"), DECODER_PARTS)
 def test_a_target_token_changes_no_output_before_it_and_a_source_token_all(axis: str, kind: str) -> None:
-    module = build(decoder_model(axis, kind))
-    source, target = tokens(seed=1), tokens(seed=2)
-    before = module(source, target).unflatten(0, (3, LENGTH))
-    for place in range(LENGTH):
-        changed = target.clone()
-        changed[:, place] = other(changed[:, place])
-        after = module(source, changed).unflatten(0, (3, LENGTH))
-        assert torch.equal(after[:, :place], before[:, :place])
-        assert all_moved(after[:, place], before[:, place])
-        changed = source.clone()
-        changed[:, place] = other(changed[:, place])
-        assert all_moved(module(changed, target), before.flatten(0, 1)), "an output does not see the source"
+    check_what_a_decoder_sees(build(decoder_model(axis, kind)))
 
 
 @pytest.mark.parametrize(("axis", "kind"), PARTS)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from minform_cli.config.schema import RunConfig
-from minform_cli.data.batch import WHOLE, Batch, Share, Split, generator
+from minform_cli.data.batch import WHOLE, Batch, Share, Split, generator, there
 from minform_cli.data.pairs.load import ADDED, PairData, PairSplit
 from minform_cli.data.pairs.ragged import Ragged
 from minform_cli.data.text.tokenizer import Special
@@ -63,9 +63,7 @@ class PairBatches:
         Raises:
             InputError: there is no such split.
         """
-        pairs: PairSplit | None = getattr(self._dataset, split)
-        if pairs is None:
-            raise InputError(f"{self._dataset.spec.title} has no test split beside its validation split")
+        pairs: PairSplit = there(getattr(self._dataset, split), self._dataset.spec)
         order, size = _by_length(_widths(pairs)), self._train.eval_batch_size
         for first in range(0, len(order), size):
             batch = self._batch(pairs, order[first : first + size])

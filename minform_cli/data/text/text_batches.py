@@ -15,10 +15,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from minform_cli.config.schema import RunConfig
-from minform_cli.data.batch import Batch, Share, Split, generator
+from minform_cli.data.batch import Batch, Share, Split, generator, there
 from minform_cli.data.text.corpora import TextData
 from minform_cli.data.text.tokens import Sequences
-from minform_cli.errors import InputError
 
 MASKED, REPLACED = 0.8, 0.1
 """Of the hidden tokens: shown as the mask entry, and as a random one; the rest stays as it is (BERT, appendix A.1)."""
@@ -68,9 +67,7 @@ class TextBatches:
         Raises:
             InputError: there is no such split.
         """
-        sequences: Sequences | None = getattr(self._dataset, split)
-        if sequences is None:
-            raise InputError(f"{self._dataset.spec.title} has no test split beside its validation split")
+        sequences: Sequences = there(getattr(self._dataset, split), self._dataset.spec)
         for chunk in torch.arange(len(sequences)).split(self._train.eval_batch_size):
             part = self._share.of(chunk)
             if part.start == part.stop:
