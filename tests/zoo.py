@@ -10,7 +10,9 @@ from minform_cli.config.axes import AXES
 from minform_cli.config.presets import read_variant, resolve, variant_names
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.data.spec import DataSpec, ImageSpec, PairSpec, TextSpec
+from minform_cli.errors import IllegalModelError
 from minform_cli.models.build import build_model
+from minform_cli.tasks import check_task
 
 SPEC = ImageSpec(
     name="toy",
@@ -49,6 +51,38 @@ def model_with(axis: str, kind: str, **settings: object) -> ModelConfig:
 
 
 ALL_PARTS = [(axis, kind) for axis in AXES for kind in AXES[axis].names()]
+
+
+def covering(**settings: object) -> list[ModelConfig]:
+    """Few small models that together have every part of every axis; those of text with a decoder where one goes.
+
+    A model that stands for many parts serves where one of each part would cost too much.
+    """
+    left = dict.fromkeys(ALL_PARTS)
+    found: list[ModelConfig] = []
+    while left:
+        axis, kind = next(iter(left))
+        model = model_with(axis, kind, **({} if axis == "order" else settings))
+        for other in AXES:
+            for name in [name for axis_, name in left if axis_ == other and model.parts()[other].kind != name]:
+                depth = {"depth": 3} if name == "listed" else {}
+                fields = {other: AXES[other].parse(options(other, name))} | depth
+                if (other, model.parts()[other].kind) not in left and _goes(model.model_copy(update=fields)):
+                    model = model.model_copy(update=fields)
+        for axis_, part in model.parts().items():
+            left.pop((axis_, part.kind), None)
+        with_decoder = model.model_copy(update={"decoder_depth": model.depth})
+        found.append(with_decoder if _goes(with_decoder) else model)
+    return found
+
+
+def _goes(model: ModelConfig) -> bool:
+    """Whether the parts go together, with the small examples and some task."""
+    try:
+        check_task(run_config(model), spec_of(model))
+    except IllegalModelError:
+        return False
+    return not legality.problems(model)
 
 
 def variant_config(variant: str) -> RunConfig:

@@ -82,8 +82,7 @@ class TensorChain(nn.Module):
 
     def _from_the_first(self, x: Float[Tensor, "p n"]) -> Float[Tensor, "p m"]:
         """What is done stands before the rank, what is left of the input behind it."""
-        num = len(x)
-        state = x.view(num, 1, 1, -1)  # (P, outputs done, rank, inputs left)
+        state = x.unflatten(1, (1, 1, -1))  # (P, outputs done, rank, inputs left)
         for core in self.cores:
             i, before, after, o = core.shape
             split = state.unflatten(3, (i, -1)).permute(0, 1, 4, 3, 2)  # (P, done, left, i, before)
@@ -93,8 +92,7 @@ class TensorChain(nn.Module):
 
     def _from_the_last(self, x: Float[Tensor, "p n"]) -> Float[Tensor, "p m"]:
         """What is left of the input stands before the rank, what is done behind it."""
-        num = len(x)
-        state = x.view(num, -1, 1, 1)  # (P, inputs left, rank, outputs done)
+        state = x.unflatten(1, (-1, 1, 1))  # (P, inputs left, rank, outputs done)
         for core in reversed(list(self.cores)):
             i, before, after, o = core.shape
             split = state.unflatten(1, (-1, i)).permute(0, 1, 4, 2, 3)  # (P, left, done, i, after)
