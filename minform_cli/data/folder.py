@@ -45,6 +45,11 @@ class ImagesOnDisk:
         return len(self.layout.splits[split].labels) if split in self.layout.splits else 0
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the files, a sentence each."""
+        return ()
+
+    @property
     def title(self) -> str:
         """Name of the folder or archive for tables: without an archive's suffix, and printable."""
         name = self.container.path.resolve().name

@@ -70,6 +70,7 @@ class ImageData:
         mean: per channel in units of 0..1, over the whole official training set, whatever `data.limit` is.
         std: likewise, the population's standard deviation; 1 for a channel that never changes.
         fingerprint: SHA-256 in hex over the splits above; equal data gives an equal fingerprint on every machine.
+        notes: what the user should know of them, a sentence each.
     """
 
     spec: ImageSpec
@@ -79,11 +80,7 @@ class ImageData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
+    notes: tuple[str, ...] = ()
 
     @property
     def tokenizer(self) -> bytes | None:

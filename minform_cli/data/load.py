@@ -9,7 +9,8 @@ import numpy as np
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.images import ImageData, ImageSplit, OfficialData, channel_statistics, chunks, fingerprint
-from minform_cli.data.spec import DATA_SETS, DataSpec, ImageSpec, described
+from minform_cli.data.source import Source, opened
+from minform_cli.data.spec import DATA_SETS, DataSpec, ImageSpec
 from minform_cli.data.split import stratified
 from minform_cli.errors import InputError
 
@@ -68,18 +69,24 @@ def load_data(data: DataConfig, tell: Callable[[str], None] | None = None) -> Da
         InputError: a file is missing, damaged or of another shape, or cannot be downloaded.
         MachineError: a download cannot be written.
     """
-    spec = described(data)
-    data_set = DATA_SETS.get(data.name)
+    return opened(data).load(tell)
+
+
+def load_source(source: Source, tell: Callable[[str], None] | None = None) -> Data:
+    """The examples of a source whose files were listed; errors as `load_data` raises them."""
+    data, spec, data_set = source.data, source.spec, DATA_SETS.get(source.data.name)
     if not isinstance(spec, ImageSpec):
         text: Data = data_set.load(data, tell or _silent)
         return text
-    official: OfficialData = data_set.load_official(data)
+    found = () if source.files is None else (source.files,)
+    official: OfficialData = data_set.load_official(data, *found)
     train, val, test = _splits(official, data)
     if data.limit is not None:
         train = train.take(stratified(train.labels, data.limit, LIMIT_SEED))
     _check(spec, train, val, test)
     mean, std = _statistics(official.train)
-    return ImageData(spec, train, val, test, mean, std, fingerprint({"train": train, "val": val, "test": test}))
+    checksum = fingerprint({"train": train, "val": val, "test": test})
+    return ImageData(spec, train, val, test, mean, std, checksum, source.notes)
 
 
 def _silent(_text: str) -> None:

@@ -2,12 +2,14 @@
 
 Every module in `data.sets` offers ``SUMMARY`` and ``SOURCE`` (a line each), ``TAKES`` (those of `CHOICES` that it
 uses), ``spec(data: DataConfig) -> DataSpec`` and ``load_official(data: DataConfig) -> OfficialData``; this file knows
-only their names, so listing them reads nothing.
+only their names, so listing them reads nothing. One that lists the user's files also offers ``look(data)``, whose value
+both of the others then take as a second argument, so that nothing is listed twice.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import ClassVar, TypedDict
 
 from minform_cli.config import legality
@@ -175,6 +177,12 @@ def described(data: DataConfig) -> DataSpec:
     Raises:
         InputError: it is unknown, a setting has no use for it, or its files are asked for and absent.
     """
+    spec: DataSpec = checked_set(data).spec(data)
+    return spec
+
+
+def checked_set(data: DataConfig) -> ModuleType:
+    """The module of the data set; `InputError` if it is unknown, or would ignore a setting that says which files."""
     data_set = DATA_SETS.get(data.name, "data.name")
     for key in CHOICES:
         value = getattr(data, key)
@@ -184,26 +192,35 @@ def described(data: DataConfig) -> DataSpec:
             raise InputError(
                 f"data.{key}: {value!r} has no use for {data.name}; accepted: {taken}; data.{key} is for {others}"
             )
-    spec: DataSpec = data_set.spec(data)
-    return spec
+    return data_set
 
 
 def spec_for(config: RunConfig) -> DataSpec:
     """The spec of the config's data set, once the model is known to fit it.
 
+    Whoever also loads the examples opens their `data.source.Source`, and gives its spec to `check_fits`.
+
     Raises:
-        InputError: the data set is unknown, its files are asked for and absent, or the model takes other examples: the
-            patch does not divide the image, or there are fewer positions than tokens; or batches are to have a number
-            of tokens, and the examples are no sentence pairs.
+        InputError: the data set is unknown, its files are asked for and absent, or as `check_fits`.
     """
     spec = described(config.data)
+    check_fits(config, spec)
+    return spec
+
+
+def check_fits(config: RunConfig, spec: DataSpec) -> None:
+    """Whether the model of `config` takes the examples that `spec` describes.
+
+    Raises:
+        InputError: the model takes other examples: the patch does not divide the image, or there are fewer positions
+            than tokens; or batches are to have a number of tokens, and the examples are no sentence pairs.
+    """
     check_batch_tokens(config, spec)
     legality.check_embedding(config.model, spec.kind, spec.title)
     if isinstance(spec, ImageSpec):
         legality.check_image(config.model, spec.height, spec.width, spec.title)
     if isinstance(spec, TextSpec):
         legality.check_length(config.model, spec.seq_len, spec.title)
-    return spec
 
 
 def check_batch_tokens(config: RunConfig, spec: DataSpec) -> None:

@@ -12,6 +12,7 @@ from minform_cli.config.schema import DataConfig
 from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
+    from minform_cli.data.folder import ImagesOnDisk
     from minform_cli.data.images import OfficialData
 
 SUMMARY = "your images: data.path is a folder with train/<class>/*, or a .zip, .tar, .tar.gz of one"
@@ -19,15 +20,20 @@ SOURCE = "your own; the layout is that of torchvision's ImageFolder"
 TAKES = ("path", "image_size")
 
 
-def spec(data: DataConfig) -> ImageSpec:
-    """Sizes from the list of files, the shape from the header of the first image.
+def look(data: DataConfig) -> ImagesOnDisk:
+    """The files that are there, listed.
 
     Raises:
         InputError: `data.path` is missing, damaged, hostile or laid out in another way.
     """
     from minform_cli.data.folder import open_images
 
-    images = open_images(data)
+    return open_images(data)
+
+
+def spec(data: DataConfig, images: ImagesOnDisk | None = None) -> ImageSpec:
+    """Sizes from the list of files, the shape from the header of the first image; errors as `look` raises them."""
+    images = images or look(data)
     names = images.layout.class_names
     sizes = split_sizes(
         data,
@@ -50,12 +56,12 @@ def spec(data: DataConfig) -> ImageSpec:
     )
 
 
-def load_official(data: DataConfig) -> OfficialData:
+def load_official(data: DataConfig, images: ImagesOnDisk | None = None) -> OfficialData:
     """All splits: decoded, or as files where they would not fit in memory.
 
     Raises:
-        InputError: a file is damaged or of another shape, or an archive is too large for memory.
+        InputError: a file is damaged or of another shape, or an archive is too large for memory; or as `look`.
     """
-    from minform_cli.data.folder import load_images, open_images
+    from minform_cli.data.folder import load_images
 
-    return load_images(open_images(data))
+    return load_images(images or look(data))

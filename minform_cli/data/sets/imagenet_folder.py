@@ -13,6 +13,7 @@ from minform_cli.data.sets import image_folder
 from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
+    from minform_cli.data.folder import ImagesOnDisk
     from minform_cli.data.images import OfficialData
 
 SUMMARY = "ImageNet-1k, 1,281,167 photographs in 1,000 classes; data.path is the folder with train/ and val/"
@@ -22,11 +23,16 @@ NUM_TRAIN, NUM_VAL, NUM_CLASSES = 1_281_167, 50_000, 1_000
 IMAGE_SIZE = 224
 
 
-def spec(data: DataConfig) -> ImageSpec:
+def look(data: DataConfig) -> ImagesOnDisk | None:
+    """As `image_folder.look`; None without a folder."""
+    return None if data.path is None else image_folder.look(_sized(data))
+
+
+def spec(data: DataConfig, images: ImagesOnDisk | None = None) -> ImageSpec:
     """The folder's own shapes and sizes, or the published ones without a folder."""
     data = _sized(data)
     if data.path is not None:
-        return image_folder.spec(data)
+        return image_folder.spec(data, images)
     size = data.image_size or IMAGE_SIZE
     sizes = split_sizes(data, NUM_TRAIN, 0, 0, NUM_CLASSES, published_val=NUM_VAL)
     names = tuple(f"class {number}" for number in range(NUM_CLASSES))
@@ -42,9 +48,9 @@ def spec(data: DataConfig) -> ImageSpec:
     )
 
 
-def load_official(data: DataConfig) -> OfficialData:
+def load_official(data: DataConfig, images: ImagesOnDisk | None = None) -> OfficialData:
     """As `image_folder.load_official`; without `data.path` an `InputError` says that it is needed."""
-    return image_folder.load_official(_sized(data))
+    return image_folder.load_official(_sized(data), images)
 
 
 def _sized(data: DataConfig) -> DataConfig:
