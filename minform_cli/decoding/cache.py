@@ -1,6 +1,7 @@
 """A decoder that computes the newest token alone: keys and values of all others are kept.
 
-They are kept for every depth, also where one block runs at several: it is asked about other tokens at each.
+Those of generated tokens are kept for every depth, also where one block runs at several: it is asked about other tokens
+at each. Those of the source are the encoder's tokens through one block's maps, so they are kept once for a block.
 Source of the idea: Fast Transformer Decoding, arXiv 1911.02150, section 2.4.
 """
 
@@ -28,7 +29,7 @@ class CachedDecoder:
 
     def __init__(self, model: EncoderDecoder) -> None:
         self.model = model.eval()
-        self._blocks: list[Block] = [model.decoder_blocks[block] for block in model.decoder_order]  # type: ignore[misc]
+        self._blocks: list[Block] = list(model.decoder_blocks)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def start(self, source: Int[Tensor, "b s"], real: Bool[Tensor, "b s"] | None = None) -> None:
@@ -57,8 +58,8 @@ class CachedDecoder:
         first = self._tokens.shape[1] - window.shape[1]
         x: Tensor = embedding(window, None, first)[:, -1:]
         assert x.shape[1] == 1, "more tokens than the model has positions"
-        for depth in range(len(self._blocks)):
-            x = self._run(depth, x)
+        for depth, block in enumerate(self.model.decoder_order):
+            x = self._run(depth, block, x)
         if self.model.decoder_norm is not None:
             x = self.model.decoder_norm(x)
         return self.model.readout(x, embedding.table)
@@ -86,9 +87,9 @@ class CachedDecoder:
                 store.select(sentences)
         assert len(rows) % self._sentences == 0, "every sentence has as many rows as any other"
 
-    def _run(self, depth: int, x: Float[Tensor, "r one n"]) -> Float[Tensor, "r one n"]:
-        """The newest tokens after the block at `depth`."""
-        block = self._blocks[depth]
+    def _run(self, depth: int, number: int, x: Float[Tensor, "r one n"]) -> Float[Tensor, "r one n"]:
+        """The newest tokens after the block of that `number`, which runs at `depth`."""
+        block = self._blocks[number]
 
         def attend(x: Tensor) -> Tensor:
             new = block.attention.keep(x)
@@ -101,7 +102,7 @@ class CachedDecoder:
         def attend_across(x: Tensor) -> Tensor:
             # The rows of a sentence ask side by side, as tokens of one example would.
             asking = x.view(self._sentences, -1, x.shape[2])
-            return _cross(block).over(asking, self._across[depth].kept(), self._seen).view_as(x)
+            return _cross(block).over(asking, self._across[number].kept(), self._seen).view_as(x)
 
         return block.run(x, attend, attend_across)
 

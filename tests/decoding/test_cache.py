@@ -120,6 +120,24 @@ def test_as_much_is_held_as_the_count_says(model: ModelConfig, sentences: int) -
     assert decoder.held_numbers == (source.numel() + 3 * 4 * sentences) * each
 
 
+@pytest.mark.parametrize("order", ["shared", {"kind": "listed", "list": [0, 1, 0]}], ids=str)
+def test_keys_and_values_of_a_source_are_made_and_held_once_for_a_block(order: object) -> None:
+    """However often it runs: each time it asks about the same tokens of the encoder."""
+    model = translator("order", "sequential", order=order, depth=3, decoder_depth=3)
+    made: list[int] = []
+    for number, block in enumerate(model.decoder_blocks):
+        block.cross.similarity.w_k.register_forward_hook(lambda *_, number=number: made.append(number))
+    source, real = sources()
+    decoder = CachedDecoder(model)
+    decoder.start(source, real)
+    assert made == list(range(len(model.decoder_blocks)))
+    of_a_token = 2 * SIZES["dim"]  # type: ignore[operator]
+    assert decoder.held_numbers == source.numel() * of_a_token * len(model.decoder_blocks)
+    decoder.step(targets()[:, 0])
+    assert made == list(range(len(model.decoder_blocks)))
+    assert decoder.held_numbers == source.numel() * of_a_token * len(model.decoder_blocks) + 3 * of_a_token * 3
+
+
 def test_a_model_is_asked_for_no_more_tokens_than_it_has_positions() -> None:
     decoder = CachedDecoder(translator())
     decoder.start(*sources())
