@@ -49,7 +49,7 @@ def plan_comparison(
     variants: Sequence[str],
     settings: Sequence[str],
     *,
-    seeds: int | None,
+    seeds: int | Sequence[int] | None,
     out: Path | str | None,
     grid: Sequence[str] = (),
     study: str | None = None,
@@ -64,11 +64,12 @@ def plan_comparison(
     from minform_cli.study.starts import planned_starts, read_starts
     from minform_cli.study.study_file import Study, read_study
 
-    if seeds is not None and seeds < 1:
-        raise InputError(f"--seeds: expected 1 or more, not {seeds}")
+    if isinstance(seeds, int):
+        if seeds < 1:
+            raise InputError(f"--seeds: expected 1 or more, not {seeds}")
+        seeds = range(seeds)
     told = read_study(study) if study is not None else Study(DEFAULT_PRESET)
-    given = None if seeds is None else range(seeds)
-    told = told.changed(preset, variants, given, parse_settings(settings), parse_grid(grid))
+    told = told.changed(preset, variants, seeds, parse_settings(settings), parse_grid(grid))
     name = f"compare-{file_name(told.preset)}" if study is None else f"study-{file_name(study)}"
     folder = Path(out) if out is not None else Path("runs") / name
     before, starts = None, None if init is None else read_starts(Path(init))

@@ -19,7 +19,7 @@ def compare(
     variants: Sequence[str] = (),
     settings: Sequence[str] = (),
     *,
-    seeds: int | None = None,
+    seeds: int | Sequence[int] | None = None,
     out: Path | str | None = None,
     grid: Sequence[str] = (),
     study: str | None = None,
@@ -38,7 +38,7 @@ def compare(
     Args:
         preset, settings: as for `count`.
         variants: as for `count`; none means the default comparison, as far as it is legal for the preset.
-        seeds: how many, from 0 on; the same for every variant, so that differences are paired. None takes 3.
+        seeds: how many, from 0 on, or which; the same for every variant, so that differences are paired. None takes 3.
         out: the study's folder; by default ``runs/compare-PRESET`` or ``runs/study-STUDY``.
         grid: ``section.field=value,value`` texts: every combination of the values is a group of rows of its own.
         study: a shipped study's name or a path to a YAML file, for what the other arguments leave open.

@@ -39,6 +39,9 @@ def compare(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs per variant, with seeds 0, 1, ... [default: 3].")
     ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="In place of --seeds: a run's seed. Repeat it for more.")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs side by side [default: one per CPU core, one on a GPU].")
     ] = None,
@@ -89,7 +92,7 @@ def compare(
             preset,
             variant or [],
             setting or [],
-            seeds=seeds,
+            seeds=_seeds(seeds, seed),
             out=out,
             grid=grid or [],
             study=study,
@@ -109,6 +112,12 @@ def compare(
             if stage is plan or fmt not in ("csv", "json"):  # for a program there is one document
                 _show(comparison, fmt, plot if stage is plan else None, quiet=quiet)
             _write_files(stage.out, verdict, device, fmt, quiet=quiet)
+
+
+def _seeds(num: int | None, each: list[int] | None) -> int | list[int] | None:
+    if num is not None and each:
+        raise InputError("--seed: names the seeds one by one, and --seeds says how many; accepted: one of them")
+    return each or num
 
 
 _WITH_FROM = ("folder", "margin", "against", "device", "fmt", "plot", "quiet")

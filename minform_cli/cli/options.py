@@ -84,7 +84,7 @@ Grid = Annotated[
     typer.Option(
         "--grid",
         metavar="KEY=VALUE,VALUE",
-        help="Sweep a setting: model.heads=1,4. Repeat it for every combination.",
+        help="Sweep a setting: model.heads=1,4 or model.order=[0,0],[0,1]. Repeat it for every combination.",
         autocompletion=_complete_set,
     ),
 ]

@@ -7,7 +7,10 @@ duplicate keys, aliases, tags, deep nesting and large files are refused with fil
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -127,6 +130,36 @@ def read_scalar(text: str, where: str) -> Any:
         raise InputError(f"{where}: {refused}") from None
 
 
+def split_values(text: str, where: str) -> list[str]:
+    """The pieces of ``text`` between commas that stand outside brackets, braces and quotes, for ``--grid key=a,b``.
+
+    Each is for `read_scalar` to read; ``[0,0],[0,1]`` has two, ``{kind: pairwise, noise: 0.1},tied`` likewise.
+
+    Raises:
+        InputError: a quote is never closed, or a character is not accepted; `where` opens the message.
+    """
+    commas: list[int] = []
+    level = 0
+    try:
+        with _refusals(text):
+            for token in yaml.scan(f"[{text}]", Loader=_Loader):  # YAML's own reading of where a quote begins
+                if isinstance(token, (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken)):
+                    level += 1
+                elif isinstance(token, (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)):
+                    level -= 1
+                elif isinstance(token, yaml.FlowEntryToken) and level == 1:
+                    commas.append(token.start_mark.index - 1)
+    except _Refused as refused:
+        raise InputError(f"{where}: {refused}") from None
+    return [text[before + 1 : comma] for before, comma in itertools.pairwise([-1, *commas, len(text)])]
+
+
+def dump_value(value: Any) -> str:
+    """`value` on one line as `read_scalar` reads it back, alone or among others between commas."""
+    text = yaml.dump([value], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9, default_flow_style=True)
+    return text.strip()[1:-1]
+
+
 def dump_yaml(value: Any) -> str:
     """`value` (plain dicts, lists, numbers, strings) as block YAML that `read_yaml` reads back unchanged."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
@@ -138,11 +171,20 @@ def _parse(text: str, lines: dict[Place, int]) -> Any:
     Raises:
         _Refused: it is not valid YAML, or holds something we do not accept.
     """
-    loader: _Loader | None = None
-    try:
+    with _refusals(text):
         loader = _Loader(text)
-        node = loader.get_single_node()
-        return None if node is None else _construct(node, (), lines)
+        try:
+            node = loader.get_single_node()
+            return None if node is None else _construct(node, (), lines)
+        finally:
+            loader.dispose()
+
+
+@contextmanager
+def _refusals(text: str) -> Generator[None]:
+    """Turns what PyYAML raises while it reads `text` into `_Refused`."""
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(part for part in (error.context, error.problem) if part)
@@ -152,9 +194,6 @@ def _parse(text: str, lines: dict[Place, int]) -> Any:
         raise _Refused(line, f"not valid YAML: character {error.character:#x} is not accepted") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _Refused(1, f"not valid YAML: {str(error) or 'cannot be parsed'}") from None
-    finally:
-        if loader is not None:
-            loader.dispose()
 
 
 def _construct(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:

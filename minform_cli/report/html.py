@@ -33,7 +33,7 @@ class StudyReport:
         records: one a variant and grid point, one at least.
         results: of all runs behind them.
         details: what `study.details.collect` found.
-        command: that makes the study again.
+        command: that makes the study again; several, a line each, where it grew unevenly.
         title: of the page.
         settings: of every run, by dotted key.
         notes: sentences a reader should see first: what was left out, what a machine did.
@@ -94,7 +94,7 @@ def study_html(report: StudyReport) -> str:
         colours=attention_colours(),
         example=details["example"],
         example_class=printable(details["class_names"][details["example"]["label"]]) if details["example"] else "",
-        command=printable(report.command),
+        command="\n".join(map(printable, report.command.splitlines())),
         settings={printable(key): printable(grid_value(value)) for key, value in report.settings.items()},
         data=_data(results),
         environment=_environment(results),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from minform_cli.config.presets import check_key
 from minform_cli.config.setting import Setting
-from minform_cli.config.strict_yaml import read_scalar
+from minform_cli.config.strict_yaml import read_scalar, split_values
 from minform_cli.errors import InputError
 
 Grid = Mapping[str, Sequence[Setting]]
@@ -20,7 +20,7 @@ _SWEPT = ("model.", "train.")
 
 
 def parse_grid(texts: Sequence[str]) -> dict[str, tuple[Setting, ...]]:
-    """``key=value,value`` texts as a grid.
+    """``key=value,value`` texts as a grid; each value is written as for ``--set``.
 
     Raises:
         InputError: a key is unknown or given twice, or a value is missing, given twice or no plain value.
@@ -32,7 +32,7 @@ def parse_grid(texts: Sequence[str]) -> dict[str, tuple[Setting, ...]]:
             raise InputError(f"--grid {text!r}: expected key=value,value, for example --grid model.heads=1,4")
         if key in grid:
             raise InputError(f"--grid {key}: given twice; one --grid has all values of a key, joined by commas")
-        pieces = values.split(",")
+        pieces = split_values(values, f"--grid {key}")
         if not all(piece.strip() for piece in pieces):
             raise InputError(f"--grid {key}: a value is missing in {values!r}")
         settings = tuple(Setting(read_scalar(piece, f"--grid {key}"), "--grid") for piece in pieces)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from minform_cli import __version__
+from minform_cli.config.strict_yaml import dump_value
 from minform_cli.errors import InputError, MachineError
-from minform_cli.results import FORMAT, check_format, grid_value, read_json, write_atomic
+from minform_cli.results import FORMAT, check_format, read_json, row_label, write_atomic
 
 FILE = "study.json"
 
@@ -68,20 +72,71 @@ class StudyRecord(BaseModel):
         )
 
     def command(self) -> str:
-        """The command that does this study anew; as few options as say it."""
+        """What does this study anew: one command, or where it grew unevenly several, a line each."""
+        whole = _Block(self.variants, self.grid, self.seeds)
+        blocks = [whole] if whole.is_all_of(self.runs, self.skipped) else _blocks(self.runs)
+        return "\n".join(shlex.join(self._words(block)) for block in blocks)
+
+    def _words(self, block: _Block) -> list[str]:
+        """The command for some of the runs; as few options as say it."""
         words = ["minform", "compare", "--preset", self.preset]
-        for variant in self.variants:
+        for variant in block.variants:
             words += ["--variant", variant]
         for key, value in self.set.items():
-            words += ["--set", f"{key}={grid_value(value)}"]
-        for key, values in self.grid.items():
-            words += ["--grid", f"{key}={','.join(map(grid_value, values))}"]
+            words += ["--set", f"{key}={dump_value(value)}"]
+        for key, values in block.grid.items():
+            words += ["--grid", f"{key}={','.join(map(dump_value, values))}"]
         if self.init is not None:
             words += ["--init", self.init]
-        counted = self.seeds == list(range(len(self.seeds)))
-        seeds = ["--seeds", str(len(self.seeds))] if counted else []
-        unsaid = "" if counted else f"  # seeds {', '.join(map(str, self.seeds))}: from a study file"
-        return shlex.join([*words, *seeds]) + unsaid
+        if block.seeds == list(range(len(block.seeds))):
+            return [*words, "--seeds", str(len(block.seeds))]
+        return words + [word for seed in block.seeds for word in ("--seed", str(seed))]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Runs that one command does: every variant at every point of the grid with every seed."""
+
+    variants: list[str]
+    grid: Mapping[str, list[Any]]
+    seeds: list[int]
+
+    def is_all_of(self, runs: Sequence[RunEntry], skipped: Iterable[str] = ()) -> bool:
+        """Whether it is `runs`, no less and no more, but for what is no model."""
+        points = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
+        rows = [(variant, point) for variant in self.variants for point in points]
+        rows = [(variant, point) for variant, point in rows if row_label(variant, point) not in skipped]
+        asked = {(variant, _point(point), seed) for variant, point in rows for seed in self.seeds}
+        return asked == {(run.variant, _point(run.grid), run.seed) for run in runs}
+
+
+def _blocks(runs: Sequence[RunEntry]) -> list[_Block]:
+    """`runs` in as few blocks as simple cuts make: by what was swept, by variants, by seeds, by points."""
+    block = _Block(
+        list(dict.fromkeys(run.variant for run in runs)),
+        {key: _union([], [run.grid[key] for run in runs if key in run.grid]) for run in runs for key in run.grid},
+        list(dict.fromkeys(run.seed for run in runs)),
+    )
+    if block.is_all_of(runs):
+        return [block]
+
+    cuts: tuple[Callable[[RunEntry], Any], ...] = (
+        lambda run: tuple(run.grid),
+        lambda run: frozenset((_point(other.grid), other.seed) for other in runs if other.variant == run.variant),
+        lambda run: frozenset(_point(other.grid) for other in runs if other.seed == run.seed),
+        lambda run: _point(run.grid),
+    )
+    for cut in cuts:
+        groups: dict[Any, list[RunEntry]] = {}
+        for run in runs:
+            groups.setdefault(cut(run), []).append(run)
+        if len(groups) > 1:
+            return [block for group in groups.values() for block in _blocks(group)]
+    raise AssertionError("runs of one variant at one point are a block")
+
+
+def _point(grid: Mapping[str, Any]) -> str:
+    return json.dumps(grid, sort_keys=True)
 
 
 def read_record(folder: Path) -> StudyRecord:
@@ -123,5 +178,10 @@ def write_record(folder: Path, record: StudyRecord) -> None:
         write_atomic(path, described)
 
 
-def _union(first: list[Any], second: list[Any]) -> list[Any]:
-    return [*first, *(item for item in second if item not in first)]
+def _union(first: list[Any], second: Iterable[Any]) -> list[Any]:
+    """Each once, in the order they came."""
+    both = list(first)
+    for item in second:
+        if item not in both:
+            both.append(item)
+    return both

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -43,6 +45,14 @@ def test_a_study_ends_with_its_tables_and_its_report(folder: Path) -> None:
     assert not re.search(r"(src|href)=[\"'](?!data:|#)|@import|url\((?!#)", report), (
         "something is loaded from elsewhere"
     )
+
+
+def test_the_command_in_the_report_finds_every_run_of_the_study_done(folder: Path, minform: Command) -> None:
+    (command,) = re.findall("<pre><code>(.*?)</code></pre>", (folder / "report.html").read_text(), re.DOTALL)
+    program, *words = shlex.split(html.unescape(command))
+    assert program == "minform"
+    outcome = minform(*words, "--out", str(folder), "--dry-run", "--format", "json")
+    assert [run["state"] for run in json.loads(outcome.out)] == ["finished"] * 4
 
 
 def test_from_prints_the_same_records_and_touches_no_run(folder: Path, minform: Command) -> None:

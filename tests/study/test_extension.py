@@ -139,4 +139,4 @@ def test_the_command_of_a_study_plans_the_same_runs(tmp_path: Path) -> None:
     said = "--preset debug --variant baseline --variant minimal --set train.epochs=2 --grid model.depth=1,2 --seeds 2"
     assert " ".join(words[2:]) == said
     odd = plan_study(tmp_path, "debug", ["baseline"], [3, 5]).record().command()
-    assert odd.endswith("# seeds 3, 5: from a study file")
+    assert odd == "minform compare --preset debug --variant baseline --seed 3 --seed 5"

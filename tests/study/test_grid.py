@@ -27,6 +27,25 @@ def test_points_are_the_cross_product_in_the_order_given() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("model.order=[0,0],[0,1]", [[0, 0], [0, 1]]),
+        ("model.order=sequential, [0, [1, 2]]", ["sequential", [0, [1, 2]]]),
+        (
+            "model.similarity={kind: pairwise, noise: 0.1},tied,{kind: tied}",
+            [{"kind": "pairwise", "noise": 0.1}, "tied", {"kind": "tied"}],
+        ),
+        ("model.similarity=kind: pairwise,tied", [{"kind": "pairwise"}, "tied"]),
+        ("train.optimizer='a,b',\"c,d\",it's,e's", ["a,b", "c,d", "it's", "e's"]),
+        ("train.clip_norm=null,1e-3", [None, 0.001]),
+    ],
+)
+def test_a_comma_inside_brackets_braces_or_quotes_parts_no_values(text: str, values: list[object]) -> None:
+    ((found),) = parse_grid([text]).values()
+    assert [setting.value for setting in found] == values
+
+
+@pytest.mark.parametrize(
     ("texts", "message"),
     [
         (["model.heads"], "--grid 'model.heads': expected key=value,value, for example --grid model.heads=1,4"),
@@ -36,6 +55,9 @@ def test_points_are_the_cross_product_in_the_order_given() -> None:
         (["model.heads="], "--grid model.heads: a value is missing in ''"),
         (["model.heads=1,2,1"], "--grid: model.heads: 1 is listed twice"),
         (["model.heads=[1"], "--grid model.heads: not valid YAML"),
+        (["model.order=[0,0],"], "--grid model.order: a value is missing in '[0,0],'"),
+        (["model.order=[0,0],'x"], "--grid model.order: not valid YAML"),
+        (["model.order=[0,0],[0,0]"], "--grid: model.order: [0, 0] is listed twice"),
         (["data.limit=10,20"], "--grid: data.limit cannot be swept"),
     ],
 )
