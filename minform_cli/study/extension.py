@@ -9,8 +9,8 @@ from typing import Any
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder
+from minform_cli.runs import folder as run_folder
 from minform_cli.study.record import FILE, StudyRecord, read_record
-from minform_cli.training import folder as run_folder
 
 
 def check_extends(

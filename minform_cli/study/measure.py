@@ -21,15 +21,15 @@ from minform_cli.data.load import load_data
 from minform_cli.models.build import build_model
 from minform_cli.models.stack import ImageEncoder
 from minform_cli.results import ExampleRecord, MeasuredRecord, RunFolder
+from minform_cli.runs.checkpoint import read_checkpoint
+from minform_cli.runs.folder import check_data, read_meta, stored_config
+from minform_cli.runs.tensors import put_weights, read_tensors, weights_of
 from minform_cli.tasks import TASKS
 from minform_cli.training.attention_maps import attention_record
-from minform_cli.training.checkpoint import read_checkpoint
 from minform_cli.training.evaluate import confusion_matrix, score
-from minform_cli.training.folder import check_data, read_meta, stored_config
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import runtime
 from minform_cli.training.team import Team
-from minform_cli.training.tensors import put_weights, read_tensors, weights_of
 
 EXAMPLE = 0
 """Place in the validation split of the image that attention is shown on: the first, so that nobody picked it."""

@@ -14,12 +14,12 @@ from minform_cli.config.setting import Setting
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import IllegalModelError, InputError
 from minform_cli.results import RunFolder, read_result, row_label
+from minform_cli.runs import folder as run_folder
 from minform_cli.study.extension import check_extends
 from minform_cli.study.folders import folder_name, point_folder
 from minform_cli.study.grid import Grid, Point, points
 from minform_cli.study.record import RunEntry, StudyRecord
 from minform_cli.study.starts import Starts
-from minform_cli.training import folder as run_folder
 
 DEFAULT_VARIANTS = (BASELINE, "no-mlp", "no-mlp+collapsed-qk", "no-mlp+symmetric", "minimal")
 """What a study compares if it is told nothing else, as far as the preset and the settings allow it."""

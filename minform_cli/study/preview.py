@@ -62,8 +62,8 @@ def side_by_side(plan: Plan, jobs: int | None, device: str) -> int:
 
 def _steps_done(run: PlannedRun) -> int:
     """Steps in the run's last checkpoint."""
-    from minform_cli.training.checkpoint import read_checkpoint
-    from minform_cli.training.folder import read_meta
+    from minform_cli.runs.checkpoint import read_checkpoint
+    from minform_cli.runs.folder import read_meta
 
     folder = RunFolder(run.folder)
     if not folder.checkpoint.is_file():

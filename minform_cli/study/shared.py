@@ -11,10 +11,10 @@ from filelock import FileLock, Timeout
 
 from minform_cli.errors import Interrupted, MachineError, MinformError
 from minform_cli.results import Progress, ResultRecord, RunFolder, read_result
+from minform_cli.runs.folder import LOCK
 from minform_cli.study.plan import Plan, PlannedRun
 from minform_cli.study.queue import MAX_DEATHS, Claim, Pace, Queue, is_host, open_store
 from minform_cli.study.worker import Trainer, train_planned
-from minform_cli.training.folder import LOCK
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.launch import Launch
 

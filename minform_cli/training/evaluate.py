@@ -19,13 +19,13 @@ from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.errors import InputError, NumericalError, unknown_name
 from minform_cli.models.build import build_model
 from minform_cli.results import EvaluationRecord, RunFolder
+from minform_cli.runs.checkpoint import Checkpoint, read_checkpoint
+from minform_cli.runs.folder import check_data, read_meta, stored_config
+from minform_cli.runs.tensors import Tensors, put_weights, read_tensors, weights_of
 from minform_cli.tasks import TASKS, Task
-from minform_cli.training.checkpoint import Checkpoint, read_checkpoint
-from minform_cli.training.folder import check_data, read_meta, stored_config
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import runtime
 from minform_cli.training.team import Team
-from minform_cli.training.tensors import Tensors, put_weights, read_tensors, weights_of
 from minform_cli.training.translation import Translations, translations_of
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
 from minform_cli.models.build import build_model
 from minform_cli.results import RunFolder
-from minform_cli.training.checkpoint import read_checkpoint
-from minform_cli.training.folder import read_meta, stored_config
-from minform_cli.training.tensors import Tensors, read_tensors, weights_of
+from minform_cli.runs.checkpoint import read_checkpoint
+from minform_cli.runs.folder import read_meta, stored_config
+from minform_cli.runs.tensors import Tensors, read_tensors, weights_of
 
 READOUT = "readout."
 """Opens the names of the weights that belong to a task."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 from minform_cli.errors import Interrupted
 from minform_cli.results import Listener, Progress
-from minform_cli.training.checkpoint import Best, CheckpointStore, State
+from minform_cli.runs.checkpoint import Best, CheckpointStore, State
+from minform_cli.runs.journal import Journal
+from minform_cli.runs.tensors import Tensors, moments_of, weights_of
 from minform_cli.training.evaluate import Scores, score
-from minform_cli.training.journal import Journal
 from minform_cli.training.step import Stepper
 from minform_cli.training.team import Team
-from minform_cli.training.tensors import Tensors, moments_of, weights_of
 from minform_cli.training.translation import Translations
 
 if TYPE_CHECKING:

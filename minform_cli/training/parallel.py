@@ -24,10 +24,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from minform_cli.errors import InputError, Interrupted, MachineError, MinformError, NumericalError
+from minform_cli.runs.tensors import expected_moments, moments_of, put_moments, weights_of
 from minform_cli.training.interrupt import SIGNALS, StopRequest
 from minform_cli.training.launch import Launch
 from minform_cli.training.team import Team
-from minform_cli.training.tensors import expected_moments, moments_of, put_moments, weights_of
 
 if TYPE_CHECKING:
     from minform_cli.data.batch import Batch

@@ -22,12 +22,12 @@ from minform_cli.data.load import Data, load_data
 from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.models.build import build_model
 from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, read_result
+from minform_cli.runs import folder as run_folder
+from minform_cli.runs.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
+from minform_cli.runs.journal import EMPTY, Journal
 from minform_cli.tasks import check_task
-from minform_cli.training import folder as run_folder
-from minform_cli.training.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
 from minform_cli.training.initial import start_from, weights_digest
 from minform_cli.training.interrupt import StopRequest
-from minform_cli.training.journal import EMPTY, Journal
 from minform_cli.training.launch import Launch
 from minform_cli.training.loop import Loop, Records
 from minform_cli.training.outcome import data_record, finish, tested

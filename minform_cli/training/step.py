@@ -11,12 +11,12 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import NumericalError
+from minform_cli.runs.tensors import weights_of
 from minform_cli.tasks import TASKS
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.optim import learning_rate, make_optimizer
 from minform_cli.training.runtime import derive_seed, device_seeder
 from minform_cli.training.team import Team
-from minform_cli.training.tensors import weights_of
 
 if TYPE_CHECKING:
     from minform_cli.data.batch import Batch

@@ -13,7 +13,7 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder, write_json
-from minform_cli.training.folder import begin
+from minform_cli.runs.folder import begin
 
 SIZES = (
     "data.path=text.txt",

@@ -11,7 +11,7 @@ from torch import Tensor
 from minform_cli.config.schema import ModelConfig
 from minform_cli.counting.count import count_groups
 from minform_cli.data.spec import PairSpec, TextSpec
-from minform_cli.training.tensors import put_weights, weights_of
+from minform_cli.runs.tensors import put_weights, weights_of
 from tests.models.test_text_properties import (
     DECODER_PARTS,
     ROUNDING,

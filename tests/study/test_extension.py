@@ -10,11 +10,11 @@ import pytest
 from minform_cli import comparison
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder, read_json, write_json
+from minform_cli.runs import folder as run_folder
 from minform_cli.study.extension import extended
 from minform_cli.study.plan import Plan, plan_study
 from minform_cli.study.record import read_record, write_record
 from minform_cli.study.stored import read_study_folder
-from minform_cli.training import folder as run_folder
 from tests.report.records import result_record
 
 

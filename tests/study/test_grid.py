@@ -9,12 +9,12 @@ import pytest
 from minform_cli.config.presets import resolve
 from minform_cli.errors import IllegalModelError, InputError
 from minform_cli.results import CountRecord, ResultRecord, RunFolder
+from minform_cli.runs import folder as run_folder
 from minform_cli.study.execute import execute
 from minform_cli.study.folders import point_folder
 from minform_cli.study.grid import parse_grid, points
 from minform_cli.study.plan import plan_study
 from minform_cli.study.summary import count_plan, summarise
-from minform_cli.training import folder as run_folder
 from tests.report.records import NAMES, count_record, result_record
 from tests.study import trainers
 

@@ -10,9 +10,9 @@ import pytest
 
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder, write_json
+from minform_cli.runs import folder as run_folder
 from minform_cli.study.folders import folder_name
 from minform_cli.study.plan import DEFAULT_VARIANTS, plan_study
-from minform_cli.training import folder as run_folder
 from tests.report.records import result_record
 
 

@@ -19,11 +19,11 @@ from torch.distributed import TCPStore
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import InputError, MachineError, MinformError, NumericalError
 from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, write_json
+from minform_cli.runs.folder import LOCK
 from minform_cli.study import queue as study_queue
 from minform_cli.study.execute import execute
 from minform_cli.study.plan import Plan, PlannedRun, plan_study
 from minform_cli.study.queue import MAX_DEATHS, Queue
-from minform_cli.training.folder import LOCK
 from minform_cli.training.launch import Launch
 from tests.report.records import result_record
 from tests.study.conftest import QUICK, VARIANTS, free_port

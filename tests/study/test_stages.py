@@ -13,9 +13,9 @@ import pytest
 from minform_cli.comparison import plan_comparison, run_comparison, stored_comparison, write_files
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder, read_json, read_result
+from minform_cli.runs.folder import read_meta
 from minform_cli.study.plan import Plan
 from minform_cli.study.record import read_record, write_record
-from minform_cli.training.folder import read_meta
 from minform_cli.training.initial import weights_digest
 from tests.training.test_initial import TUNING, sentences
 from tests.training.test_text import corpus, settings

@@ -14,8 +14,8 @@ from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import Interrupted
 from minform_cli.results import RunFolder
-from minform_cli.training.checkpoint import read_checkpoint
-from minform_cli.training.folder import read_meta
+from minform_cli.runs.checkpoint import read_checkpoint
+from minform_cli.runs.folder import read_meta
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper
 

@@ -15,8 +15,8 @@ from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError, MachineError
 from minform_cli.models.build import build_model
 from minform_cli.results import RunFolder
-from minform_cli.training import folder as run_folder
-from minform_cli.training.checkpoint import (
+from minform_cli.runs import folder as run_folder
+from minform_cli.runs.checkpoint import (
     Best,
     CheckpointStore,
     State,
@@ -24,10 +24,10 @@ from minform_cli.training.checkpoint import (
     remove_unnamed,
     restore,
 )
-from minform_cli.training.journal import Journal
+from minform_cli.runs.journal import Journal
+from minform_cli.runs.tensors import moments_of, read_tensors, weights_of
 from minform_cli.training.optim import make_optimizer
 from minform_cli.training.run import train
-from minform_cli.training.tensors import moments_of, read_tensors, weights_of
 from tests.training.conftest import tiny
 from tests.training.faults import ERRORS, Died, Disk
 

@@ -19,12 +19,12 @@ from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
 from minform_cli.models.build import build_model
 from minform_cli.results import RunFolder, read_json, read_result, write_json
+from minform_cli.runs.folder import read_meta
+from minform_cli.runs.tensors import weights_of
 from minform_cli.training.evaluate import evaluate_run
-from minform_cli.training.folder import read_meta
 from minform_cli.training.initial import READOUT, start_from, weights_digest
 from minform_cli.training.run import dry_run, train
 from minform_cli.training.step import Stepper
-from minform_cli.training.tensors import weights_of
 from tests.data.text.prose import WORDS
 from tests.training.conftest import bits
 from tests.training.launching import launch

@@ -16,10 +16,10 @@ from minform_cli.data.batch import Batch
 from minform_cli.data.image_batches import ImageBatches as Batches
 from minform_cli.errors import Interrupted
 from minform_cli.results import RunFolder
+from minform_cli.runs.checkpoint import read_checkpoint
+from minform_cli.runs.folder import read_meta
 from minform_cli.training import checkpoint as checkpoint_module
 from minform_cli.training import run as run_module
-from minform_cli.training.checkpoint import read_checkpoint
-from minform_cli.training.folder import read_meta
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper

@@ -20,8 +20,9 @@ from minform_cli.data.load import load_data
 from minform_cli.data.spec import spec_for
 from minform_cli.models.build import build_model
 from minform_cli.results import RunFolder, read_result
-from minform_cli.training.checkpoint import read_checkpoint
-from minform_cli.training.folder import read_meta
+from minform_cli.runs.checkpoint import read_checkpoint
+from minform_cli.runs.folder import read_meta
+from minform_cli.runs.tensors import weights_of
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.launch import Launch
 from minform_cli.training.parallel import joined
@@ -29,7 +30,6 @@ from minform_cli.training.run import train
 from minform_cli.training.runtime import environment
 from minform_cli.training.step import Stepper
 from minform_cli.training.team import Team
-from minform_cli.training.tensors import weights_of
 from tests.training.conftest import SETTINGS, bits, lines, stopped, tiny
 from tests.training.launching import Launched, free_port, launch
 from tests.zoo import IMAGE_VARIANTS

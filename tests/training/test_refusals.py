@@ -16,12 +16,12 @@ from minform_cli.config.schema import DataConfig
 from minform_cli.data.images import ImageData
 from minform_cli.errors import InputError, Interrupted, MachineError, NumericalError
 from minform_cli.results import Progress, RunFolder, read_json, read_result, write_json
-from minform_cli.training import folder as folder_module
+from minform_cli.runs import folder as folder_module
+from minform_cli.runs.checkpoint import read_checkpoint
+from minform_cli.runs.folder import read_meta
+from minform_cli.runs.seal import sealed
 from minform_cli.training import run as run_module
-from minform_cli.training.checkpoint import read_checkpoint
-from minform_cli.training.folder import read_meta
 from minform_cli.training.run import dry_run, train
-from minform_cli.training.seal import sealed
 from minform_cli.training.step import Stepper
 from tests.training.conftest import bits, stopped, tiny
 from tests.training.faults import Disk

@@ -9,8 +9,8 @@ import pytest
 from minform_cli.config.presets import load_config
 from minform_cli.data.image_batches import ImageBatches as Batches
 from minform_cli.results import Progress, RunFolder, read_result
-from minform_cli.training.checkpoint import read_checkpoint
-from minform_cli.training.folder import read_meta
+from minform_cli.runs.checkpoint import read_checkpoint
+from minform_cli.runs.folder import read_meta
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper
 from tests.training.conftest import bits, lines, stopped, tiny

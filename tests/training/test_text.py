@@ -21,9 +21,9 @@ from minform_cli.data.text.corpora import TextData
 from minform_cli.data.text.text_batches import TextBatches
 from minform_cli.errors import InputError, Interrupted
 from minform_cli.results import RunFolder, read_result
-from minform_cli.training.checkpoint import read_checkpoint
+from minform_cli.runs.checkpoint import read_checkpoint
+from minform_cli.runs.folder import read_meta
 from minform_cli.training.evaluate import evaluate_run
-from minform_cli.training.folder import read_meta
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper
 from tests.data.text.prose import prose, written

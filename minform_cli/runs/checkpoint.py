@@ -16,9 +16,9 @@ from torch.optim import Optimizer
 
 from minform_cli.errors import InputError, MachineError
 from minform_cli.results import RunFolder, write_json
-from minform_cli.training.journal import Journal, Mark
-from minform_cli.training.seal import read_sealed, sealed
-from minform_cli.training.tensors import (
+from minform_cli.runs.journal import Journal, Mark
+from minform_cli.runs.seal import read_sealed, sealed
+from minform_cli.runs.tensors import (
     FileEntry,
     Tensors,
     expected_moments,

@@ -14,7 +14,7 @@ from minform_cli.config.presets import dump_config
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import InputError, MachineError
 from minform_cli.results import RunFolder, write_atomic, write_json
-from minform_cli.training.seal import read_sealed, sealed
+from minform_cli.runs.seal import read_sealed, sealed
 
 LOCK = ".lock"
 RUN = "run description"
