@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol, cast
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
+from minform_cli.errors import InputError
 from minform_cli.models.parts.attention import Attention, Seen
 from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import NORMS, Norm
+
+
+class _Convertible(Protocol):
+    def from_separate(self, source: nn.Module) -> None: ...
+
 
 Sublayer = Callable[[Tensor], Tensor]
 """From tokens, normalised or not, to what is added to them."""
@@ -74,6 +81,18 @@ class Block(nn.Module):
         if attend_across is not None:
             x = self._sublayer(x, self.cross_norm, attend_across)
         return x if self.mlp is None else self._sublayer(x, self.mlp_norm, self.mlp)
+
+    def from_separate(self, source: Block) -> None:
+        """Takes its weights out of those of `source`, each part as its file says; what has no place here gets lost.
+
+        Raises:
+            InputError: a part has no weights from the one in its place, or none is there.
+        """
+        theirs = dict(source.named_children())
+        for name, part in self.named_children():
+            if name not in theirs:
+                raise InputError(f"a block with {name} has no weights from a block without")
+            cast(_Convertible, part).from_separate(theirs[name])
 
     def _sublayer(self, x: Tensor, norm: Norm | None, sublayer: Sublayer) -> Tensor:
         out = sublayer(norm(x) if norm is not None and self.norm_first else x)

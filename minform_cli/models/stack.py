@@ -6,8 +6,10 @@ block's weights exist once and are counted once.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from copy import deepcopy
+from typing import Generic, TypeVar, cast
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -33,6 +35,25 @@ class Encoder(nn.Module, Generic[E]):
         self.order = model.block_order
         self.stack_output = StackOutput(model) if model.value.kind == "stack-collapsed" else None
         self.final_norm = NORMS.get("pre")(model) if model.norm.kind == "pre" else None
+
+    def from_separate(self, source: Encoder[E]) -> None:
+        """Takes its weights, but for the readout, out of those of `source`, as deep a model of standard parts.
+
+        Exact where every part is (`Convertible.exact_where`). Blocks that become one become their mean: exact where
+        they are equal.
+
+        Raises:
+            InputError: a part has no weights from the one in its place.
+        """
+        self.embedding.from_separate(source.embedding)
+        _take_blocks(self.blocks, self.order, source.blocks, source.order)
+        if self.stack_output is not None:
+            attentions = [cast(Block, block).attention for block in self.blocks]
+            theirs = [cast(Block, source.blocks[block]).attention for block in source.order]
+            pairs = zip(theirs, attentions, strict=True)
+            self.stack_output.take_stack([(given.value, own.similarity) for given, own in pairs])
+        if self.final_norm is not None and source.final_norm is not None:
+            self.final_norm.from_separate(source.final_norm)
 
     def run(self, x: Float[Tensor, "b t n"], seen: Seen | None = None) -> Float[Tensor, "b t n"]:
         """The tokens after the last block and what follows it; `seen` are those that may be attended to."""
@@ -101,6 +122,15 @@ class EncoderDecoder(Encoder[TextEmbedding]):
         self.decoder_norm = NORMS.get("pre")(model) if model.norm.kind == "pre" else None
         self.readout = readout
 
+    def from_separate(self, source: Encoder[TextEmbedding]) -> None:
+        """As of an encoder, the decoder's too."""
+        super().from_separate(source)
+        assert isinstance(source, EncoderDecoder), "an encoder has no decoder to take weights from"
+        self.decoder_embedding.from_separate(source.decoder_embedding)
+        _take_blocks(self.decoder_blocks, self.decoder_order, source.decoder_blocks, source.decoder_order)
+        if self.decoder_norm is not None and source.decoder_norm is not None:
+            self.decoder_norm.from_separate(source.decoder_norm)
+
     def forward(
         self,
         source: Int[Tensor, "b s"],
@@ -135,3 +165,24 @@ class EncoderDecoder(Encoder[TextEmbedding]):
         for block in self.decoder_order:
             x = self.decoder_blocks[block](x, None, encoded, seen)
         return x if self.decoder_norm is None else self.decoder_norm(x)
+
+
+def _take_blocks(
+    blocks: nn.ModuleList, order: tuple[int, ...], sources: nn.ModuleList, source_order: tuple[int, ...]
+) -> None:
+    """Fills each block out of those that ran where it runs."""
+    assert len(order) == len(source_order), "both run as many blocks"
+    for number, block in enumerate(blocks):
+        ran = dict.fromkeys(source for source, own in zip(source_order, order, strict=True) if own == number)
+        cast(Block, block).from_separate(_mean([cast(Block, sources[source]) for source in ran]))
+
+
+@torch.no_grad()
+def _mean(blocks: list[Block]) -> Block:
+    """One block with the means of their weights."""
+    if len(blocks) == 1:
+        return blocks[0]
+    mean = deepcopy(blocks[0])
+    for parameter, *all_ in zip(mean.parameters(), *(block.parameters() for block in blocks), strict=True):
+        parameter.copy_(torch.stack(all_).mean(0))
+    return mean

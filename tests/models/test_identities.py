@@ -33,18 +33,16 @@ def tokens(dim: int = 12) -> torch.Tensor:
     return torch.randn(2, 5, dim, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
 
 
+def as_separate(part: Attention, separate: Attention) -> None:
+    """Gives `separate`, of standard parts, the weights with which it does what `part` does."""
+    part.similarity.as_separate(separate.similarity)
+    part.value.as_separate(separate.value, part.similarity)
+
+
 @pytest.mark.parametrize("heads", [1, 2, 3])
 def test_collapsed_qk_is_separate_with_the_product(heads):
     separate, collapsed = attention(heads=heads, bias="all"), attention(heads=heads, bias="all", similarity="collapsed")
-    collapsed.value.load_state_dict(separate.value.state_dict())
-    w_q, w_k = separate.similarity.w_q, separate.similarity.w_k
-    d = 12 // heads
-    with torch.no_grad():
-        for h in range(heads):
-            rows = slice(h * d, (h + 1) * d)
-            product = w_q.weight[rows].T @ w_k.weight[rows]  # W_Qh W_Kh^T, N x N
-            collapsed.similarity.w_qk.weight[h * 12 : (h + 1) * 12] = product.T
-            collapsed.similarity.w_qk.bias[h * 12 : (h + 1) * 12] = w_q.bias[rows] @ w_k.weight[rows]
+    collapsed.from_separate(separate)
     # separate also has q b_K^T, the same for every key of a query: softmax cancels it, so the outputs are equal.
     torch.testing.assert_close(collapsed(tokens()), separate(tokens()), **EXACT)
 
@@ -52,62 +50,37 @@ def test_collapsed_qk_is_separate_with_the_product(heads):
 @pytest.mark.parametrize("heads", [1, 2, 3])
 def test_collapsed_vo_is_separate_with_the_product(heads):
     separate, collapsed = attention(heads=heads, bias="all"), attention(heads=heads, bias="all", value="collapsed")
-    collapsed.similarity.load_state_dict(separate.similarity.state_dict())
-    w_v, w_o = separate.value.w_v, separate.value.w_o
-    d = 12 // heads
-    with torch.no_grad():
-        for h in range(heads):
-            rows = slice(h * d, (h + 1) * d)
-            product = w_v.weight[rows].T @ w_o.weight[:, rows].T  # W_Vh W_Oh
-            collapsed.value.w_vo.weight[h * 12 : (h + 1) * 12] = product.T
-        collapsed.value.b_vo.copy_(w_v.bias @ w_o.weight.T + w_o.bias)  # rows of A_h add up to 1
+    collapsed.from_separate(separate)
     torch.testing.assert_close(collapsed(tokens()), separate(tokens()), **EXACT)
 
 
 def test_tied_is_separate_with_equal_projections():
     tied, separate = attention(similarity="tied", bias="all"), attention(bias="all")
-    separate.value.load_state_dict(tied.value.state_dict())
-    for projection in (separate.similarity.w_q, separate.similarity.w_k):
-        projection.load_state_dict(tied.similarity.w_q.state_dict())
+    as_separate(tied, separate)
     torch.testing.assert_close(tied(tokens()), separate(tokens()), **EXACT)
 
 
 def test_pairwise_with_identity_is_tied():
     pairwise, tied = attention(similarity="pairwise"), attention(similarity="tied")
-    tied.value.load_state_dict(pairwise.value.state_dict())
-    tied.similarity.w_q.load_state_dict(pairwise.similarity.w_q.state_dict())
-    with torch.no_grad():
-        pairwise.similarity.p.copy_(torch.eye(6).expand(2, 6, 6))
+    pairwise.from_separate(tied)
     torch.testing.assert_close(pairwise(tokens()), tied(tokens()), **EXACT)
 
 
 def test_mirrored_with_a_cholesky_product_is_cholesky():
     mirrored, cholesky = attention(similarity="mirrored"), attention(similarity="cholesky")
-    mirrored.value.load_state_dict(cholesky.value.state_dict())
-    lower = cholesky.similarity.t.lower()
-    rows, columns = torch.tril_indices(6, 6)
-    with torch.no_grad():
-        mirrored.similarity.m.free.copy_((lower @ lower.transpose(1, 2))[:, rows, columns])
+    mirrored.from_separate(cholesky)
     torch.testing.assert_close(mirrored(tokens()), cholesky(tokens()), **EXACT)
 
 
 def test_identity_query_is_separate_with_an_identity():
     identity, separate = attention(similarity="identity-query", bias="all"), attention(bias="all")
-    separate.value.load_state_dict(identity.value.state_dict())
-    separate.similarity.w_k.load_state_dict(identity.similarity.w_k.state_dict())
-    with torch.no_grad():
-        separate.similarity.w_q.weight.copy_(torch.eye(12))
-        separate.similarity.w_q.bias.zero_()
+    as_separate(identity, separate)
     torch.testing.assert_close(identity(tokens()), separate(tokens()), **EXACT)
 
 
 def test_omitted_values_are_separate_with_identities():
     omitted, separate = attention(value="omitted"), attention()
-    separate.similarity.load_state_dict(omitted.similarity.state_dict())
-    with torch.no_grad():
-        for linear in (separate.value.w_v, separate.value.w_o):
-            linear.weight.copy_(torch.eye(12))
-            linear.bias.zero_()
+    as_separate(omitted, separate)
     torch.testing.assert_close(omitted(tokens()), separate(tokens()), **EXACT)
 
 
@@ -118,9 +91,7 @@ def test_key_values_are_separate_with_the_key_projection_as_value_projection(sim
         attention(similarity=similarity, bias="all"),
     )
     separate.similarity.load_state_dict(key.similarity.state_dict())
-    separate.value.w_o.load_state_dict(key.value.w_o.state_dict())
-    source = key.similarity.w_q if similarity in ("tied", "pairwise") else key.similarity.w_k
-    separate.value.w_v.load_state_dict(source.state_dict())
+    key.value.as_separate(separate.value, key.similarity)
     torch.testing.assert_close(key(tokens()), separate(tokens()), **EXACT)
 
 
@@ -129,40 +100,22 @@ def test_stack_collapsed_is_collapsed_per_encoder_with_products():
     stack_model = model_with("value", "stack-collapsed", similarity="collapsed", bias="none")
     plain_model = stack_model.model_copy(update={"value": model_with("value", "collapsed").value})
     plain, stack = build(plain_model), build(stack_model)
-    stack.embedding.load_state_dict(plain.embedding.state_dict())
     stack.readout.load_state_dict(plain.readout.state_dict())
-    product = torch.eye(12, dtype=torch.float64)
-    with torch.no_grad():
-        for ours, theirs in zip(stack.blocks, plain.blocks, strict=True):
-            w_qk = theirs.attention.similarity.w_qk.weight.T
-            ours.attention.similarity.w_qk.weight.copy_((product @ w_qk @ product.T).T)
-            product = product @ theirs.attention.value.w_vo.weight.T
-        stack.stack_output.w_vo.weight.copy_(product.T)
+    stack.from_separate(plain)
     torch.testing.assert_close(stack(images()), plain(images()), **EXACT)
 
 
 def test_shared_depth_is_unshared_with_copied_weights():
     shared, full = build(model_with("order", "shared")), build(model_with("order", "sequential"), seed=9)
-    states = shared.state_dict()
-    full.load_state_dict({name: states[_first_block(name)] for name in full.state_dict()})
+    full.readout.load_state_dict(shared.readout.state_dict())
+    full.from_separate(shared)
     torch.testing.assert_close(shared(images()), full(images()), **EXACT)
-
-
-def _first_block(name: str) -> str:
-    parts = name.split(".")
-    return ".".join(["blocks", "0", *parts[2:]]) if parts[0] == "blocks" else name
 
 
 def test_listed_order_runs_the_blocks_it_lists():
     listed, full = build(model_with("order", "listed")), build(model_with("order", "sequential"), seed=9)
-    states = listed.state_dict()
-    order = listed.order
-
-    def source(name: str) -> str:
-        parts = name.split(".")
-        return ".".join(["blocks", str(order[int(parts[1])]), *parts[2:]]) if parts[0] == "blocks" else name
-
-    full.load_state_dict({name: states[source(name)] for name in full.state_dict()})
+    full.readout.load_state_dict(listed.readout.state_dict())
+    full.from_separate(listed)
     torch.testing.assert_close(listed(images()), full(images()), **EXACT)
 
 

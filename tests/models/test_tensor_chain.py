@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from minform_cli.config.schema import ModelConfig
 from minform_cli.config.tensor_chain import PLANS, Chain, Plan, balanced, rank
 from minform_cli.models.build import build_model
-from minform_cli.models.parts.linear import TensorChain, linear_map, plan_chains
+from minform_cli.models.parts.linear import TensorChain, linear_map, plan_chains, write_map
 from tests.models.test_identities import EXACT, randomise
 from tests.zoo import SIZES, build, examples, model_with, run_config, spec_of
 
@@ -39,26 +39,10 @@ def kronecker(part: TensorChain) -> Tensor:
     return total
 
 
-def chained(weight: Tensor, length: int, bias: Tensor) -> TensorChain:
-    """A chain of full rank whose matrix is `weight` (I, O): its tensor-train SVD, ranks padded to the largest."""
-    ins, outs = (balanced(size, length) for size in weight.shape)
-    paired = [axis for k in range(length) for axis in (k, length + k)]
-    left_over = weight.reshape(*ins, *outs).permute(paired).reshape(1, -1)
-    cores: list[Tensor] = []
-    for i, o in zip(ins[:-1], outs[:-1], strict=True):
-        before = len(left_over)
-        u, s, v = torch.linalg.svd(left_over.reshape(before * i * o, -1), full_matrices=False)
-        cores.append(u.reshape(before, i, o, -1))
-        left_over = s.unsqueeze(1) * v
-    cores.append(left_over.reshape(len(left_over), ins[-1], outs[-1], 1))
-    common = max(max(core.shape[0], core.shape[3]) for core in cores)
-    part = TensorChain(Chain(ins, outs, common), bias=True, std=1.0).double()
-    with torch.no_grad():
-        for core, found in zip(part.cores, cores, strict=True):
-            core.zero_()
-            core[:, : found.shape[0], : found.shape[3]] = found.permute(1, 0, 3, 2)
-        part.bias.copy_(bias)
-    return part
+def full_rank(dim_in: int, dim_out: int, length: int) -> int:
+    """The largest rank between two neighbours that any matrix can need."""
+    sizes = [i * o for i, o in zip(balanced(dim_in, length), balanced(dim_out, length), strict=True)]
+    return max(min(math.prod(sizes[:k]), math.prod(sizes[k:])) for k in range(1, length))
 
 
 def tokens(width: int) -> Tensor:
@@ -87,9 +71,31 @@ def test_a_chain_of_full_rank_is_the_dense_map_that_it_was_made_of(
     dim_in: int, dim_out: int, length: int, plan: Plan
 ) -> None:
     dense = randomise(nn.Linear(dim_in, dim_out))
-    part = chained(dense.weight.detach().T, length, dense.bias)
+    part = filled(chain_of(dim_in, dim_out, length, full_rank(dim_in, dim_out, length)))
+    write_map(part, dense.weight.T, dense.bias)
     part.plan = plan
     torch.testing.assert_close(part(tokens(dim_in)), dense(tokens(dim_in)), **EXACT)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5])
+def test_a_chain_of_two_cores_is_the_nearest_of_its_rank(rank: int) -> None:
+    """Eckart and Young: the error is what is left of the singular values of the matrix, its factors paired."""
+    weight = randomise(nn.Linear(36, 30)).weight.detach().T
+    part = filled(chain_of(36, 30, 2, rank))
+    part.from_matrix(weight)
+    (i_1, i_2), (o_1, o_2) = part.chain.ins, part.chain.outs
+    paired = weight.reshape(i_1, i_2, o_1, o_2).permute(0, 2, 1, 3).reshape(i_1 * o_1, i_2 * o_2)
+    left_out = torch.linalg.svdvals(paired)[rank:]
+    torch.testing.assert_close((part.matrix() - weight).norm(), left_out.norm(), **EXACT)
+    assert part.cores[0].detach().norm().item() == pytest.approx(part.cores[1].detach().norm().item())
+
+
+@pytest.mark.parametrize("length", [3, 4])
+def test_a_longer_chain_finds_a_matrix_that_chains_of_its_rank_make(length: int) -> None:
+    weight = filled(chain_of(36, 30, length)).matrix().detach()
+    part = filled(chain_of(36, 30, length), bias=False)
+    part.from_matrix(weight)
+    torch.testing.assert_close(part.matrix(), weight, **EXACT)
 
 
 @pytest.mark.parametrize("length", [2, 3, 4])

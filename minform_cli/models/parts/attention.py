@@ -69,6 +69,11 @@ class Attention(nn.Module):
         """Every token of `x` as a mixture of all tokens that `kept` is of, or of those that are `seen`."""
         return self._mixed(self.similarity.queries(x), kept, seen, causal=False)
 
+    def from_separate(self, source: Attention) -> None:
+        """Takes its weights out of those of `source`, each part as its file says."""
+        self.similarity.from_separate(source.similarity)
+        self.value.from_separate(source.value, self.similarity)
+
     def _mixed(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
         mixed = F.scaled_dot_product_attention(
             queries,

@@ -1,4 +1,4 @@
-"""What the parts of a model share: the group their parameters are counted in, linear maps, and initial variances.
+"""What the parts of a model share: the group of their parameters, weights out of other parts', linear maps, variances.
 
 Axis letters, here and in every part: B batch, T tokens, N width (`dim`), H heads, d = N / H width of a head,
 E width of what is compared or mixed (d, or N for collapsed matrices).
@@ -7,15 +7,63 @@ E width of what is compared or mixed (d, or N for collapsed matrices).
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from minform_cli.config.axes.base import PartOptions
 from minform_cli.config.schema import ModelConfig
+from minform_cli.errors import InputError
 
 
-class Part(nn.Module):
+class Convertible:
+    """What can take its weights out of those of the part that it replaces, the standard one of its axis.
+
+    Attributes:
+        exact_where: where the outputs stay what they were, to rounding.
+        no_source: why no weights of the standard part are of use; empty where they are.
+    """
+
+    exact_where: ClassVar[str] = ""
+    no_source: ClassVar[str] = ""
+
+    def from_separate(self, source: nn.Module, beside: nn.Module | None = None) -> None:
+        """Takes over what `source` does, exactly where `exact_where` says so, else as near as the part's file says.
+
+        Args:
+            source: the standard part, or one as this is.
+            beside: the part next to this one that has to be filled before it: for a value path, its similarity.
+
+        Raises:
+            InputError: nothing of `source` is of use here.
+        """
+        with torch.no_grad():
+            if not _copied(source, cast(nn.Module, self)):
+                self._take(source, beside)
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
+        why = self.no_source or "it is of another kind or size"
+        raise InputError(f"{type(self).__name__} has no weights from {type(source).__name__}: {why}")
+
+
+class Absent:
+    """Builds nothing: a part without a module.
+
+    Args:
+        exact_where: as of `Convertible`.
+    """
+
+    no_source = ""
+
+    def __init__(self, exact_where: str) -> None:
+        self.exact_where = exact_where
+
+    def __call__(self, *_: object) -> None:
+        """No module."""
+
+
+class Part(Convertible, nn.Module):
     """A module whose parameters belong to one group of the count.
 
     Attributes:
@@ -23,6 +71,18 @@ class Part(nn.Module):
     """
 
     parameter_group: ClassVar[str]
+
+
+def _copied(source: nn.Module, target: nn.Module) -> bool:
+    """Copies the weights if both are of one kind and size; whether they are."""
+    given, wanted = dict(source.named_parameters()), dict(target.named_parameters())
+    if type(source) is not type(target) or {k: p.shape for k, p in given.items()} != {
+        k: p.shape for k, p in wanted.items()
+    }:
+        return False
+    for name, parameter in wanted.items():
+        parameter.copy_(given[name])
+    return True
 
 
 def linear(dim_in: int, dim_out: int, *, bias: bool, std: float | None = None) -> nn.Linear:
@@ -57,10 +117,23 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.view(batch, tokens, heads, width // heads).transpose(1, 2)
 
 
+def by_columns(weight: Tensor, heads: int) -> Tensor:
+    """(M, H E) -> (H, M, E): the columns of each head of a map to all of them."""
+    return weight.unflatten(1, (heads, -1)).transpose(0, 1)
+
+
+def by_rows(weight: Tensor, heads: int) -> Tensor:
+    """(H E, M) -> (H, E, M): the rows of each head of a map from all of them."""
+    return weight.unflatten(0, (heads, -1))
+
+
 def join_heads(x: Tensor) -> Tensor:
     """(B, H, T, E) -> (B, T, H E): the heads' columns side by side."""
     batch, heads, tokens, width = x.shape
     return x.transpose(1, 2).reshape(batch, tokens, heads * width)
 
 
-__all__ = ["Part", "PartOptions", "has_bias", "has_key_bias", "join_heads", "linear", "split_heads"]
+__all__ = [
+    "Absent", "Convertible", "Part", "PartOptions", "by_columns", "by_rows", "has_bias", "has_key_bias", "join_heads",
+    "linear", "split_heads",
+]  # fmt: skip

@@ -6,7 +6,7 @@ Every linear map of attention and MLP is made by `linear_map`; what else is line
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -80,6 +80,30 @@ class TensorChain(nn.Module):
             made = joined.unflatten(2, (i, after, o)).permute(0, 2, 1, 4, 3).flatten(2, 3).flatten(0, 1)
         return made.squeeze(2)
 
+    @torch.no_grad()
+    def from_matrix(self, weight: Float[Tensor, "n m"]) -> None:
+        """Makes W as near to `weight` as the rank allows: exact at full rank, else its truncated tensor-train SVD.
+
+        For two cores nothing of that rank is nearer in the mean square; for n, the error is at most sqrt(n - 1) times
+        the least. Ranks beyond the full one are zeros. Source: Oseledets 2011, Tensor-Train Decomposition, theorem 2.2.
+        """
+        chain = self.chain
+        length = len(chain.ins)
+        paired = [axis for k in range(length) for axis in (k, length + k)]
+        left_over = weight.detach().double().reshape(*chain.ins, *chain.outs).permute(paired).reshape(1, -1)
+        found: list[Tensor] = []
+        for i, o in zip(chain.ins[:-1], chain.outs[:-1], strict=True):
+            before = left_over.shape[0]
+            u, s, v = torch.linalg.svd(left_over.reshape(before * i * o, -1), full_matrices=False)
+            found.append(u[:, : chain.rank].reshape(before, i, o, -1))
+            left_over = (s.unsqueeze(1) * v)[: chain.rank]
+        found.append(left_over.reshape(left_over.shape[0], chain.ins[-1], chain.outs[-1], 1))
+        norms = [float(core.norm()) or 1.0 for core in found]
+        each = math.prod(norms) ** (1 / length)  # all cores as large, as they start: none learns faster than the others
+        for core, made, norm in zip(self.cores, found, norms, strict=True):
+            core.zero_()
+            core[:, : made.shape[0], : made.shape[3]] = made.permute(1, 0, 3, 2) * (each / norm)
+
     def _from_the_first(self, x: Float[Tensor, "p n"]) -> Float[Tensor, "p m"]:
         """What is done stands before the rank, what is left of the input behind it."""
         state = x.unflatten(1, (1, 1, -1))  # (P, outputs done, rank, inputs left)
@@ -100,6 +124,34 @@ class TensorChain(nn.Module):
             made = split.flatten(3, 4).matmul(weights).unflatten(3, (before, o))
             state = made.permute(0, 1, 3, 4, 2).flatten(3, 4)
         return state.flatten(1)
+
+
+class Matrix(NamedTuple):
+    """A map x W + b as float64 numbers: W (I, O), and b (O,), zeros where there is none."""
+
+    weight: Float[Tensor, "n m"]
+    bias: Float[Tensor, " m"]
+
+
+def read_map(module: nn.Module) -> Matrix:
+    """What a map does, however it is stored."""
+    weight = (
+        (module.matrix() if isinstance(module, TensorChain) else cast(nn.Linear, module).weight.T).detach().double()
+    )
+    bias = cast("Tensor | None", module.bias)
+    return Matrix(weight, weight.new_zeros(weight.shape[1]) if bias is None else bias.detach().double())
+
+
+def write_map(module: nn.Module, weight: Float[Tensor, "n m"], bias: Float[Tensor, " m"] | None = None) -> None:
+    """Makes a map x W + b: exactly a dense one, as near as its rank allows a chain; b is lost where it has none."""
+    with torch.no_grad():
+        if isinstance(module, TensorChain):
+            module.from_matrix(weight)
+        else:
+            cast(nn.Linear, module).weight.copy_(weight.T)
+        own = cast("Tensor | None", module.bias)
+        if own is not None:
+            own.zero_() if bias is None else own.copy_(bias)
 
 
 def plan_chains(module: nn.Module, tokens: int) -> None:

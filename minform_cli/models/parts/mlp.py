@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import Part, has_bias
-from minform_cli.models.parts.linear import linear_map
+from minform_cli.models.parts.base import Absent, Part, has_bias
+from minform_cli.models.parts.linear import linear_map, read_map, write_map
 from minform_cli.registry import Registry
 
 MLPS: Registry[Callable[[ModelConfig], nn.Module | None]] = Registry("mlp")
@@ -32,6 +32,7 @@ class TwoMaps(Part):
     activation: ClassVar[Callable[[Tensor], Tensor]]
 
     parameter_group = "mlp"
+    exact_where = "the activation is the same, and hidden units that find no place give nothing"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
@@ -45,6 +46,19 @@ class TwoMaps(Part):
         if self.dropout:
             hidden = F.dropout(hidden, self.dropout, self.training)
         return self.w_2(hidden)
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
+        """The units whose weights in and out are the largest, in their order; units without a source give nothing."""
+        if not isinstance(source, TwoMaps):
+            super()._take(source, beside)
+            return
+        (w_1, b_1), (w_2, b_2) = read_map(source.w_1), read_map(source.w_2)
+        hidden = read_map(self.w_1).weight.shape[1]
+        sizes = w_1.norm(dim=0) * w_2.norm(dim=1)
+        kept = sizes.topk(min(hidden, w_1.shape[1])).indices.sort().values
+        missing = (0, hidden - len(kept))
+        write_map(self.w_1, F.pad(w_1[:, kept], missing), F.pad(b_1[kept], missing))
+        write_map(self.w_2, F.pad(w_2[kept].T, missing).T, b_2)
 
 
 @MLPS.register("gelu")
@@ -66,6 +80,7 @@ class SwiGlu(Part):
     """W_1 -> `w_1` (into SiLU), W_3 -> `w_3`, W_2 -> `w_2`."""
 
     parameter_group = "mlp"
+    no_source = "a gate and what it lets through are two maps, and two thirds of the units are left"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
@@ -83,7 +98,4 @@ class SwiGlu(Part):
         return self.w_2(hidden)
 
 
-@MLPS.register("none")
-def no_mlp(_: ModelConfig) -> None:
-    """Nothing: the block has no second sublayer."""
-    return
+MLPS.register("none")(Absent("W_2 and its bias were zero"))

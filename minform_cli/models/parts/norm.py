@@ -12,26 +12,23 @@ from torch import nn
 
 from minform_cli.config.axes.norm import Post, Pre
 from minform_cli.config.schema import ModelConfig
+from minform_cli.models.parts.base import Absent, Convertible
 from minform_cli.registry import Registry
 
 
-class Norm(nn.LayerNorm):
-    """`torch.nn.LayerNorm`, counted in its own group."""
+class Norm(Convertible, nn.LayerNorm):
+    """`torch.nn.LayerNorm` over the model's width, counted in its own group."""
 
     parameter_group: ClassVar[str] = "norm"
+    exact_where = "it stands where the one before stood"
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__(model.dim, eps=cast("Pre | Post", model.norm).eps)
 
 
 NORMS: Registry[Callable[[ModelConfig], Norm | None]] = Registry("norm")
 
 
-@NORMS.register("pre")
-@NORMS.register("post")
-def layer_norm(model: ModelConfig) -> Norm:
-    """One LayerNorm over the model's width."""
-    return Norm(model.dim, eps=cast("Pre | Post", model.norm).eps)
-
-
-@NORMS.register("none")
-def no_norm(_: ModelConfig) -> None:
-    """Nothing."""
-    return
+NORMS.register("pre")(Norm)
+NORMS.register("post")(Norm)
+NORMS.register("none")(Absent("what it normalised had mean 0 and variance 1, and its scale was 1, its shift 0"))

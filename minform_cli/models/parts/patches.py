@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import Part, has_bias
-from minform_cli.models.parts.position import POSITIONS
+from minform_cli.models.parts.position import POSITIONS, LearnedPositions
 
 
 class PatchEmbedding(Part):
     """From images to tokens. Patch projection -> `patches`, class token -> `class_token`, positions -> `positions`."""
 
     parameter_group = "embedding"
+    exact_where = "both have or lack a class token and positions; what leaves takes nothing else along"
 
     def __init__(self, model: ModelConfig, channels: int, height: int, width: int) -> None:
         super().__init__()
@@ -43,3 +44,16 @@ class PatchEmbedding(Part):
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(tokens.shape[0], 1, -1), tokens], dim=1)
         return tokens if self.positions is None else self.positions(tokens)
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
+        if not isinstance(source, PatchEmbedding) or source.patches.weight.shape != self.patches.weight.shape:
+            super()._take(source, beside)
+            return
+        self.patches.weight.copy_(source.patches.weight)
+        if self.patches.bias is not None and source.patches.bias is not None:
+            self.patches.bias.copy_(source.patches.bias)
+        if self.class_token is not None and source.class_token is not None:
+            self.class_token.copy_(source.class_token)
+        if isinstance(self.positions, LearnedPositions) and isinstance(source.positions, LearnedPositions):
+            left_out = source.class_token is not None and self.class_token is None
+            self.positions.take_rows(source.positions, skipped=int(left_out))

@@ -17,15 +17,17 @@ from torch import Tensor, nn
 
 from minform_cli.config.axes.position import Learned
 from minform_cli.config.schema import ModelConfig
+from minform_cli.models.parts.base import Absent, Convertible
 from minform_cli.registry import Registry
 
 POSITIONS: Registry[Callable[[ModelConfig, int, int], nn.Module | None]] = Registry("position")
 """From a model, the tokens of its longest example and the width of a vector to a module that adds positions."""
 
 
-@POSITIONS.register("learned")
-class LearnedPositions(nn.Module):
+class LearnedPositions(Convertible, nn.Module):
     """One learned vector per position, started from N(0, 0.02^2); rows before the first position stay unused."""
+
+    exact_where = "no example has more tokens than both tables have rows for"
 
     def __init__(self, model: ModelConfig, tokens: int, dim: int) -> None:
         super().__init__()
@@ -39,10 +41,28 @@ class LearnedPositions(nn.Module):
         start = self.first + first
         return x + self.table[start : start + x.shape[1]]
 
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
+        if not isinstance(source, LearnedPositions) or source.table.shape[1] != self.table.shape[1]:
+            super()._take(source, beside)
+            return
+        self.take_rows(source)
+
+    @torch.no_grad()
+    def take_rows(self, source: LearnedPositions, skipped: int = 0) -> None:
+        """Takes over the vectors of as many positions as both know; the first is the source's of number `skipped`."""
+        start = source.first + skipped
+        rows = min(len(source.table) - start, len(self.table) - self.first)
+        self.table[self.first : self.first + rows] = source.table[start : start + rows]
+
+
+POSITIONS.register("learned")(LearnedPositions)
+
 
 @POSITIONS.register("sinusoidal")
-class SinusoidalPositions(nn.Module):
+class SinusoidalPositions(Convertible, nn.Module):
     """sin(t / 10000^(2i/N)) in the first half of the columns, cos in the second; a constant, not a parameter."""
+
+    no_source = "its vectors are constants"
 
     def __init__(self, _: ModelConfig, tokens: int, dim: int) -> None:
         super().__init__()
@@ -57,7 +77,4 @@ class SinusoidalPositions(nn.Module):
         return x + self.table[first : first + x.shape[1]]
 
 
-@POSITIONS.register("none")
-def no_positions(_model: ModelConfig, _tokens: int, _dim: int) -> None:
-    """Nothing: the tokens are a set."""
-    return
+POSITIONS.register("none")(Absent("every vector of the table was zero"))

@@ -8,17 +8,28 @@ Need Three Projections? (ICML 2026); separate from arXiv 1706.03762, section 3.2
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import Part, has_bias, join_heads, split_heads
-from minform_cli.models.parts.linear import linear_map
+from minform_cli.errors import InputError
+from minform_cli.models.parts.base import Part, by_columns, by_rows, has_bias, join_heads, split_heads
+from minform_cli.models.parts.linear import Matrix, linear_map, read_map, write_map
+from minform_cli.models.parts.similarity.base import Similarity
 from minform_cli.registry import Registry
 
 VALUES: Registry[type[Value]] = Registry("value")
+
+
+class ValueMaps(NamedTuple):
+    """Separate maps with the same outputs, in float64: W (N, N), b (N,)."""
+
+    values: Matrix
+    output: Matrix
 
 
 class Value(Part):
@@ -38,10 +49,45 @@ class Value(Part):
         """Tokens from what the heads mixed."""
         raise NotImplementedError
 
+    def maps(self, similarity: Similarity | None) -> ValueMaps:  # noqa: ARG002
+        """Separate ones that do the same, beside such a `similarity`.
+
+        Raises:
+            InputError: there are none.
+        """
+        raise InputError(f"{type(self).__name__} does what no W_V and W_O do")
+
+    def as_separate(self, target: Value, similarity: Similarity) -> None:
+        """Gives `target`, of separate maps, the weights with which it does what this does beside its `similarity`."""
+        values, output = self.maps(similarity)
+        write_map(target.get_submodule("w_v"), *values)
+        write_map(target.get_submodule("w_o"), *output)
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
+        if not isinstance(source, Value):
+            super()._take(source, beside)
+            return
+        self._fit(source.maps(None), cast("Similarity | None", beside))
+
+    def _fit(self, given: ValueMaps, similarity: Similarity | None) -> None:
+        """Takes the weights that are nearest to the given ones, beside such a `similarity`."""
+        raise NotImplementedError
+
+    def products(self, given: ValueMaps) -> Float[Tensor, "h n n"]:
+        """W_Vh W_Oh of every head."""
+        return by_columns(given.values.weight, self.heads) @ by_rows(given.output.weight, self.heads)
+
+    def identities(self) -> ValueMaps:
+        """No map at all."""
+        one, nothing = torch.eye(self.dim, dtype=torch.float64), torch.zeros(self.dim, dtype=torch.float64)
+        return ValueMaps(Matrix(one, nothing), Matrix(one, nothing))
+
 
 @VALUES.register("separate")
 class Separate(Value):
     """concat_h(A_h x W_Vh) W_O. W_V -> `w_v`, W_O -> `w_o`. Numbers: 2 N^2, biases 2 N (b_V is redundant, not dead)."""
+
+    exact_where = "everywhere, as dense maps or chains of full rank"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
@@ -56,6 +102,14 @@ class Separate(Value):
         """The heads side by side, through W_O."""
         return self.w_o(join_heads(mixed))
 
+    def maps(self, similarity: Similarity | None) -> ValueMaps:  # noqa: ARG002
+        """Its own."""
+        return ValueMaps(read_map(self.w_v), read_map(self.w_o))
+
+    def _fit(self, given: ValueMaps, similarity: Similarity | None) -> None:  # noqa: ARG002
+        write_map(self.w_v, *given.values)
+        write_map(self.w_o, *given.output)
+
 
 @VALUES.register("collapsed")
 class Collapsed(Value):
@@ -64,6 +118,8 @@ class Collapsed(Value):
     Numbers: H N^2 instead of 2 N^2, so it saves at H = 1 only; one bias of N, into which b_V and b_O merge.
     Initial scale: the variance of W_Vh W_Oh, d / N^2.
     """
+
+    exact_where = "everywhere: rows of A_h add up to 1, so that b is b_V W_O + b_O"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
@@ -80,10 +136,25 @@ class Collapsed(Value):
         merged = mixed.squeeze(1) if self.heads == 1 else mixed.sum(dim=1)
         return merged if self.b_vo is None else merged + self.b_vo
 
+    def maps(self, similarity: Similarity | None) -> ValueMaps:
+        """W_VO and the identity, with one head."""
+        if self.heads > 1:
+            return super().maps(similarity)
+        weight = read_map(self.w_vo).weight
+        bias = torch.zeros_like(weight[0]) if self.b_vo is None else self.b_vo.detach().double()
+        return ValueMaps(Matrix(weight, torch.zeros_like(bias)), Matrix(torch.eye(self.dim).to(weight), bias))
+
+    def _fit(self, given: ValueMaps, similarity: Similarity | None) -> None:  # noqa: ARG002
+        write_map(self.w_vo, self.products(given).transpose(0, 1).flatten(1))
+        if self.b_vo is not None:
+            self.b_vo.copy_(given.values.bias @ given.output.weight + given.output.bias)
+
 
 @VALUES.register("omitted")
 class Omitted(Value):
     """concat_h(A_h x_h): convex combinations of the tokens themselves. Numbers: none."""
+
+    exact_where = "W_V W_O was the identity, head by head"
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """The head's columns of the tokens."""
@@ -93,15 +164,29 @@ class Omitted(Value):
         """The heads side by side."""
         return join_heads(mixed)
 
+    def maps(self, similarity: Similarity | None) -> ValueMaps:  # noqa: ARG002
+        """Identities."""
+        return self.identities()
+
+    def _fit(self, given: ValueMaps, similarity: Similarity | None) -> None:
+        """Holds nothing."""
+
 
 @VALUES.register("stack-collapsed")
 class StackCollapsed(Omitted):
     """A x with one head: the stack's single W_VO stands after the last block (`StackOutput`). Numbers here: none."""
 
+    exact_where = "everywhere, once `StackOutput` has taken what was here"
+
 
 @VALUES.register("key")
 class Key(Value):
-    """concat_h(A_h K_h) W_O, the keys as values. W_O -> `w_o`. Numbers: N^2 and a bias of N."""
+    """concat_h(A_h K_h) W_O, the keys as values. W_O -> `w_o`. Numbers: N^2 and a bias of N.
+
+    Out of separate maps: the least squares W_Oh that makes of the keys what W_Vh W_Oh made of the tokens.
+    """
+
+    exact_where = "W_K is invertible, with one head; with more, W_Vh reads what W_Kh reads"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
@@ -115,6 +200,19 @@ class Key(Value):
         """The heads side by side, through W_O."""
         return self.w_o(join_heads(mixed))
 
+    def maps(self, similarity: Similarity | None) -> ValueMaps:
+        """The key projection and W_O."""
+        if similarity is None:
+            raise InputError("which values the keys are depends on the similarity beside them")
+        return ValueMaps(similarity.projections().keys, read_map(self.w_o))
+
+    def _fit(self, given: ValueMaps, similarity: Similarity | None) -> None:
+        assert similarity is not None, "keys are values: their similarity is filled before"
+        keys = similarity.projections().keys
+        weight = (torch.linalg.pinv(by_columns(keys.weight, self.heads)) @ self.products(given)).flatten(0, 1)
+        bias = given.values.bias @ given.output.weight + given.output.bias
+        write_map(self.w_o, weight, bias - keys.bias @ weight)
+
 
 @VALUES.register("kgv")
 class KeyGatedValue(Value):
@@ -124,6 +222,8 @@ class KeyGatedValue(Value):
     around one half, so values start about half as large as those of `separate`.
     Source: Anthe, arXiv 2305.10991.
     """
+
+    exact_where = "everywhere: a gate without weights is one half, so W_V becomes twice as large"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
@@ -139,11 +239,17 @@ class KeyGatedValue(Value):
         """The heads side by side, through W_O."""
         return self.w_o(join_heads(mixed))
 
+    def _fit(self, given: ValueMaps, similarity: Similarity | None) -> None:  # noqa: ARG002
+        write_map(self.gate, torch.zeros_like(given.values.weight))
+        write_map(self.w_v, 2 * given.values.weight, given.values.bias)
+        write_map(self.w_o, *given.output)
+
 
 class StackOutput(Part):
     """x W_VO + b after the last block: the product of all blocks' W_VO. Numbers: N^2 and a bias of N."""
 
     parameter_group = "value_output"
+    exact_where = "separate, collapsed, tied or pairwise similarities, and one head"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
@@ -152,3 +258,22 @@ class StackOutput(Part):
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
         """Every token through W_VO."""
         return self.w_vo(x)
+
+    def take_stack(self, attentions: Sequence[tuple[Value, Similarity]]) -> None:
+        """Takes the product of the value paths of a stack; the similarities absorb what stood before them.
+
+        Args:
+            attentions: of every block in its order, the value path that is replaced and the similarity that stays.
+
+        Raises:
+            InputError: a similarity has no weights to absorb anything, or a value path has heads that do not merge.
+        """
+        dim = read_map(self.w_vo).weight.shape[0]
+        product, shift = torch.eye(dim, dtype=torch.float64), torch.zeros(dim, dtype=torch.float64)
+        for value, similarity in attentions:
+            similarity.absorb(product, shift)
+            values, output = value.maps(None)
+            w_vo = values.weight @ output.weight
+            product = product @ w_vo
+            shift = shift @ w_vo + values.bias @ output.weight + output.bias
+        write_map(self.w_vo, product, shift)

@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import Part
+from minform_cli.errors import InputError
+from minform_cli.models.parts.base import Part, by_columns
+from minform_cli.models.parts.linear import Matrix, read_map, write_map
 from minform_cli.registry import Registry
 
 SIMILARITIES: Registry[type[Similarity]] = Registry("similarity")
@@ -26,8 +28,18 @@ class QueryKey(NamedTuple):
     keys: Float[Tensor, "b h s e"]
 
 
+class Projections(NamedTuple):
+    """Separate projections of queries and keys with the same scores, in float64: W (N, N), b (N,)."""
+
+    queries: Matrix
+    keys: Matrix
+
+
 class Similarity(Part):
     """Base of the similarities: knows the sizes.
+
+    Weights out of those of separate projections are what is nearest in the mean square over scores of tokens of
+    independent entries, or as each file says; a dead key bias gets lost, and a query bias where there is none.
 
     Class attributes:
         one_map: whether keys are made as queries are, so that those of the same tokens are the same.
@@ -55,3 +67,63 @@ class Similarity(Part):
     def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
         """Keys of the tokens `y`."""
         raise NotImplementedError
+
+    def projections(self) -> Projections:
+        """Separate ones that give the same scores.
+
+        Raises:
+            InputError: d columns a head are not enough for them.
+        """
+        raise NotImplementedError
+
+    def as_separate(self, target: Similarity) -> None:
+        """Gives `target`, of separate projections, the weights with which it does what this does."""
+        queries, keys = self.projections()
+        write_map(target.get_submodule("w_q"), *queries)
+        write_map(target.get_submodule("w_k"), *keys)
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:  # noqa: ARG002
+        """Makes scores of tokens x what those of x `product` + `shift` were.
+
+        Raises:
+            InputError: this part cannot.
+        """
+        raise InputError(f"{type(self).__name__} reads the tokens themselves, so nothing goes into its weights")
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
+        if not isinstance(source, Similarity):
+            super()._take(source, beside)
+            return
+        self._fit(source.projections())
+
+    def _fit(self, given: Projections) -> None:
+        """Takes the weights that are nearest to the given ones."""
+        raise NotImplementedError
+
+    def by_head(self, weight: Float[Tensor, "m n"]) -> Float[Tensor, "h m e"]:
+        """The columns of each head."""
+        return by_columns(weight, self.heads)
+
+    def products(self, given: Projections) -> Float[Tensor, "h n n"]:
+        """W_Qh W_Kh^T of every head."""
+        return self.by_head(given.queries.weight) @ self.by_head(given.keys.weight).transpose(1, 2)
+
+    def own_blocks(self, matrices: Float[Tensor, "h n m"]) -> Float[Tensor, "h e m"]:
+        """Of each head's matrix, the rows of the columns that the head has of a token."""
+        return matrices.unflatten(1, (self.heads, -1)).diagonal(dim1=0, dim2=1).permute(2, 0, 1)
+
+
+def head_bias(given: Projections, heads: int) -> Float[Tensor, "h one e"]:
+    """b_Q of every head."""
+    return given.queries.bias.view(heads, 1, -1)
+
+
+def joined(by_head: Float[Tensor, "h m e"]) -> Float[Tensor, "m n"]:
+    """Every head's columns, side by side."""
+    return by_head.transpose(0, 1).flatten(1)
+
+
+def absorbed(module: nn.Module, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+    """Makes a map of x do what it did of x `product` + `shift`."""
+    weight, bias = read_map(module)
+    write_map(module, product @ weight, bias + shift @ weight)

@@ -10,19 +10,25 @@ Source: arXiv 2410.13732, symmetric similarity.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import split_heads
-from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
+from minform_cli.models.parts.linear import Matrix
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Projections, Similarity
 from minform_cli.models.parts.similarity.triangle import Triangle
 
 
 @SIMILARITIES.register("cholesky")
 class Cholesky(Similarity):
-    """T -> `t`, its free triangle."""
+    """T -> `t`, its free triangle.
 
+    Out of separate projections: T T^T is the positive part of what `mirrored` takes.
+    """
+
+    exact_where = "as of mirrored, and positive semidefinite"
     one_map = True
 
     def __init__(self, model: ModelConfig) -> None:
@@ -39,3 +45,15 @@ class Cholesky(Similarity):
     def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
         """As the queries."""
         return self.queries(y)
+
+    def projections(self) -> Projections:
+        """T of every head, twice."""
+        t = torch.block_diag(*self.t.lower().detach().double())
+        each = Matrix(t, t.new_zeros(self.dim))
+        return Projections(each, each)
+
+    def _fit(self, given: Projections) -> None:
+        own = self.own_blocks(self.own_blocks(self.products(given)).transpose(1, 2))
+        values, vectors = torch.linalg.eigh((own + own.transpose(1, 2)) / 2)
+        root = vectors * values.clamp(min=0).sqrt().unsqueeze(1)
+        self.t.fill(torch.linalg.qr(root.transpose(1, 2))[1].transpose(1, 2))  # root root^T = R^T R

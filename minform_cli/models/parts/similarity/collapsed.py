@@ -11,18 +11,22 @@ from __future__ import annotations
 
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
+from minform_cli.errors import InputError
 from minform_cli.models.parts.base import has_bias, split_heads
-from minform_cli.models.parts.linear import linear_map
-from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
+from minform_cli.models.parts.linear import Matrix, linear_map, read_map, write_map
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Projections, Similarity, head_bias, joined
 
 
 @SIMILARITIES.register("collapsed")
 class Collapsed(Similarity):
     """W_QKh -> rows h N to (h + 1) N of `w_qk.weight`, transposed; b_h likewise."""
+
+    exact_where = "everywhere: W_QKh is the product, b_h is b_Qh W_Kh^T"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
@@ -36,3 +40,22 @@ class Collapsed(Similarity):
     def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
         """The tokens themselves, for every head."""
         return y.unsqueeze(1).expand(-1, self.heads, -1, -1)
+
+    def projections(self) -> Projections:
+        """W_QK and the identity, with one head."""
+        if self.heads > 1:
+            raise InputError(f"a collapsed W_QK of each of {self.heads} heads is more than its columns can make")
+        queries = read_map(self.w_qk)
+        one = torch.eye(self.dim).to(queries.weight)
+        return Projections(queries, Matrix(one, torch.zeros_like(queries.bias)))
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """From both sides; what `shift` makes of the keys is the same for all of a query."""
+        weight, bias = read_map(self.w_qk)
+        by_head = self.by_head(weight)
+        biases = bias.view(self.heads, 1, -1) + shift.unsqueeze(0) @ by_head
+        write_map(self.w_qk, joined(product @ by_head @ product.T), (biases @ product.T).flatten())
+
+    def _fit(self, given: Projections) -> None:
+        keys = self.by_head(given.keys.weight).transpose(1, 2)
+        write_map(self.w_qk, joined(self.products(given)), (head_bias(given, self.heads) @ keys).flatten())

@@ -18,14 +18,28 @@ from torch import Tensor, nn
 from minform_cli.config.axes.similarity import Pairwise as Options
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import has_bias, split_heads
-from minform_cli.models.parts.linear import linear_map
-from minform_cli.models.parts.similarity.base import SIMILARITIES, QueryKey, Similarity
+from minform_cli.models.parts.linear import Matrix, linear_map, read_map, write_map
+from minform_cli.models.parts.similarity.base import (
+    SIMILARITIES,
+    Projections,
+    QueryKey,
+    Similarity,
+    absorbed,
+    head_bias,
+    joined,
+)
 from minform_cli.models.parts.similarity.tied import tied_std
 
 
 @SIMILARITIES.register("pairwise")
 class Pairwise(Similarity):
-    """W_Q -> `w_q`, P -> `p` (H, d, d)."""
+    """W_Q -> `w_q`, P -> `p` (H, d, d).
+
+    Out of separate projections: W_Qh is an orthonormal basis V of d directions, P = V^T W_Qh W_Kh^T V. The directions
+    are those of the largest eigenvalues of M M^T + M^T M, M = W_Qh W_Kh^T; other d may be somewhat nearer.
+    """
+
+    exact_where = "W_Q = W_K, or the columns of W_Qh and W_Kh span the same d directions in every head"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
@@ -47,3 +61,26 @@ class Pairwise(Similarity):
     def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
         """Through W_Q."""
         return split_heads(self.w_q(y), self.heads)
+
+    def projections(self) -> Projections:
+        """W_Q P and W_Q."""
+        weight, bias = read_map(self.w_q)
+        p = torch.block_diag(*self.p.detach().double())
+        return Projections(Matrix(weight @ p, bias @ p), Matrix(weight, bias))
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """Into W_Q."""
+        absorbed(self.w_q, product, shift)
+
+    def _fit(self, given: Projections) -> None:
+        if torch.equal(given.queries.weight, given.keys.weight):
+            write_map(self.w_q, *given.queries)
+            self.p.copy_(torch.eye(self.head_dim).expand_as(self.p))
+            return
+        products = self.products(given)
+        turned = products.transpose(1, 2)
+        basis = torch.linalg.eigh(products @ turned + turned @ products)[1][:, :, -self.head_dim :]
+        p = basis.transpose(1, 2) @ products @ basis
+        wanted = head_bias(given, self.heads) @ self.by_head(given.keys.weight).transpose(1, 2) @ basis  # b P
+        write_map(self.w_q, joined(basis), (wanted @ torch.linalg.pinv(p)).flatten())
+        self.p.copy_(p)

@@ -11,13 +11,15 @@ from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import has_bias, has_key_bias, split_heads
-from minform_cli.models.parts.linear import linear_map
-from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
+from minform_cli.models.parts.linear import linear_map, read_map, write_map
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Projections, Similarity, absorbed
 
 
 @SIMILARITIES.register("separate")
 class Separate(Similarity):
     """W_Q -> `w_q`, W_K -> `w_k`, both N x N, head h in columns h d to (h + 1) d."""
+
+    exact_where = "everywhere, as dense maps or chains of full rank"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
@@ -31,3 +33,16 @@ class Separate(Similarity):
     def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
         """Through W_K."""
         return split_heads(self.w_k(y), self.heads)
+
+    def projections(self) -> Projections:
+        """Its own."""
+        return Projections(read_map(self.w_q), read_map(self.w_k))
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """Into both."""
+        absorbed(self.w_q, product, shift)
+        absorbed(self.w_k, product, shift)
+
+    def _fit(self, given: Projections) -> None:
+        write_map(self.w_q, *given.queries)
+        write_map(self.w_k, *given.keys)

@@ -10,13 +10,21 @@ Source: arXiv 2410.13732, symmetric similarity; arXiv 2406.06366, symmetric dot-
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import has_bias, split_heads
-from minform_cli.models.parts.linear import linear_map
-from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
+from minform_cli.models.parts.linear import linear_map, read_map, write_map
+from minform_cli.models.parts.similarity.base import (
+    SIMILARITIES,
+    Projections,
+    Similarity,
+    absorbed,
+    head_bias,
+    joined,
+)
 
 
 def tied_std(model: ModelConfig) -> float:
@@ -26,8 +34,13 @@ def tied_std(model: ModelConfig) -> float:
 
 @SIMILARITIES.register("tied")
 class Tied(Similarity):
-    """W_Q = W_K -> `w_q`."""
+    """W_Q = W_K -> `w_q`.
 
+    Out of separate projections: W W^T is the positive part of the symmetric part of W_Qh W_Kh^T, which has at most d
+    positive eigenvalues; the bias is the least squares one.
+    """
+
+    exact_where = "W_Q = W_K, or W_Qh W_Kh^T is symmetric and positive semidefinite in every head"
     one_map = True
 
     def __init__(self, model: ModelConfig) -> None:
@@ -41,3 +54,23 @@ class Tied(Similarity):
     def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
         """As the queries."""
         return self.queries(y)
+
+    def projections(self) -> Projections:
+        """The one, twice."""
+        return Projections(read_map(self.w_q), read_map(self.w_q))
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """Into the one."""
+        absorbed(self.w_q, product, shift)
+
+    def _fit(self, given: Projections) -> None:
+        if torch.equal(given.queries.weight, given.keys.weight):  # as they are, for those who read more than scores
+            write_map(self.w_q, *given.queries)
+            return
+        products = self.products(given)
+        values, vectors = torch.linalg.eigh((products + products.transpose(1, 2)) / 2)
+        positive = values[:, -self.head_dim :].clamp(min=0)
+        weight = vectors[:, :, -self.head_dim :] * positive.sqrt().unsqueeze(1)
+        wanted = head_bias(given, self.heads) @ self.by_head(given.keys.weight).transpose(1, 2)  # b W^T, (H, 1, N)
+        bias = wanted @ torch.linalg.pinv(weight).transpose(1, 2)
+        write_map(self.w_q, joined(weight), bias.flatten())

@@ -29,6 +29,11 @@ class Triangle(nn.Module):
         flat = self.free.new_zeros(heads, self.size * self.size).index_copy(1, self.place, self.free)
         return flat.view(heads, self.size, self.size)
 
+    @torch.no_grad()
+    def fill(self, lower: Float[Tensor, "h n n"]) -> None:
+        """Takes the lower triangles of these matrices."""
+        self.free.copy_(lower.flatten(1)[:, self.place])
+
     def mirrored(self) -> Float[Tensor, "h n n"]:
         """The symmetric matrices with w_ij = w_ji."""
         lower = self.lower()

@@ -36,6 +36,8 @@ class HSoftPos(TextEmbedding):
         seq_len: tokens of the longest example.
     """
 
+    no_source = "its word vectors are narrower, and what stands before a word makes most of its columns"
+
     def __init__(self, model: ModelConfig, vocab_size: int, seq_len: int) -> None:
         super().__init__()
         levels = cast(Options, model.embedding).levels

@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from minform_cli.config.axes.embedding import Tokens
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.norm import NORMS
-from minform_cli.models.parts.position import POSITIONS
+from minform_cli.models.parts.position import POSITIONS, LearnedPositions
 from minform_cli.models.parts.text_embedding.base import EMBEDDINGS, TextEmbedding
 
 STD = 0.02
 
 
-@EMBEDDINGS.register("tokens")
 class TokenEmbedding(TextEmbedding):
     """From tokens to vectors. Vocabulary -> `words`, token types -> `types`, positions -> `positions`, norm -> `norm`.
 
@@ -32,6 +31,8 @@ class TokenEmbedding(TextEmbedding):
         vocab_size: V.
         seq_len: tokens of the longest example.
     """
+
+    exact_where = "where token types leave, all tokens are of the first type, and positions are learned"
 
     def __init__(self, model: ModelConfig, vocab_size: int, seq_len: int) -> None:
         super().__init__()
@@ -61,3 +62,27 @@ class TokenEmbedding(TextEmbedding):
         if self.norm is not None:
             x = self.norm(x)
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
+        """The first token type goes into the positions where there are no types here."""
+        if (
+            not isinstance(source, TokenEmbedding)
+            or source.words.weight.shape != self.words.weight.shape
+            or source.scale != self.scale
+        ):
+            super()._take(source, beside)
+            return
+        self.words.weight.copy_(source.words.weight)
+        if self.norm is not None and source.norm is not None:
+            self.norm.from_separate(source.norm)
+        positions = self.positions if isinstance(self.positions, LearnedPositions) else None
+        if positions is not None and isinstance(source.positions, LearnedPositions):
+            positions.from_separate(source.positions)
+        if self.types is not None and source.types is not None:
+            rows = min(len(self.types), len(source.types))
+            self.types[:rows] = source.types[:rows]
+        elif source.types is not None and positions is not None:
+            positions.table.add_(source.types[0])
+
+
+EMBEDDINGS.register("tokens")(TokenEmbedding)
