@@ -11,7 +11,7 @@ from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import parse_settings
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError, unknown_name
-from minform_cli.results import CompareRecord, PlanRecord, ResultRecord, write_atomic
+from minform_cli.results import CompareRecord, PlanRecord, ResultRecord, RunFolder, check_folder, write_atomic
 from minform_cli.tasks import TASKS, check_task
 
 if TYPE_CHECKING:
@@ -98,6 +98,47 @@ def _check_plan(plan: Plan) -> None:
         check_task(run.config, spec_for(run.config))
 
 
+def check_margin(margin: float | None) -> None:
+    """Raises `InputError` unless `margin` is a share of the examples, or None."""
+    if margin is not None and not 0 <= margin <= 1:
+        raise InputError(f"--margin: expected 0 to 100 points, not {100 * margin:g}")
+
+
+def check_plan(
+    plan: Plan,
+    *,
+    jobs: int | None = None,
+    device: str = "auto",
+    reference: str = BASELINE,
+    launch: Launch | None = None,
+) -> None:
+    """Finds what `run_comparison` would refuse before its first run, or during it: for a dry run, too. Writes nothing.
+
+    Raises:
+        InputError: the reference is no variant, --jobs stands beside a launch, the folder is none, the device is not
+            there, weights to start from are damaged, or the data are not those that the study was begun with.
+        MachineError: the folder cannot be written.
+    """
+    from minform_cli.study.execute import check_jobs
+    from minform_cli.study.extension import check_data
+    from minform_cli.training.initial import weights_digest
+    from minform_cli.training.runtime import choose_device
+
+    if reference not in (BASELINE, *plan.variants):
+        raise unknown_name("variant", reference, plan.variants, "--against")
+    check_jobs(jobs, launch)
+    left = [run for run in plan.runs if not run.finished]
+    if left:
+        check_folder(plan.out)
+        choose_device(device)
+    for start in dict.fromkeys(run.config.init for run in left if run.config.init is not None):
+        if RunFolder(Path(start)).is_finished():  # else it is a run of the stage before
+            weights_digest(Path(start))
+    fresh = next((run for run in left if not run.begun), None)
+    if fresh is not None and plan.fingerprint is not None:  # else each run looks for itself
+        check_data(plan.out, fresh.config, plan.fingerprint)
+
+
 def preview(
     plan: Plan, *, device: str = "auto", threads: int | None = None, tell: Callable[[str], None] | None = None
 ) -> list[PlanRecord]:
@@ -129,19 +170,17 @@ def run_comparison(
     """
     from minform_cli.data.load import load_data
     from minform_cli.study.execute import execute
-    from minform_cli.study.extension import check_data, extended
+    from minform_cli.study.extension import extended
     from minform_cli.study.record import write_record
     from minform_cli.study.stored import check_same_data
     from minform_cli.study.summary import count_plan, summarise
 
-    if reference not in (BASELINE, *plan.variants):
-        raise unknown_name("variant", reference, plan.variants, "--against")
+    check_margin(margin)
+    check_plan(plan, jobs=jobs, device=device, reference=reference, launch=launch)
     counts = count_plan(plan)  # a model that cannot be counted must not surface after hours of training
     fresh = next((run for run in plan.runs if not run.begun), None)
-    if fresh is not None and plan.fingerprint is not None:  # else each run looks for itself
-        check_data(plan.out, fresh.config, plan.fingerprint)
-    elif fresh is not None and spec_for(fresh.config).kind != "images":  # whose files the spec has seen
-        load_data(fresh.config.data)
+    if fresh is not None and plan.fingerprint is None and spec_for(fresh.config).kind != "images":
+        load_data(fresh.config.data)  # images' files the spec has seen
     if launch is None or launch.rank == 0:
         write_record(plan.out, extended(plan.out, plan.record()))
     results = execute(plan, jobs=jobs, device=device, threads=threads, launch=launch, on_progress=on_progress)
@@ -162,19 +201,25 @@ def stored_comparison(
     from minform_cli.study.stored import read_study_folder
     from minform_cli.study.summary import summarise
 
+    check_margin(margin)
     stored = read_study_folder(folder)
     results = list(stored.results)
     return Comparison(summarise(stored.counts(), results, margin, reference), results, list(stored.notes)), stored
 
 
 def write_files(
-    folder: Path, *, margin: float | None = None, device: str = "auto", tell: Callable[[str], None]
+    folder: Path,
+    *,
+    margin: float | None = None,
+    reference: str = BASELINE,
+    device: str = "auto",
+    tell: Callable[[str], None],
 ) -> list[Path]:
     """Writes the tables and the report of all finished runs in a study's folder.
 
     Args:
         folder: the study's.
-        margin: as for `run_comparison`.
+        margin, reference: as for `run_comparison`.
         device: what the report has to measure is measured there.
         tell: is told what is measured, and what cannot be drawn.
 
@@ -187,7 +232,7 @@ def write_files(
     """
     from minform_cli.report.compare_table import compare_table
 
-    comparison, stored = stored_comparison(folder, margin)
+    comparison, stored = stored_comparison(folder, margin, reference)
     for name, fmt in TABLES.items():
         _put(folder / name, f"{compare_table(comparison.records, fmt)}\n")
     written = [folder / name for name in TABLES]
@@ -213,14 +258,16 @@ def _report(comparison: Comparison, stored: StoredStudy, device: str, tell: Call
     from minform_cli.study.details import collect
 
     check_matplotlib(REPORT)
-    record = stored.record
+    record, first = stored.record, comparison.records[0]
+    asked = [] if first["margin"] is None else ["--margin", f"{100 * first['margin']:g}"]
+    asked += [] if first["reference"] == BASELINE else ["--against", first["reference"]]
     return study_html(
         StudyReport(
             title=f"{record.preset}: {', '.join(record.variants)}",
             records=comparison.records,
             results=comparison.results,
             details=collect(stored.folder, stored.runs(), device=device, tell=tell),
-            command=record.command(),
+            command=record.command(*asked),
             settings=record.set,
             notes=[*comparison.notes, *(f"{name} left out: {reason}" for name, reason in record.skipped.items())],
         )

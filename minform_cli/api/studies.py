@@ -86,7 +86,7 @@ def compare(
             on_progress=on_progress,
         )
         assert found is not None, "only a process of a launch has nothing to report"
-        write_files(stage.out, margin=margin, device=device, tell=lambda _: None)
+        write_files(stage.out, margin=margin, reference=reference, device=device, tell=lambda _: None)
         records = found.records
     return records
 
@@ -98,7 +98,7 @@ def redraw(
 
     Args:
         folder: the study's, with one finished run at least.
-        margin, reference: as for `compare`; the files refer to the baseline.
+        margin, reference: as for `compare`.
         device: for what the report has to measure; nothing is measured twice.
 
     Returns:
@@ -111,5 +111,5 @@ def redraw(
 
     check_device(device)
     comparison, _ = stored_comparison(Path(folder), margin, reference)
-    write_files(Path(folder), margin=margin, device=device, tell=lambda _: None)
+    write_files(Path(folder), margin=margin, reference=reference, device=device, tell=lambda _: None)
     return comparison.records

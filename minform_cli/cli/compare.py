@@ -47,7 +47,9 @@ def compare(
     ] = None,
     margin: Annotated[
         float | None,
-        typer.Option(min=0, help="Points of accuracy that may be lost: prints a verdict, not worse by more than that."),
+        typer.Option(
+            min=0, max=100, help="Points of accuracy that may be lost: prints a verdict, not worse by more than that."
+        ),
     ] = None,
     against: Annotated[
         str, typer.Option(help="The variant that differences and verdicts refer to; shares stay the baseline's.")
@@ -78,7 +80,7 @@ def compare(
     with silent(*said_elsewhere(launch)):
         fmt = chosen_format(fmt)
         from minform_cli import api
-        from minform_cli.comparison import plan_comparison
+        from minform_cli.comparison import check_plan, plan_comparison
 
         api.check_device(device)
         check_log(log)
@@ -104,6 +106,7 @@ def compare(
         if dry_run:
             if stage is not plan and all(run.finished for run in stage.runs):
                 continue
+            check_plan(stage, jobs=jobs, device=device, reference=against, launch=launch)
             if launch is None or launch.rank == 0:
                 _show_plan(stage, jobs, device, threads, fmt, quiet=quiet)
             return  # what a second stage takes is known after the first
@@ -111,7 +114,7 @@ def compare(
         if comparison is not None:
             if stage is plan or fmt not in ("csv", "json"):  # for a program there is one document
                 _show(comparison, fmt, plot if stage is plan else None, quiet=quiet)
-            _write_files(stage.out, verdict, device, fmt, quiet=quiet)
+            _write_files(stage.out, verdict, against, device, fmt, quiet=quiet)
 
 
 def _seeds(num: int | None, each: list[int] | None) -> int | list[int] | None:
@@ -137,11 +140,11 @@ def _refuse_others(ctx: typer.Context) -> None:
 
 
 def _check_plot(plot: Path, *, dry_run: bool) -> None:
-    if dry_run:
-        raise InputError("--plot: --dry-run has no results to draw")
     from minform_cli.report.plots import check_plot_path
 
     check_plot_path(plot)
+    if dry_run:
+        raise InputError("--plot: --dry-run has no results to draw")
 
 
 def _run(
@@ -191,7 +194,7 @@ def _redraw(
 
     comparison, _ = stored_comparison(folder, margin, against)
     _show(comparison, fmt, plot, quiet=quiet)
-    _write_files(folder, margin, device, fmt, quiet=quiet)
+    _write_files(folder, margin, against, device, fmt, quiet=quiet)
 
 
 def _show(comparison: Comparison, fmt: str, plot: Path | None, *, quiet: bool) -> None:
@@ -207,13 +210,13 @@ def _show(comparison: Comparison, fmt: str, plot: Path | None, *, quiet: bool) -
         caption([*compare_caption(comparison.records, comparison.results), *comparison.notes, *drawn], fmt)
 
 
-def _write_files(folder: Path, margin: float | None, device: str, fmt: str, *, quiet: bool) -> None:
+def _write_files(folder: Path, margin: float | None, against: str, device: str, fmt: str, *, quiet: bool) -> None:
     """Leaves tables and report in the study's folder, once the table is on the screen."""
     from minform_cli.cli.progress import Display
     from minform_cli.comparison import write_files
 
     with Display(quiet=quiet) as display:
-        written = write_files(folder, margin=margin, device=device, tell=display.say)
+        written = write_files(folder, margin=margin, reference=against, device=device, tell=display.say)
     if not quiet:
         caption([f"Written to {folder}: {', '.join(path.name for path in written)}."], fmt)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,19 +48,23 @@ def train(
         from minform_cli.config.presets import resolve
 
         start = None if init is None else read_start(init)
-        if dry_run:
-            if leads:
-                _dry_run(resolve(preset, variant, settings, seed, start), device, threads, fmt, quiet)
-            return
-        config = resolve(preset, variant, settings, seed, start).config
+        resolved = resolve(preset, variant, settings, seed, start)
+        config = resolved.config
         api.checked_spec(config)
         api.check_device(device)
         check_log(log)
+    folder = out or api.default_run_folder(config)
+    if dry_run:
+        if leads:
+            from minform_cli.training.run import dry_run as try_out
+
+            found = try_out(config, folder, resume=resume, device=device, threads=threads)
+            _show_dry_run(resolved, found, fmt, quiet=quiet)
+        return
     from minform_cli.cli.progress import RunProgress
     from minform_cli.report.train_table import train_caption, train_table
     from minform_cli.training.parallel import Echo
 
-    folder = out or api.default_run_folder(config)
     with silent(Echo), RunProgress(quiet=quiet or not leads) as progress, logging(log if leads else None) as logs:
 
         def tell(news: Progress) -> None:
@@ -86,15 +91,9 @@ def train(
         caption(train_caption(result), fmt)
 
 
-def _dry_run(resolved: Resolved, device: str, threads: int | None, fmt: str, quiet: bool) -> None:
-    from minform_cli import api
-
-    api.checked_spec(resolved.config)
-    api.check_device(device)
+def _show_dry_run(resolved: Resolved, found: Mapping[str, Any], fmt: str, *, quiet: bool) -> None:
     from minform_cli.report.dry_run import dry_run_caption, dry_run_table
-    from minform_cli.training.run import dry_run
 
-    found = dry_run(resolved.config, device=device, threads=threads)
     show(dry_run_table(resolved.config, resolved.origins, found, fmt))
     if not quiet:
         caption(dry_run_caption(found), fmt)

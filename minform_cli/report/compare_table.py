@@ -79,7 +79,7 @@ def study_line(results: Sequence[ResultRecord]) -> str:
 def _spread_line(records: Sequence[CompareRecord]) -> str:
     if all(record["num_seeds"] == 1 for record in records):
         return "One seed: nothing can be said about the spread or about the significance of a difference."
-    reference = _reference(records)
+    reference = reference_name(records)
     text = "mean ± sample standard deviation (number of seeds)"
     if all(record["difference_mean"] is None for record in records):
         return f"{text}; no differences, as {reference} was not trained or shares no seed."
@@ -91,7 +91,7 @@ def _spread_line(records: Sequence[CompareRecord]) -> str:
     )
 
 
-def _reference(records: Sequence[CompareRecord]) -> str:
+def reference_name(records: Sequence[CompareRecord]) -> str:
     """What the differences refer to, in a sentence."""
     name = records[0]["reference"]
     return "the baseline" if name == BASELINE else printable(name)
@@ -135,8 +135,8 @@ def _margin_lines(records: Sequence[CompareRecord]) -> list[str]:
     if not asked:
         return []
     lines = [
-        f"Not worse: than {_reference(records)} by more than {100 * (asked[0]['margin'] or 0):g} points, judged by the "
-        "interval."
+        f"Not worse: than {reference_name(records)} by more than {100 * (asked[0]['margin'] or 0):g} points, judged by "
+        "the interval."
     ]
     for record in asked:
         if record["not_worse"] == "undecided":

@@ -9,8 +9,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from minform_cli.config.names import BASELINE
 from minform_cli.report import notes
-from minform_cli.report.compare_table import compare_caption, compare_table, study_line
+from minform_cli.report.compare_table import compare_caption, compare_table, reference_name, study_line
 from minform_cli.report.count_table import count_table
 from minform_cli.report.curves import groups_figure, learning_figures
 from minform_cli.report.fit import Column, Grid, fit, printable
@@ -81,6 +82,7 @@ def study_html(report: StudyReport) -> str:
         comparison=_grid(compare_table(records)),
         comparison_notes=[printable(line) for line in compare_caption(records, results)],
         statistics=_grid(FittedTable(compared, _statistics(compared)), swept=compared) if compared else None,
+        reference=reference_name(records),
         statistics_notes=_statistics_notes(records),
         counts=_grid(count_table(records), swept=records),
         groups=_groups(records),
@@ -105,16 +107,12 @@ def answer(records: Sequence[CompareRecord]) -> list[str]:
     """The question's answer in sentences, as far as the records bear it out."""
     others = [record for record in records if record["difference_mean"] is not None]
     if not others:
-        return ["Nothing was compared: the baseline was not trained, or is the only variant."]
+        return [f"Nothing was compared: {reference_name(records)} was not trained, or is the only variant."]
     judged = [record for record in others if record["not_worse"] is not None]
     if not judged:
         return [_smallest(others)]
-    margin = _margin(judged[0]["margin"] or 0.0)
-    meaning = {
-        "yes": f"Not worse than the baseline by more than {margin}",
-        "undecided": f"Undecided whether worse than the baseline by more than {margin}",
-        "no": f"Worse than the baseline by more than {margin}",
-    }
+    than = f"than {reference_name(records)} by more than {_margin(judged[0]['margin'] or 0.0)}"
+    meaning = {"yes": f"Not worse {than}", "undecided": f"Undecided whether worse {than}", "no": f"Worse {than}"}
     sentences = [_smallest(others)]
     for verdict, text in meaning.items():
         names = [_with_share(record) for record in judged if record["not_worse"] == verdict]
@@ -126,14 +124,15 @@ def answer(records: Sequence[CompareRecord]) -> list[str]:
 def _smallest(records: Sequence[CompareRecord]) -> str:
     least = min(records, key=lambda record: record["share_of_baseline"])
     metric, difference = metric_name(least["metric"]), _points(least["difference_mean"])
-    difference = f"its validation {metric} differs from the baseline's by {difference} points"
+    difference = f"its validation {metric} differs from {reference_name(records)}'s by {difference} points"
     if least["difference_low"] is None or least["difference_high"] is None:
         said = "one seed, so nothing can be said about how sure that is"
     else:
         low, high = points(least["difference_low"]), points(least["difference_high"])
         said = f"{100 * least['confidence']:g} % interval {low} to {high}"
+    opening = "" if least["variant"] == BASELINE else "The greatest saving: "
     return (
-        f"The greatest saving: {printable(row_name(least))} has {percent(least['share_of_baseline'])} % of the "
+        f"{opening}{printable(row_name(least))} has {percent(least['share_of_baseline'])} % of the "
         f"baseline's parameters; {difference} ({said})."
     )
 
@@ -171,15 +170,15 @@ def _statistics_notes(records: Sequence[CompareRecord]) -> list[str]:
     if all(record["difference_low"] is None for record in records):
         return ["No spread is known: nothing can be said about the significance of a difference."]
     lines = [
-        f"Difference: validation {metric_name(records[0]['metric'])} less the baseline's with the same seed, in "
-        f"{points_name(records[0]['metric'])}; mean over seeds with the t interval of the paired differences. p: "
-        "two-sided paired t test; Holm: corrected for the number of rows. A large p is no proof of no difference."
+        f"Difference: validation {metric_name(records[0]['metric'])} less {reference_name(records)}'s with the same "
+        f"seed, in {points_name(records[0]['metric'])}; mean over seeds with the t interval of the paired differences. "
+        "p: two-sided paired t test; Holm: corrected for the number of rows. A large p is no proof of no difference."
     ]
     margin = next((record["margin"] for record in records if record["margin"] is not None), None)
     if margin is not None:
         lines.append(
-            f"Not worse: than the baseline by more than {_margin(margin)}; yes if the whole interval lies above "
-            f"{points(-margin)}, no if below, else undecided."
+            f"Not worse: than {reference_name(records)} by more than {_margin(margin)}; yes if the whole interval lies "
+            f"above {points(-margin)}, no if below, else undecided."
         )
     return lines
 

@@ -7,6 +7,7 @@ from minform_cli.results.costs import CostRecord, CountedRecord, LayerRecord
 from minform_cli.results.files import (
     FORMAT,
     RunFolder,
+    check_folder,
     check_format,
     read_json,
     read_result,
@@ -61,6 +62,7 @@ __all__ = [
     "StudyDetails",
     "Swept",
     "TranslationRecord",
+    "check_folder",
     "check_format",
     "grid_name",
     "grid_value",

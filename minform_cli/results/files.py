@@ -85,6 +85,23 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
 
 
+def check_folder(folder: Path) -> None:
+    """Finds out, writing nothing, whether `folder` can be made, or written if it is there.
+
+    Raises:
+        InputError: it, or what it would lie in, is no folder.
+        MachineError: it may not be written.
+    """
+    try:
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not nearest.is_dir():
+            raise InputError(f"{nearest} is not a folder: --out names another")
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise MachineError(f"cannot write to {folder}: {error.strerror or error}") from error
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise MachineError(f"cannot write to {folder}: {nearest} may not be written")
+
+
 def sync_folder(folder: Path) -> None:
     """Makes a rename in `folder` survive a power cut (a no-op where folders cannot be opened)."""
     if os.name != "posix":

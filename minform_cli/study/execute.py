@@ -58,10 +58,7 @@ def execute(
         MinformError: a run failed, or its process died; the other runs' progress is saved. In a launch all
             processes raise, with the same exit code, and one says the reason in full.
     """
-    if jobs is not None and jobs < 1:
-        raise InputError(f"--jobs: {jobs} is not a positive number")
-    if jobs is not None and launch is not None:
-        raise InputError(f"--jobs {jobs}: each process of a launch does one run at a time; start more of them instead")
+    check_jobs(jobs, launch)
     tell = on_progress or _silent
     for run in plan.runs:
         if run.finished:
@@ -69,6 +66,14 @@ def execute(
     if not _do(plan, jobs, device, threads, tell, trainer, launch, pace or Pace()):
         return None
     return [_as_named(read_result(run.folder), run) for run in plan.runs]
+
+
+def check_jobs(jobs: int | None, launch: Launch | None) -> None:
+    """Raises `InputError` if so many runs cannot go side by side here."""
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs: {jobs} is not a positive number")
+    if jobs is not None and launch is not None:
+        raise InputError(f"--jobs {jobs}: each process of a launch does one run at a time; start more of them instead")
 
 
 def _do(

@@ -71,11 +71,11 @@ class StudyRecord(BaseModel):
             runs=_union(self.runs, by.runs),
         )
 
-    def command(self) -> str:
-        """What does this study anew: one command, or where it grew unevenly several, a line each."""
+    def command(self, *options: str) -> str:
+        """What does this study anew: one command, or where it grew unevenly several, a line each; `options` in all."""
         whole = _Block(self.variants, self.grid, self.seeds)
         blocks = [whole] if whole.is_all_of(self.runs, self.skipped) else _blocks(self.runs)
-        return "\n".join(shlex.join(self._words(block)) for block in blocks)
+        return "\n".join(shlex.join([*self._words(block), *options]) for block in blocks)
 
     def _words(self, block: _Block) -> list[str]:
         """The command for some of the runs; as few options as say it."""

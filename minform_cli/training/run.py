@@ -21,7 +21,7 @@ from minform_cli.data.batches import make_batches
 from minform_cli.data.load import Data, load_data
 from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.models.build import build_model
-from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, read_result
+from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, check_folder, read_result
 from minform_cli.runs import folder as run_folder
 from minform_cli.runs.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
 from minform_cli.runs.journal import EMPTY, Journal
@@ -78,7 +78,7 @@ def train(
             legality.check(config.model)
             spec = spec_for(config)
             check_task(config, spec)
-        meta = team.from_leader(lambda: run_folder.look(folder, config, resume=resume))
+        meta = team.from_leader(lambda: _look(out, config, resume))
         if meta is not None and team.from_leader(folder.is_finished):
             tell(_note(f"{out} is finished: nothing to do"))
             return team.from_leader(lambda: read_result(out))
@@ -112,22 +112,39 @@ def train(
     return result
 
 
-def dry_run(config: RunConfig, *, device: str = "auto", threads: int | None = None) -> dict[str, Any]:
-    """Everything `train` does up to its first optimiser step; writes nothing.
+def dry_run(
+    config: RunConfig,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Everything `train` does up to its first optimiser step, for what it would refuse; writes nothing.
+
+    Args:
+        config, resume, device, threads: as for `train`.
+        out: likewise; None: whatever it would be, nothing is wrong with it.
 
     Returns:
         `count` (its record), `data` and `environment` (as in ``result.json``), `steps_per_epoch`, `steps`, and of
         the first step its `loss` and its `seconds`.
 
     Raises:
-        As `train`, but for the folder.
+        As `train`.
     """
-    with StopRequest("nothing was written"), runtime(device, threads) as used:
-        legality.check(config.model)
-        spec = spec_for(config)
-        check_task(config, spec)
+    legality.check(config.model)
+    spec = spec_for(config)
+    check_task(config, spec)
+    meta = None if out is None else _look(out, config, resume)
+    with StopRequest("nothing was written"), runtime(device, _threads(meta, threads)) as used:
         checked_groups(config, spec)
         data = load_data(config.data)
+        if out is not None and meta is not None:
+            folder = RunFolder(out)
+            run_folder.check_data(folder, meta, data.fingerprint)
+            initial = weights_digest(Path(config.init)) if config.init is not None else None
+            run_folder.check_initial(folder, meta, config, initial)
         model = _build(config, data.spec, used.device)
         batches = make_batches(data, config, used.device)
         stepper = Stepper(model, config, data.spec, batches.steps_per_epoch)
@@ -155,6 +172,14 @@ class Parts:
     meta: Mapping[str, Any]
     checkpoint: Checkpoint | None
     device: torch.device
+
+
+def _look(out: Path, config: RunConfig, resume: bool) -> dict[str, Any] | None:
+    """``run.json`` of the run to go on with, if there is one; raises what is wrong with the folder."""
+    meta = run_folder.look(RunFolder(out), config, resume=resume)
+    if meta is None or not RunFolder(out).is_finished():
+        check_folder(out)
+    return meta
 
 
 def _open(

@@ -69,6 +69,26 @@ def test_from_prints_the_same_records_and_touches_no_run(folder: Path, minform: 
     assert "Written to" in table.err and "report.html" in table.err
 
 
+def test_what_is_written_is_what_is_printed_whatever_differences_refer_to(
+    folder: Path, minform: Command, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    asked = ["--against", "minimal", "--margin", "2.5"]
+    for command in (["compare", "--from", str(copy)], [*STUDY, "--seeds", "2", "--out", str(copy)]):
+        for name in ("table.md", "table.tex", "table.csv", "table.json", "report.html"):
+            (copy / name).unlink()
+        printed = minform(*command, *asked, "--format", "json").out
+        assert (copy / "table.json").read_text() == printed
+        assert {record["reference"] for record in json.loads(printed)} == {"minimal"}
+        for suffix, fmt in (("md", "markdown"), ("tex", "latex"), ("csv", "csv")):
+            assert (copy / f"table.{suffix}").read_text() == minform(*command, *asked, "--format", fmt).out
+        report = html.unescape((copy / "report.html").read_text())
+        assert "differs from minimal's by" in report and "Differences to minimal" in report
+        assert "than minimal by more than 2.5 points" in report and "the baseline by more" not in report
+        assert "--seeds 2 --margin 2.5 --against minimal</code>" in report
+
+
 def test_a_study_is_extended_and_from_shows_all_of_it(folder: Path, minform: Command, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)

@@ -89,6 +89,13 @@ def test_runs_of_other_data_are_refused_before_and_after(tmp_path: Path) -> None
         read_study_folder(tmp_path)
 
 
+def test_other_data_are_refused_by_a_dry_run_too(tmp_path: Path) -> None:
+    begin(plan_study(tmp_path, "debug", ["baseline"], [0]))
+    plan = plan_study(tmp_path, "debug", ["baseline", "minimal"], [0])
+    with pytest.raises(InputError, match=r"the data differ from those the study was made with: fingerprint 0\.\.\."):
+        comparison.check_plan(plan)
+
+
 def test_another_minform_version_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(plan_study(tmp_path, "debug", ["baseline"], [0, 1]))
     assert plan_study(tmp_path, "debug", ["baseline"], [0, 1]).notes() == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.comparison import plan_comparison, run_comparison, stored_comparison, write_files
+from minform_cli.comparison import check_plan, plan_comparison, run_comparison, stored_comparison, write_files
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder, read_json, read_result
 from minform_cli.runs.folder import read_meta
@@ -202,6 +202,21 @@ def test_runs_that_started_from_other_weights_are_not_taken_as_they_are(
     shutil.copytree(tmp_path / "source" / "baseline" / "seed-1", tmp_path / "source" / "baseline" / "seed-0")
     with pytest.raises(InputError, match=r"other/baseline/seed-0: was started from other weights than those in .*sour"):
         planned(tmp_path / "other", "baseline", init=tmp_path / "source", seeds=1)
+
+
+def test_damaged_weights_to_start_from_are_found_before_the_first_run_and_by_a_dry_run(
+    planned: Planned, study: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(study / "pretrain", tmp_path / "source")
+    (weights,) = (tmp_path / "source" / "symmetric-pairwise" / "seed-1").glob("*weights*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    plan = planned(tmp_path / "other", init=tmp_path / "source")
+    with pytest.raises(InputError) as tried:
+        check_plan(plan)
+    with pytest.raises(InputError) as done_:
+        run_comparison(plan, jobs=1, device="cpu")
+    assert str(weights.name) in str(tried.value) and str(tried.value) == str(done_.value)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_start_and_a_first_stage_exclude_each_other(planned: Planned, study: Path, tmp_path: Path) -> None:
