@@ -4,7 +4,7 @@ Everything that can be wrong with names and settings is found before torch is im
 """
 
 from minform_cli.api.checks import DEVICES, check_device, checked_spec
-from minform_cli.api.counts import count, count_configs, count_model, counted_configs, layers
+from minform_cli.api.counts import count, count_configs, count_model, counted_configs, layers, verify_configs
 from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, train
 from minform_cli.api.studies import compare, redraw
 
@@ -24,4 +24,5 @@ __all__ = [
     "layers",
     "redraw",
     "train",
+    "verify_configs",
 ]

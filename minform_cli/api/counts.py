@@ -22,6 +22,7 @@ def count(
     outputs: int | None = None,
     batch_size: int | None = None,
     budget: str | None = None,
+    verify: bool = False,
 ) -> list[CountedRecord]:
     """Counts variants of a preset without training and without allocating a weight.
 
@@ -32,6 +33,7 @@ def count(
         examples, outputs: K and M of the determination ratio Q = K M / P, over the data set's own.
         batch_size: examples whose activations are counted, too.
         budget: ``10%``, ``500k``: instead of `variants`, all combinations of shipped ones that fit, smallest first.
+        verify: whether every model is built, too, and compared with what is counted of it.
 
     Returns:
         One record a variant, in the order given.
@@ -40,6 +42,8 @@ def count(
         InputError: a name, key or value is wrong, or a variant asked for is no legal model.
     """
     configs, spec = counted_configs(preset, variants, settings, budget)
+    if verify:
+        verify_configs(configs, spec)
     return count_configs(configs, spec, examples=examples, outputs=outputs, batch_size=batch_size)
 
 
@@ -58,9 +62,31 @@ def count_configs(
     records: list[CountedRecord] = []
     for config in configs:
         counted = count_config(config, spec, examples=examples, outputs=outputs)
-        cost = cost_record(config, spec, counted["parameters"], batch_size)
+        kept = _activation_bytes(config, spec, batch_size)
+        cost = cost_record(config, spec, counted["parameters"], batch_size, kept)
         records.append(CountedRecord(**counted, cost=cost))
     return records
+
+
+def verify_configs(configs: Sequence[RunConfig], spec: DataSpec) -> None:
+    """Builds every config's model without allocating a weight and compares it with its Form, module by module.
+
+    Raises:
+        AssertionError: they differ (our bug).
+    """
+    from minform_cli.models.verify import verify
+
+    for config in configs:
+        verify(config, spec)
+
+
+def _activation_bytes(config: RunConfig, spec: DataSpec, batch_size: int | None) -> int | None:
+    """What autograd keeps of so many examples; nothing else that is counted needs torch."""
+    if batch_size is None:
+        return None
+    from minform_cli.models.activations import activation_bytes
+
+    return activation_bytes(config, spec, batch_size)
 
 
 def count_model(source: str) -> ModelRecord:
@@ -82,18 +108,25 @@ def count_model(source: str) -> ModelRecord:
 
 
 def layers(
-    preset: str = DEFAULT_PRESET, variants: Sequence[str] = (), settings: Sequence[str] = ()
+    preset: str = DEFAULT_PRESET,
+    variants: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    *,
+    verify: bool = False,
 ) -> list[LayerRecord]:
     """Where in the models their parameters are: one record a module, variant after variant.
 
     Args:
         preset, settings: as for `count`.
         variants: as for `count`; none means the baseline.
+        verify: as for `count`.
 
     Raises:
         InputError: as `count`.
     """
     configs, spec = counted_configs(preset, variants or [BASELINE], settings)
+    if verify:
+        verify_configs(configs, spec)
     from minform_cli.counting.layers import layer_records
 
     return [record for config in configs for record in layer_records(config, spec)]
@@ -102,7 +135,7 @@ def layers(
 def counted_configs(
     preset: str, variants: Sequence[str], settings: Sequence[str], budget: str | None = None
 ) -> tuple[list[RunConfig], DataSpec]:
-    """The configs that `count` counts, and their data set's spec. Imports no torch but for a budget."""
+    """The configs that `count` counts, and their data set's spec."""
     if budget is not None:
         if variants:
             raise InputError("--budget: finds the variants itself; accepted: --budget or --variant")

@@ -52,6 +52,9 @@ def count(
     examples: Annotated[int | None, typer.Option(min=1, help="K of Q = K M / P, over the data set's own.")] = None,
     outputs: Annotated[int | None, typer.Option(min=1, help="M of Q = K M / P, over the data set's own.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Examples to count the activations of.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Build every model, too, and compare it with what is counted of it.")
+    ] = False,
     fmt: options.Format = None,
     plot: options.Plot = None,
     quiet: options.Quiet = False,
@@ -72,16 +75,19 @@ def count(
 
         check_plot_path(plot)
     variants, settings = variant or [], setting or []
+    from minform_cli import api
+
     if by == "layer":
         for given, name in ((budget, "--budget"), (sort, "--sort"), (plot, "--plot"), (batch_size, "--batch-size")):
             if given is not None:
                 raise InputError(f"{name}: has no meaning with --by layer; accepted: --variant, --set, --only")
-        _show_layers(preset, variants, settings, only, fmt, quiet=quiet)
+        _show_layers(api.layers(preset, variants, settings, verify=verify), only, fmt, quiet=quiet)
         return
-    from minform_cli import api
     from minform_cli.report.count_table import count_caption, count_table
 
     configs, spec = api.counted_configs(preset, variants, settings, budget)
+    if verify:
+        api.verify_configs(configs, spec)
     records = api.count_configs(configs, spec, examples=examples, outputs=outputs, batch_size=batch_size)
     records = _selected(records, lambda record: record["variant"], only)
     if sort is not None:
@@ -118,16 +124,13 @@ def _show_model(source: str, fmt: str, *, quiet: bool) -> None:
         caption(model_caption(record), fmt)
 
 
-def _show_layers(
-    preset: str, variants: list[str], settings: list[str], only: str | None, fmt: str, *, quiet: bool
-) -> None:
-    from minform_cli import api
+def _show_layers(found: Sequence[LayerRecord], only: str | None, fmt: str, *, quiet: bool) -> None:
     from minform_cli.report.layer_table import layer_caption, layer_table
 
     def path(record: LayerRecord) -> str:
         return record["path"]
 
-    records = _selected(api.layers(preset, variants, settings), path, only)
+    records = _selected(found, path, only)
     show(layer_table(records, fmt))
     if not quiet:
         caption(layer_caption(records), fmt)

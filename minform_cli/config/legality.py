@@ -67,7 +67,7 @@ def check_embedding(model: ModelConfig, kind: str, title: str) -> None:
     """Raises `IllegalModelError` if the model's embedding takes another kind of examples than those of `title`."""
     part = cast("Embedding", model.embedding)
     if kind not in part.takes:
-        fitting = [name for name in EMBEDDING.names() if kind in cast("type[Embedding]", EMBEDDING.get(name)).takes]
+        fitting = [name for name in EMBEDDING.names() if kind in EMBEDDING.get(name).takes]
         raise IllegalModelError(
             f"model.embedding {part.kind!r} takes {' and '.join(part.takes)}, and {title} is {kind}; "
             f"accepted: {', '.join(fitting)}"

@@ -40,10 +40,6 @@ class DataConfig(Settings):
         normalize: `mean-std` by the training set's own channels, or `unit-range` to [-1, 1].
         image_size: height and width in pixels that images of a folder are resized and centre-cropped to; None keeps
             their own.
-        channels: 1 reads all images of a folder as grey, 3 as colour; None: grey where every file is.
-        exif_orientation: whether images of a folder are turned as their EXIF data say; else their pixels stay as they
-            are stored.
-        max_megapixels: images of a folder that need more, at the scale they are decoded at, are refused.
         crop_padding: pixels of zero padding for random crops of training images; 0 switches them off.
         horizontal_flip: whether training images are mirrored at random.
         vocab_size: rows of the token embedding, and the most entries a tokenizer trained on the text may have.
@@ -68,9 +64,6 @@ class DataConfig(Settings):
     validation: Literal["holdout", "test"] = "holdout"
     normalize: Literal["mean-std", "unit-range"] = "mean-std"
     image_size: int | None = Field(default=None, ge=1, le=4096)
-    channels: Literal[1, 3] | None = None
-    exif_orientation: bool = False
-    max_megapixels: int = Field(default=40, ge=1, le=10_000)
     crop_padding: int = Field(default=0, ge=0, le=64)
     horizontal_flip: bool = False
     vocab_size: int = Field(default=8192, ge=8, le=2**24)
@@ -138,11 +131,6 @@ class ModelConfig(Settings):
     def num_decoder_blocks(self) -> int:
         """Likewise of the decoder."""
         return len(set(self.order.blocks(self.decoder_depth))) if self.decoder_depth else 0
-
-    @property
-    def num_attentions(self) -> int:
-        """Attentions with weights of their own: one in every block, and a second one in a decoder's."""
-        return self.num_blocks + 2 * self.num_decoder_blocks
 
     def parts(self) -> dict[str, PartOptions]:
         """The part on each axis."""

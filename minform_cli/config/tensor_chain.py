@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from minform_cli.config.form import Weights
+
 Plan = Literal["matrix", "first", "last"]
 """How tokens go through a chain: multiply it out to its matrix first; or core by core from the first or the last on."""
 
@@ -36,6 +38,34 @@ class Chain:
             (i, 1 if k == 0 else self.rank, 1 if k == last else self.rank, o)
             for k, (i, o) in enumerate(zip(self.ins, self.outs, strict=True))
         )
+
+    @property
+    def title(self) -> str:  # noqa: D102
+        return "tensor chains"
+
+    @property
+    def module(self) -> str:  # noqa: D102
+        return "TensorChain"
+
+    @property
+    def numbers(self) -> int:
+        """Of the cores: r at the ends and r^2 between them, times the factors of both widths."""
+        sizes = [i * o for i, o in zip(self.ins, self.outs, strict=True)]
+        return self.rank * (sizes[0] + sizes[-1]) + self.rank**2 * sum(sizes[1:-1])
+
+    @property
+    def holds(self) -> tuple[Weights, ...]:  # noqa: D102
+        return (Weights(name="cores", numbers=self.numbers, module="ParameterList"),)
+
+    def macs_for(self, tokens: int, planned_for: int) -> int:  # noqa: D102
+        return self.macs(self.cheapest(planned_for), tokens)
+
+    def note(self, planned_for: int) -> str:
+        """Its factors, rank and numbers, and how it is multiplied."""
+        order = {"matrix": "as one matrix", "first": "from the first core on", "last": "from the last core on"}
+        ins, outs = (" x ".join(map(str, factors)) for factors in (self.ins, self.outs))
+        plan = order[self.cheapest(planned_for)]
+        return f"as {ins} -> {outs}, rank {self.rank}, {self.numbers:,} numbers, multiplied {plan}"
 
     def macs(self, plan: Plan, tokens: int) -> int:
         """Multiply-accumulates to send `tokens` through the chain."""

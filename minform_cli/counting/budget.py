@@ -9,7 +9,7 @@ from minform_cli.config import legality
 from minform_cli.config.names import BASELINE, variant_names
 from minform_cli.config.presets import read_variant, resolve
 from minform_cli.config.schema import RunConfig
-from minform_cli.counting.closed_form import closed_form
+from minform_cli.counting.parameters import counted_groups
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError
 
@@ -49,9 +49,9 @@ def fitting(preset: str, settings: Sequence[str], budget: str, spec: DataSpec) -
             legality.check_embedding(config.model, spec.kind, spec.title)
         except InputError:
             continue  # these parts do not go together here
-        sized.append((sum(closed_form(config.model, spec, config.task).values()), config))
+        sized.append((sum(counted_groups(config.model, spec, config.task).values()), config))
     baseline = resolve(preset, BASELINE, settings).config
-    limit = parse_budget(budget, sum(closed_form(baseline.model, spec, baseline.task).values()))
+    limit = parse_budget(budget, sum(counted_groups(baseline.model, spec, baseline.task).values()))
     sized.sort(key=lambda pair: pair[0])
     if sized[0][0] > limit:
         least, smallest = sized[0]

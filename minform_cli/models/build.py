@@ -8,6 +8,7 @@ from torch import nn
 
 from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.schema import ModelConfig, RunConfig
+from minform_cli.counting.form import tokens_per_step
 from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
 from minform_cli.models.parts.linear import plan_chains
 from minform_cli.models.parts.patches import PatchEmbedding
@@ -42,14 +43,6 @@ def build_counted(config: RunConfig, spec: DataSpec) -> nn.Module:
     built = TextEncoder(config.model, _embedding(config.model, spec), ExampleReadout(config.model, None))
     plan_chains(built, tokens_per_step(config, spec))
     return built
-
-
-def tokens_per_step(config: RunConfig, spec: DataSpec) -> int:
-    """About how many tokens go through a linear map at once in training: what the order of a tensor chain is for."""
-    if isinstance(spec, ImageSpec):
-        patches = (spec.height // config.model.patch_size) * (spec.width // config.model.patch_size)
-        return config.train.batch_size * patches
-    return config.train.batch_tokens or config.train.batch_size * cast(TextSpec, spec).seq_len
 
 
 def _built(config: RunConfig, spec: DataSpec) -> nn.Module:

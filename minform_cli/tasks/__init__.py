@@ -5,11 +5,13 @@ What has to be known of a task before its module is imported stands here: listin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from minform_cli.config.axes import Requires
+from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.form import Form, Map, Weights
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.errors import IllegalModelError
 from minform_cli.registry import LazyRegistry
@@ -17,7 +19,8 @@ from minform_cli.registry import LazyRegistry
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from minform_cli.data.spec import DataSpec
+    from minform_cli.config.axes.embedding import Embedding
+    from minform_cli.data.spec import DataSpec, TextSpec
 
 EXAMPLE_READOUTS = ("class-token", "mean", "pooler")
 
@@ -35,6 +38,7 @@ class TaskInfo:
         predicts_tokens: whether it wants an output for tokens, not for examples.
         head_is_counted: whether published counts of such models include the task's head; where they do not, counts are
             of embeddings, encoder and pooler, and the head's parameters are told beside them.
+        head: what the task's head is made of.
         has_perplexity: whether exp(loss) is a perplexity: that of a text, token by token.
     """
 
@@ -43,10 +47,45 @@ class TaskInfo:
     takes: str
     requires: Requires
     why: str
+    head: Callable[[ModelConfig, DataSpec], Form]
     decodes: bool = False
     predicts_tokens: bool = False
     head_is_counted: bool = True
     has_perplexity: bool = False
+
+
+def _class_head(model: ModelConfig, spec: DataSpec) -> Form:
+    """M N + M."""
+    return Form(module="Linear", holds=(_outputs(model, "", spec.num_classes),))
+
+
+def _sentence_head(model: ModelConfig, spec: DataSpec) -> Form:
+    """M N + M, of classes or a score."""
+    return Form(module="SentenceHead", holds=(_outputs(model, "output", spec.num_outputs),))
+
+
+def _outputs(model: ModelConfig, name: str, number: int) -> Map:
+    return Map(name=name, dim_in=model.dim, dim_out=number, bias=live_bias(model, number), over="example")
+
+
+def _token_head(model: ModelConfig, spec: DataSpec) -> Form:
+    """V N + V; tied to the vectors of the vocabulary nothing of its own."""
+    tied = cast("Embedding", model.embedding).ties
+    return Form(module="Vocabulary", holds=(_vocabulary(model, spec, "", bias=not tied),))
+
+
+def _masked_token_head(model: ModelConfig, spec: DataSpec) -> Form:
+    """N^2 + N + 2 N + V, and V N where the output is not tied."""
+    n = model.dim
+    dense = Map(name="dense", dim_in=n, dim_out=n, bias=live_bias(model, n))
+    norm = Weights(name="norm", numbers=2 * n, module="LayerNorm")
+    return Form(module="MaskedTokenHead", holds=(dense, norm, _vocabulary(model, spec, "output", bias=True)))
+
+
+def _vocabulary(model: ModelConfig, spec: DataSpec, name: str, *, bias: bool) -> Map:
+    size, tied = cast("TextSpec", spec).vocab_size, cast("Embedding", model.embedding).ties
+    numbers = live_bias(model, size) if bias else 0
+    return Map(name=name, dim_in=model.dim, dim_out=size, bias=numbers, tied=tied, module="Vocabulary")
 
 
 INFO: Mapping[str, TaskInfo] = {
@@ -56,6 +95,7 @@ INFO: Mapping[str, TaskInfo] = {
         takes="images",
         requires={"readout": EXAMPLE_READOUTS},
         why="an image is classified by one vector",
+        head=_class_head,
     ),
     "masked-tokens": TaskInfo(
         module="minform_cli.tasks.masked_tokens",
@@ -63,6 +103,7 @@ INFO: Mapping[str, TaskInfo] = {
         takes="text",
         requires={"readout": EXAMPLE_READOUTS, "mask": ("none",)},
         why="what is hidden is told from both sides, and a readout of examples is for fine-tuning",
+        head=_masked_token_head,
         predicts_tokens=True,
         head_is_counted=False,
     ),
@@ -72,6 +113,7 @@ INFO: Mapping[str, TaskInfo] = {
         takes="text",
         requires={"readout": ("tokens",), "mask": ("causal",)},
         why="a token that sees the next one has nothing to predict",
+        head=_token_head,
         predicts_tokens=True,
         has_perplexity=True,
     ),
@@ -81,6 +123,7 @@ INFO: Mapping[str, TaskInfo] = {
         takes="text",
         requires={"readout": EXAMPLE_READOUTS, "mask": ("none",)},
         why="a sentence is classified by one vector that has seen all of it",
+        head=_sentence_head,
         head_is_counted=False,
     ),
     "translate": TaskInfo(
@@ -89,6 +132,7 @@ INFO: Mapping[str, TaskInfo] = {
         takes="pairs",
         requires={"readout": ("tokens",), "mask": ("none",)},
         why="the encoder reads the whole sentence, and the decoder predicts every token of the other",
+        head=_token_head,
         decodes=True,
         predicts_tokens=True,
         has_perplexity=True,

@@ -15,12 +15,13 @@ from torch import nn
 
 from minform_cli.config import legality
 from minform_cli.config.schema import RunConfig
-from minform_cli.counting.count import checked_groups, count_config
+from minform_cli.counting.count import count_config
 from minform_cli.data.batch import Batches, Share
 from minform_cli.data.batches import make_batches
 from minform_cli.data.load import Data, load_data
 from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.models.build import build_model
+from minform_cli.models.verify import verify
 from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, check_folder, read_result
 from minform_cli.runs import folder as run_folder
 from minform_cli.runs.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
@@ -85,7 +86,7 @@ def train(
         with team.together(), stop.at_once():
             used = held.enter_context(runtime(team.device(device), _threads(meta, threads)))
             tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
-            checked_groups(config, spec)
+            verify(config, spec)
             data = load_data(config.data, lambda text: tell(_note(text)))
             batches = make_batches(data, config, used.device, Share(team.rank, team.size))
             initial = weights_digest(Path(config.init)) if config.init is not None else None
@@ -138,7 +139,7 @@ def dry_run(
     check_task(config, spec)
     meta = None if out is None else _look(out, config, resume)
     with StopRequest("nothing was written"), runtime(device, _threads(meta, threads)) as used:
-        checked_groups(config, spec)
+        verify(config, spec)
         data = load_data(config.data)
         if out is not None and meta is not None:
             folder = RunFolder(out)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from minform_cli.config.axes.similarity import SIMILARITY, Tied
 from tests.cli.commands import Command, on_terminal, plain
 
 
@@ -48,6 +49,19 @@ def test_the_tree_of_modules_shows_names_and_shares(minform: Command) -> None:
     assert [record["path"] for record in found] == [f"blocks.{i}.attention.similarity.w_q" for i in range(2)]
     for option in (["--sort", "q"], ["--budget", "10%"], ["--batch-size", "4"]):
         assert f"{option[0]}: has no meaning with --by layer" in minform("count", "--by", "layer", *option).refusal
+
+
+def test_a_model_that_is_not_what_is_counted_is_a_bug_of_ours(
+    minform: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = ("count", "--preset", "debug", "--variant", "minimal", "--format", "json")
+    assert minform(*counted, "--verify").out == minform(*counted).out
+    monkeypatch.setattr(SIMILARITY.get("collapsed"), "form", lambda _, model: Tied().form(model))
+    assert minform(*counted).code == 0
+    for by in ("variant", "layer"):
+        outcome = minform(*counted, "--by", by, "--verify")
+        assert outcome.code == 1
+        assert "the Form says" in outcome.err and "this is a bug of minform" in outcome.err
 
 
 def test_costs_are_in_the_record_and_in_the_table(minform: Command) -> None:

@@ -6,15 +6,16 @@ import pytest
 import torch
 from torch import nn
 
+from minform_cli.config.axes.embedding import HSoftPos as Options
 from minform_cli.config.presets import resolve
-from minform_cli.counting.closed_form import closed_form
 from minform_cli.counting.cost import forward_macs
-from minform_cli.counting.count import count_config, count_groups
-from minform_cli.counting.formulas import h_softpos_widths
-from minform_cli.counting.meta import weightless
+from minform_cli.counting.count import count_config
+from minform_cli.counting.parameters import counted_groups
 from minform_cli.data.spec import spec_for
 from minform_cli.models.build import build_model
+from minform_cli.models.meta import weightless
 from minform_cli.models.parts.text_embedding import HSoftPos
+from minform_cli.models.verify import count_groups
 from tests.counting.test_cost import counted_flops
 
 VOCABULARY = "data.vocab_size=32000"
@@ -47,7 +48,7 @@ def test_published_totals_come_out_of_the_built_model_and_of_the_closed_form(
 ) -> None:
     config = resolve("transformer-base", variant, [VOCABULARY, *settings]).config
     spec = spec_for(config)
-    groups = closed_form(config.model, spec, config.task)
+    groups = counted_groups(config.model, spec, config.task)
     assert numbers(built(variant, *settings)) == sum(groups.values()) == published
     assert count_groups(built(variant, *settings)) == groups
     assert count_config(config, spec)["parameters"] == published
@@ -73,7 +74,7 @@ def test_a_layer_is_its_chains_and_biases_its_dense_output_and_its_norms() -> No
 def test_an_embedding_of_so_many_levels_has_the_numbers_of_its_formula(levels: int) -> None:
     m = 512 // (2 * levels)
     e = 512 - m * (2 * levels - 1)
-    assert h_softpos_widths(levels, 512) == (e, m)
+    assert Options(levels=levels).widths(512) == (e, m)
     expected = 32_000 * e + levels * m**2
     expected += (3 * e * m + m) * (levels > 1) + (3 * m**2 + m) * max(0, levels - 2)
     model = resolve("transformer-base", "h-softpos", [f"model.embedding={{kind: h-softpos, levels: {levels}}}"]).config

@@ -35,6 +35,16 @@ def test_each_model_has_one_name_and_the_shortest() -> None:
     assert len(models) == len(set(models))
 
 
+def test_the_tree_marks_what_runs_again_in_a_decoder_too() -> None:
+    for order, again in (("shared", {0}), ("[0,1,0]", {0}), ("sequential", set())):
+        sizes = ["model.depth=3", "model.decoder_depth=3", f"model.order={order}"]
+        records = api.layers("transformer-base", settings=sizes)
+        for path in ("blocks", "decoder_blocks"):
+            blocks = [r for r in records if r["level"] == 2 and r["path"].startswith(f"{path}.")]
+            assert {i for i, block in enumerate(blocks) if block["shared"]} == again
+            assert not any(r["shared"] for r in records if r not in blocks and r["path"].count(".") != 1)
+
+
 def _settings(name: str):
     from minform_cli.config.presets import read_variant
 

@@ -15,9 +15,11 @@ from minform_cli.config.names import preset_names
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import ModelConfig
 from minform_cli.counting.cost import cached_numbers
+from minform_cli.counting.form import counted_form
 from minform_cli.counting.memory import cost_record
 from minform_cli.data.spec import spec_for
 from minform_cli.models.parts.attention import Attention
+from tests.zoo import run_config, spec_of
 
 SIZES: dict[str, object] = {"dim": 12, "depth": 3, "embedding": "tokens", "readout": "tokens"}
 CAUSAL: dict[str, object] = SIZES | {"mask": "causal"}
@@ -37,6 +39,10 @@ def combinations(sizes: dict[str, object]) -> list[ModelConfig]:
         for heads in (1, 3)
     ]
     return [model for model in found if not legality.problems(model)]
+
+
+def kept(model: ModelConfig) -> int | None:
+    return cached_numbers(counted_form(model, spec_of(model), run_config(model).task))
 
 
 def name(model: ModelConfig) -> str:
@@ -71,24 +77,24 @@ def test_every_similarity_and_value_path_is_compared() -> None:
 
 @pytest.mark.parametrize("model", combinations(CAUSAL), ids=name)
 def test_cache_of_a_causal_model_is_what_its_attentions_make_of_one_more_token(model: ModelConfig) -> None:
-    assert cached_numbers(model) == model.depth * numbers_of_one_more_token(model)
+    assert kept(model) == model.depth * numbers_of_one_more_token(model)
 
 
 @pytest.mark.parametrize("model", combinations(DECODER), ids=name)
 def test_cache_of_a_decoder_is_what_its_own_attentions_make_of_one_more_token(model: ModelConfig) -> None:
-    assert cached_numbers(model) == model.decoder_depth * numbers_of_one_more_token(model)
+    assert kept(model) == model.decoder_depth * numbers_of_one_more_token(model)
 
 
 @pytest.mark.parametrize("model", combinations(SIZES | {"readout": "mean"}), ids=name)
 def test_models_that_see_what_stands_behind_keep_no_cache(model: ModelConfig) -> None:
-    assert cached_numbers(model) is None
+    assert kept(model) is None
 
 
 @pytest.mark.parametrize("kind", ["shared", {"kind": "listed", "list": [0, 1, 0]}])
 def test_a_block_that_runs_again_keeps_keys_again(kind: object) -> None:
-    once = cached_numbers(ModelConfig.model_validate(CAUSAL | {"depth": 1}))
+    once = kept(ModelConfig.model_validate(CAUSAL | {"depth": 1}))
     assert once == 2 * 12
-    assert cached_numbers(ModelConfig.model_validate(CAUSAL | {"order": kind})) == 3 * once
+    assert kept(ModelConfig.model_validate(CAUSAL | {"order": kind})) == 3 * once
 
 
 def test_cache_of_the_baseline_is_that_of_the_librarys_gpt2() -> None:
@@ -98,7 +104,7 @@ def test_cache_of_the_baseline_is_that_of_the_librarys_gpt2() -> None:
         for tokens in range(1, 4):
             theirs(input_ids=torch.zeros(1, 1, dtype=torch.long), past_key_values=cache, use_cache=True)
             held = sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)
-            assert held == tokens * cached_numbers(ModelConfig.model_validate(CAUSAL | {"heads": 3}))
+            assert held == tokens * kept(ModelConfig.model_validate(CAUSAL | {"heads": 3}))
 
 
 # Layers x (keys + values) of the published sizes; V = K keeps half, and so do tokens that are both.
@@ -119,7 +125,7 @@ KEPT = [
 @pytest.mark.parametrize(("preset", "variant", "numbers"), KEPT)
 def test_presets_keep_so_many_bytes_of_a_token(preset: str, variant: str, numbers: int) -> None:
     config = resolve(preset, variant).config
-    assert cached_numbers(config.model) == numbers
+    assert kept(config.model) == numbers
     told = cost_record(config, spec_for(config), 1, None)["cache_bytes_per_token"]
     assert told is not None
     assert (told["float32"], told["bfloat16"]) == (4 * numbers, 2 * numbers)

@@ -15,10 +15,10 @@ from minform_cli.config.axes import AXES
 from minform_cli.config.axes.linear import TensorChain as Options
 from minform_cli.config.presets import resolve
 from minform_cli.config.tensor_chain import PLANS, Chain, Plan, balanced, rank
-from minform_cli.counting.chains import chain_notes, chain_numbers, chained_difference, chained_macs_difference
+from minform_cli.counting.cost import forward_macs
 from minform_cli.counting.count import count_config
+from minform_cli.counting.form import tokens_per_step
 from minform_cli.data.spec import spec_for
-from minform_cli.models.build import tokens_per_step
 from minform_cli.models.parts.linear import TensorChain
 
 ROLES = ("qkv", "output", "mlp")
@@ -62,7 +62,7 @@ def test_built_chains_have_the_numbers_of_their_formula(length: int) -> None:
         ins, outs = balanced(dim_in, length), balanced(dim_out, length)
         part = TensorChain(Chain(ins, outs, r), bias=True, std=1.0)
         assert sum(p.numel() for p in part.parameters()) == numbers(ins, outs, r) + dim_out
-        assert chain_numbers(part.chain) == numbers(ins, outs, r)
+        assert part.chain.numbers == numbers(ins, outs, r)
 
 
 @pytest.mark.parametrize("length", [2, 3, 4])
@@ -85,7 +85,7 @@ def test_the_rank_is_the_largest_with_room_for_the_cores_but_two_at_least(length
 def test_a_rank_that_just_fits_is_not_lost_to_rounding() -> None:
     """7 x 37 + 2 = 261 numbers at the ends and 205 between: 28 x 261 + 784 x 29 = 30,044 = 58 % of 280 x 185."""
     ins, outs = (7, 5, 4, 2), (37, 5, 1, 1)
-    assert chain_numbers(Chain(ins, outs, 28)) == 30_044 == round(0.58 * 280 * 185)
+    assert Chain(ins, outs, 28).numbers == 30_044 == round(0.58 * 280 * 185)
     assert rank(ins, outs, 0.58) == 28
 
 
@@ -102,17 +102,17 @@ def test_chains_of_the_paper_have_its_ranks_and_numbers(
     dim_in: int, dim_out: int, ratio: float, r: int, weights: int
 ) -> None:
     """papers.md, section 3."""
-    chain = Options(qkv=ratio).chain("qkv", dim_in, dim_out)
+    chain = Options(qkv=ratio).form("qkv", dim_in, dim_out)
     assert chain == Chain(balanced(dim_in, 2), balanced(dim_out, 2), r)
-    assert chain_numbers(chain) == weights
+    assert chain.numbers == weights
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_without_a_ratio_has_no_chain(role: str) -> None:
     for asked in ROLES:
         options = AXES["linear"].parse({"kind": "tensor-chain", **{r: 0.5 if r == role else None for r in ROLES}})
-        assert (options.chain(asked, 64, 64) is not None) == (asked == role)
-    assert AXES["linear"].parse("dense").chain(role, 64, 64) is None
+        assert (options.form(asked, 64, 64) is not None) == (asked == role)
+    assert AXES["linear"].parse("dense").form(role, 64, 64) is None
 
 
 def counted_macs(chain: Chain, plan: Plan, tokens: int) -> int:
@@ -154,10 +154,13 @@ def test_a_matrix_is_made_once_a_batch_and_multiplied_for_every_token() -> None:
 
 
 def test_dense_models_have_no_difference_and_no_note() -> None:
-    model = resolve("transformer-base").config.model
-    assert set(chained_difference(model).values()) == {0}
-    assert chained_macs_difference(model, 1000, 1000) == 0
-    assert chain_notes(model, 1000) == []
+    config = resolve("transformer-base").config
+    spec = spec_for(config)
+    chains = {"linear": AXES["linear"].parse({"kind": "tensor-chain", "qkv": None, "output": None, "mlp": None})}
+    none = config.model_copy(update={"model": config.model.model_copy(update=chains)})
+    assert count_config(none, spec)["groups"] == count_config(config, spec)["groups"]
+    assert forward_macs(none, spec, 4) == 4 * forward_macs(config, spec)
+    assert not [note for note in count_config(config, spec)["notes"] if "chain" in note]
 
 
 def test_a_count_tells_each_size_of_chain_once_with_its_factors_rank_numbers_and_order() -> None:

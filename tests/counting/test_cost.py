@@ -13,10 +13,11 @@ from minform_cli.config.names import preset_names, variant_names
 from minform_cli.config.presets import legal_variants, read_variant, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.cost import forward_macs, training_macs
-from minform_cli.counting.memory import activation_bytes, cost_record
-from minform_cli.counting.meta import example_inputs
+from minform_cli.counting.memory import cost_record
 from minform_cli.data.spec import DataSpec, spec_for
+from minform_cli.models.activations import activation_bytes
 from minform_cli.models.build import build_counted, build_model
+from minform_cli.models.meta import example_inputs
 
 TEXT_VARIANTS = [name for name in variant_names() if "model.embedding" in read_variant(name).settings]
 ONE_EACH = [

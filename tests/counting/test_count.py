@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,25 +12,38 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from minform_cli.config import legality
-from minform_cli.config.axes import AXES
+from minform_cli.config.axes import AXES, PartOptions
+from minform_cli.config.axes.norm import Pre
+from minform_cli.config.form import Weights
 from minform_cli.config.presets import preset_names, read_preset, resolve
 from minform_cli.config.schema import ModelConfig, RunConfig
-from minform_cli.counting import chains, formulas
-from minform_cli.counting.closed_form import closed_form
-from minform_cli.counting.cost import MLP, PROJECT_QUERY_KEY, PROJECT_VALUE, forward_macs
-from minform_cli.counting.count import checked_groups, count_config, count_groups
-from minform_cli.counting.formulas import POOLER, sizes, task_head
-from minform_cli.counting.meta import example_inputs, weightless
+from minform_cli.counting.cost import forward_macs
+from minform_cli.counting.count import count_config
+from minform_cli.counting.form import counted_form, head_numbers
+from minform_cli.counting.parameters import counted_groups
 from minform_cli.data.spec import DataSpec, ImageSpec, PairSpec, TextSpec, spec_for
 from minform_cli.models.build import build_counted, build_model
+from minform_cli.models.meta import example_inputs, weightless
 from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import NORMS
 from minform_cli.models.parts.position import POSITIONS
 from minform_cli.models.parts.readout import READOUTS
 from minform_cli.models.parts.similarity import SIMILARITIES
 from minform_cli.models.parts.value import VALUES
+from minform_cli.models.verify import check, count_groups, verify
 from minform_cli.results import GROUPS
-from tests.zoo import ALL_PARTS, ALL_VARIANTS, BIASES, SPEC, model_with, options, run_config, spec_of, variant_config
+from tests.zoo import (
+    ALL_PARTS,
+    ALL_VARIANTS,
+    BIASES,
+    SIZES,
+    SPEC,
+    model_with,
+    options,
+    run_config,
+    spec_of,
+    variant_config,
+)
 
 MNIST = ImageSpec(
     name="mnist",
@@ -46,24 +60,31 @@ MNIST = ImageSpec(
 
 
 @pytest.mark.parametrize(
-    ("axis", "modules", "closed_forms"),
+    ("axis", "modules"),
     [
-        ("similarity", SIMILARITIES, [formulas.QUERY_KEY, PROJECT_QUERY_KEY]),
-        ("value", VALUES, [formulas.VALUE_OUTPUT, PROJECT_VALUE]),
-        ("mlp", MLPS, [formulas.MLP, MLP]),
-        ("norm", NORMS, [formulas.NORMS_PER_SUBLAYER, formulas.FINAL_NORMS]),
-        ("position", POSITIONS, [formulas.POSITION]),
-        ("readout", READOUTS, [formulas.CLASS_TOKENS, formulas.POOLER]),
-        ("similarity", SIMILARITIES, [chains.QUERY_KEY_MAPS]),
-        ("value", VALUES, [chains.VALUE_MAPS]),
-        ("mlp", MLPS, [chains.MLP_MAPS]),
+        ("similarity", SIMILARITIES), ("value", VALUES), ("mlp", MLPS), ("norm", NORMS), ("position", POSITIONS),
+        ("readout", READOUTS),
     ],
-)
-def test_options_modules_and_closed_forms_name_the_same_parts(axis, modules, closed_forms):
-    names = set(AXES[axis].names())
-    assert set(modules.names()) == names
-    for table in closed_forms:
-        assert set(table) == names
+)  # fmt: skip
+def test_options_and_modules_name_the_same_parts(axis, modules):
+    assert set(modules.names()) == set(AXES[axis].names())
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_a_part_that_does_not_say_what_it_is_made_of_is_not_registered(axis):
+    base, names = AXES[axis].base, AXES[axis].names()
+    assert all(issubclass(AXES[axis].get(kind), base) for kind in names)
+
+    class Formless(base, frozen=True):
+        kind: str = "formless"
+
+    class Foreign(PartOptions, frozen=True):
+        kind: str = "foreign"
+
+    for part, problem in ((Formless, "lacks form"), (Foreign, f"is no {base.__name__}")):
+        with pytest.raises(AssertionError, match=problem):
+            AXES[axis].part(part)
+    assert AXES[axis].names() == names
 
 
 @pytest.mark.parametrize("bias", BIASES)
@@ -72,23 +93,55 @@ def test_built_count_equals_closed_form_for_every_part(axis, kind, bias):
     model = model_with(axis, kind, **({} if axis == "bias" else {"bias": bias}))
     config, spec = run_config(model), spec_of(model)
     built = build_counted(config, spec)
-    groups = checked_groups(config, spec)
+    verify(config, spec)
+    groups = count_config(config, spec)["groups"]
     assert groups == count_groups(built)
     assert sum(groups.values()) == sum(p.numel() for p in built.parameters() if p.requires_grad)
     assert all(p.requires_grad for p in built.parameters()), "a frozen parameter is registered"
+
+
+def _changed(form, path: str, change):
+    """`form` with the Form at `path` replaced by what `change` makes of it."""
+    name, _, rest = path.partition(".")
+    child = form.children[name]
+    made = _changed(child, rest, change) if rest else change(child)
+    return replace(form, children={**form.children, name: made})
+
+
+DIFFERENCES = {
+    "a number": ("final_norm", lambda norm: replace(norm, holds=(Weights(name="", numbers=23),))),
+    "a group": ("blocks.1.attention.value", lambda value: replace(value, group="query_key")),
+    "a name": ("blocks.0.mlp", lambda mlp: replace(mlp, holds=(replace(mlp.holds[0], name="w_9"), *mlp.holds[1:]))),
+    "a class": ("blocks.0.mlp", lambda mlp: replace(mlp, holds=(replace(mlp.holds[0], module="X"), *mlp.holds[1:]))),
+    "one more": ("readout", lambda readout: replace(readout, children={**readout.children, "x": Pre().form(SMALL)})),
+    "one less": ("readout", lambda readout: replace(readout, children={})),
+}
+SMALL = ModelConfig.model_validate(SIZES)
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES)
+def test_a_form_that_is_not_what_is_built_is_told(difference):
+    config = run_config(SMALL)
+    form = counted_form(SMALL, SPEC, config.task)
+    with weightless():
+        built = build_counted(config, SPEC)
+    check(config, built, form)
+    with pytest.raises(AssertionError, match=r"the Form says|only in one of"):
+        check(config, built, _changed(form, *DIFFERENCES[difference]))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_counts_and_macs_are_exact_at_200_random_shapes(seed):
     for config, spec in fifty(seed):
-        checked_groups(config, spec)
+        verify(config, spec)
         with weightless():
             whole = sum(p.numel() for p in build_model(config, spec).parameters())
         model = config.model
-        apart = task_head(model, spec, config.task)
-        pooler = POOLER[model.readout.kind](sizes(model)) if apart else 0  # which that task does not build
-        assert whole == sum(closed_form(model, spec, config.task).values()) + apart - pooler
+        apart = head_numbers(model, spec, config.task)
+        pooler = model.dim**2 + (0 if model.bias.kind == "none" else model.dim)
+        unbuilt = pooler if apart and model.readout.kind == "pooler" else 0  # which that task does not use
+        assert whole == sum(counted_groups(model, spec, config.task).values()) + apart - unbuilt
         for examples in (1, 3) if model.linear.kind == "tensor-chain" else (1 + 2 * (seed % 2),):
             assert measured_macs(config, spec, examples) == forward_macs(config, spec, examples), (model, spec)
 

@@ -11,15 +11,15 @@ import transformers
 from torch import nn
 
 from minform_cli.config.presets import resolve
-from minform_cli.counting.closed_form import closed_form
 from minform_cli.counting.foreign.attention import find_attention
 from minform_cli.counting.foreign.model import count_model
 from minform_cli.counting.foreign.recognise import recognise
 from minform_cli.counting.foreign.reductions import REDUCTIONS, effects
 from minform_cli.counting.foreign.sources import build_source
 from minform_cli.counting.foreign.tree import Tree
-from minform_cli.counting.meta import weightless
+from minform_cli.counting.parameters import counted_groups
 from minform_cli.data.spec import ImageSpec
+from minform_cli.models.meta import weightless
 from minform_cli.results import GROUPS
 
 IMAGES = [
@@ -134,7 +134,7 @@ VIT_B = ImageSpec(
 def test_every_reduction_of_vit_b_16_equals_the_closed_form_of_the_shipped_variant(reduction):
     sizes = ["model.dim=768", "model.depth=12", "model.patch_size=16", "model.mlp_multiple=4", "model.bias=all"]
     heads = [] if reduction == "minimal" else ["model.heads=12"]
-    expected = closed_form(resolve("digits", reduction, [*sizes, *heads]).config.model, VIT_B, "classify-images")
+    expected = counted_groups(resolve("digits", reduction, [*sizes, *heads]).config.model, VIT_B, "classify-images")
     found = {row["variant"]: row for row in count_model("torchvision:vit_b_16")["reductions"]}[reduction]
     assert found["groups"] == expected | {"other": 0}
     assert found["parameters"] == sum(expected.values()) == 86_567_656 - found["saved"]

@@ -13,10 +13,11 @@ from minform_cli.config import legality
 from minform_cli.config.axes import AXES
 from minform_cli.config.schema import ModelConfig
 from minform_cli.counting.cost import cached_numbers
+from minform_cli.counting.form import counted_form
 from minform_cli.decoding import CachedDecoder
 from minform_cli.models.stack import EncoderDecoder
 from tests.decoding.translators import FIELDS, LENGTH, MODELS, ROUNDING, names, pairs, sources, translator
-from tests.zoo import SIZES, build
+from tests.zoo import PAIRS, SIZES, build
 
 
 def targets(rows: int = 3, seed: int = 2) -> Tensor:
@@ -110,7 +111,7 @@ def test_as_much_is_held_as_the_count_says(model: ModelConfig, sentences: int) -
     source, real = sources(sentences)
     decoder = CachedDecoder(built)
     decoder.start(source, real)
-    each = cached_numbers(model)
+    each = cached_numbers(counted_form(model, PAIRS, "translate"))
     assert each is not None
     assert decoder.held_numbers == source.numel() * each
     decoder.step(targets(sentences)[:, 0])

@@ -13,6 +13,8 @@ from safetensors.torch import load, save
 from torch import nn
 
 from minform_cli.config.schema import ModelConfig
+from minform_cli.counting.form import counted_form
+from minform_cli.counting.parameters import dead_numbers
 from minform_cli.models.build import build_model
 from minform_cli.models.parts.attention import Attention
 from tests.zoo import (
@@ -51,7 +53,7 @@ def gradients(model: ModelConfig) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(("axis", "kind"), ALL_PARTS)
 def test_every_number_gets_a_gradient_but_the_declared_dead(axis, kind, bias):
     model = model_with(axis, kind, **({} if axis == "bias" else {"bias": bias}))
-    dead = {path for part in model.parts().values() for path in part.dead_numbers(model)}
+    dead = dead_numbers(counted_form(model, spec_of(model), run_config(model).task))
     found = gradients(model)
     largest = max(float(g.max()) for g in found.values())
     for name, gradient in found.items():

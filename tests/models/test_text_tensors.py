@@ -9,8 +9,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.counting.count import count_groups
+from minform_cli.counting.form import counted_form
+from minform_cli.counting.parameters import dead_numbers
 from minform_cli.data.spec import PairSpec, TextSpec
+from minform_cli.models.verify import count_groups
 from minform_cli.runs.tensors import put_weights, weights_of
 from tests.models.test_text_properties import (
     DECODER_PARTS,
@@ -21,7 +23,7 @@ from tests.models.test_text_properties import (
     real_tokens,
     tokens,
 )
-from tests.zoo import TEXT, build, spec_of
+from tests.zoo import TEXT, build, run_config, spec_of
 
 
 @pytest.mark.parametrize("kind", ["next-tokens", "translate"])
@@ -103,9 +105,7 @@ def gradients(model: ModelConfig) -> dict[str, Tensor]:
 
 def check_gradients(model: ModelConfig) -> None:
     """Every number gets a gradient, but those that are declared dead; and as many are dead as are said."""
-    declared: dict[str, int] = {}
-    for part in model.parts().values():
-        declared |= part.dead_numbers(model)
+    declared = dead_numbers(counted_form(model, spec_of(model), run_config(model).task))
     dead = dict.fromkeys(declared, 0)
     found = gradients(model)
     largest = max(float(g.max()) for g in found.values())

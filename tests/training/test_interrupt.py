@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,15 @@ from minform_cli.data.batch import Batch
 from minform_cli.data.image_batches import ImageBatches as Batches
 from minform_cli.errors import Interrupted
 from minform_cli.results import RunFolder
-from minform_cli.runs import checkpoint as checkpoint_module
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
+from minform_cli.training import checkpoint as checkpoint_module
 from minform_cli.training import run as run_module
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper
 from tests.training import killing
 from tests.training.conftest import SETTINGS, bits, tiny
-from tests.waiting import until
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -72,7 +72,7 @@ def during_evaluation(split: str, epoch: int) -> Callable[[pytest.MonkeyPatch, i
 
 PHASES: dict[str, tuple[Callable[[pytest.MonkeyPatch, int], None], int | None]] = {
     # phase: (how the signal is sent, the step the checkpoint must stand at; None for no checkpoint)
-    "counting": (during_call(run_module, "checked_groups", 1), None),
+    "counting": (during_call(run_module, "verify", 1), None),
     "loading data": (during_call(run_module, "load_data", 1), None),
     "building": (during_call(run_module, "build_model", 1), None),
     "the first step": (during_call(Stepper, "take", 1), 1),
@@ -161,8 +161,9 @@ def test_a_process_that_is_signalled_exits_with_its_code_and_can_go_on(
 ) -> None:
     out = tmp_path / "run"
     eager = (*SETTINGS, "train.checkpoint_every_s=0")
-    process = killing.start(out, "baseline", eager, held_at=5)
-    until(lambda: RunFolder(out).checkpoint.exists() or not process.is_alive(), "a checkpoint", pause_s=0.001)
+    process = killing.start(out, "baseline", eager)
+    while process.is_alive() and not RunFolder(out).checkpoint.exists():
+        time.sleep(0.001)
     assert process.pid is not None
     os.kill(process.pid, number)
     process.join()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel, model_serializer
 
@@ -21,6 +22,8 @@ Requires = Mapping[str, tuple[str, ...]]
 class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf_nan=False):
     """Options of one part. A subclass is the single place that says what the part is and what it asks for.
 
+    Each axis has a base class of its own, whose `form` every part of it writes: what it is made of.
+
     Class attributes:
         meaning: one line, shown by ``minform variants`` and in errors.
         source: paper and section.
@@ -34,13 +37,6 @@ class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf
     requires: ClassVar[Requires] = {}
     why: ClassVar[str] = ""
 
-    def dead_numbers(self, model: ModelConfig) -> dict[str, int]:  # noqa: ARG002  (parts with dead numbers use it)
-        """Numbers of the whole model that no loss can depend on: where they are -> how many.
-
-        A place inside every block's attention is the path there; any other begins with a child of the model.
-        """
-        return {}
-
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002
         """What is wrong with this part in `model` beyond `requires` (a sentence), or None."""
         return None
@@ -52,20 +48,28 @@ class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf
         return fields["kind"] if len(fields) == 1 else fields
 
 
+B = TypeVar("B", bound=PartOptions)
 P = TypeVar("P", bound=PartOptions)
 
 
-class Axis(Registry[type[PartOptions]]):
+class Axis(Registry[type[B]], Generic[B]):
     """One axis: its parts by name, and the parser from what a user writes to a part's options."""
 
-    def __init__(self, name: str, meaning: str) -> None:
+    def __init__(self, name: str, meaning: str, base: type[B]) -> None:
         super().__init__(name)
         self.name = name
         self.meaning = meaning
+        self.base = base
 
     def part(self, cls: type[P]) -> type[P]:
-        """Class decorator: registers an options class under the default of its `kind` field."""
-        self.register(cls.model_fields["kind"].default)(cls)
+        """Class decorator: registers an options class under the default of its `kind` field.
+
+        A part that does not say what it is made of is our bug.
+        """
+        assert issubclass(cls, cast("type", self.base)), f"{self.name}: {cls.__name__} is no {self.base.__name__}"
+        lacks = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+        assert not inspect.isabstract(cls), f"{self.name}: {cls.__name__} lacks {lacks}"
+        self.register(cls.model_fields["kind"].default)(cast("type[B]", cls))
         return cls
 
     def parse(self, value: object) -> PartOptions:
@@ -97,10 +101,10 @@ class Axis(Registry[type[PartOptions]]):
         return part.model_validate(value)
 
 
-AXES: dict[str, Axis] = {}
+AXES: dict[str, Axis[Any]] = {}
 
 
-def new_axis(name: str, meaning: str) -> Axis:
-    """Creates an axis and files it in `AXES`."""
-    AXES[name] = axis = Axis(name, meaning)
+def new_axis(name: str, meaning: str, base: type[B]) -> Axis[B]:
+    """Creates an axis whose parts derive from `base`, and files it in `AXES`."""
+    AXES[name] = axis = Axis(name, meaning, base)
     return axis

@@ -6,35 +6,68 @@ have one, whatever stands here, and omitted maps have none either.
 
 from __future__ import annotations
 
-from typing import Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Literal, cast
 
 from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.form import BiasForm
 
-BIAS = new_axis("bias", "which linear maps carry a bias")
+if TYPE_CHECKING:
+    from minform_cli.config.schema import ModelConfig
+
+
+class Bias(PartOptions, frozen=True):
+    """Base of the settings of biases."""
+
+    @abstractmethod
+    def form(self) -> BiasForm:
+        """Which maps have one."""
+
+
+BIAS = new_axis("bias", "which linear maps carry a bias", Bias)
+
+
+def live_bias(model: ModelConfig, numbers: int) -> int:
+    """The numbers of a bias that can change the output, `numbers` where there is one."""
+    return numbers if cast(Bias, model.bias).form().live else 0
+
+
+def dead_bias(model: ModelConfig, numbers: int) -> int:
+    """Likewise of one that cannot."""
+    return numbers if cast(Bias, model.bias).form().dead else 0
 
 
 @BIAS.part
-class All(PartOptions, frozen=True):
+class All(Bias, frozen=True):
     """A bias on every linear map, as published architectures have it, dead key biases included."""
 
     kind: Literal["all"] = "all"
     meaning = "every linear map, dead key biases included (as published architectures count)"
     source = "torch.nn.MultiheadAttention and torch.nn.TransformerEncoderLayer, bias=True"
 
+    def form(self) -> BiasForm:  # noqa: D102
+        return BiasForm(live=True, dead=True)
+
 
 @BIAS.part
-class Live(PartOptions, frozen=True):
+class Live(Bias, frozen=True):
     """Every bias that can change the output: all but the key biases that softmax cancels."""
 
     kind: Literal["live"] = "live"
     meaning = "every bias but the key biases that softmax cancels"
     source = "softmax(s + c) = softmax(s) for a number c added to all scores of one query"
 
+    def form(self) -> BiasForm:  # noqa: D102
+        return BiasForm(live=True, dead=False)
+
 
 @BIAS.part
-class NoBias(PartOptions, frozen=True):
+class NoBias(Bias, frozen=True):
     """No bias on any linear map: projections, MLP, patch embedding, head."""
 
     kind: Literal["none"] = "none"
     meaning = "no linear map has a bias, patch embedding and head included"
     source = "PaLM, arXiv 2204.02311, section 2 (no biases in dense kernels)"
+
+    def form(self) -> BiasForm:  # noqa: D102
+        return BiasForm(live=False, dead=False)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
+from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.form import EmbeddingForm, Form, Map, Weights
 
 if TYPE_CHECKING:
+    from minform_cli.config.axes.norm import Norm
+    from minform_cli.config.axes.position import Position
+    from minform_cli.config.axes.readout import Readout
     from minform_cli.config.schema import ModelConfig
-
-EMBEDDING = new_axis("embedding", "how an example becomes a sequence of vectors")
+    from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
 
 
 class Embedding(PartOptions, frozen=True):
@@ -23,10 +28,23 @@ class Embedding(PartOptions, frozen=True):
 
     takes: ClassVar[tuple[str, ...]]
 
+    @abstractmethod
+    def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
+        """For examples of such data."""
+
     @property
     def ties(self) -> bool:
         """Whether one matrix embeds and is the output over the vocabulary."""
         return False
+
+
+EMBEDDING = new_axis("embedding", "how an example becomes a sequence of vectors", Embedding)
+
+
+def _and_positions(model: ModelConfig, tokens: int, dim: int) -> dict[str, Form]:
+    """The child that adds positions to vectors so wide."""
+    positions = cast("Position", model.position).form(tokens, dim)
+    return {} if positions is None else {"positions": positions}
 
 
 @EMBEDDING.part
@@ -37,6 +55,29 @@ class Patches(Embedding, frozen=True):
     meaning = "image patches through one linear map"
     source = "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1"
     takes = ("images",)
+
+    def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
+        """C p^2 N for the patches, N for a class token."""
+        image, n, p = cast("ImageSpec", spec), model.dim, model.patch_size
+        made = (image.height // p) * (image.width // p)
+        added = cast("Readout", model.readout).form(model).tokens
+        patches = Map(
+            name="patches",
+            dim_in=image.channels * p**2,
+            dim_out=n,
+            bias=live_bias(model, n),
+            over="example",
+            often=made,
+            reads_data=True,
+            module="Conv2d",
+        )
+        return EmbeddingForm(
+            module="PatchEmbedding",
+            holds=(patches, Weights(name="class_token", numbers=added * n)),
+            children=_and_positions(model, made + added, n),
+            tokens=made + added,
+            from_data=made,
+        )
 
 
 @EMBEDDING.part
@@ -64,6 +105,22 @@ class Tokens(Embedding, frozen=True):
     def ties(self) -> bool:  # noqa: D102
         return self.tied
 
+    def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
+        """V N for the vocabulary, N for each type."""
+        text, n = cast("TextSpec", spec), model.dim
+        words = Weights(name="words", numbers=text.vocab_size * n, both_sides=self.tied, module="Embedding")
+        children = _and_positions(model, text.seq_len, n)
+        norm = cast("Norm", model.norm).form(model) if self.norm else None
+        if norm is not None:
+            children["norm"] = norm
+        return EmbeddingForm(
+            module="TokenEmbedding",
+            holds=(words, Weights(name="types", numbers=self.types * n)),
+            children=children,
+            tokens=text.seq_len,
+            from_data=text.seq_len,
+        )
+
 
 @EMBEDDING.part
 class HSoftPos(Embedding, frozen=True):
@@ -80,6 +137,33 @@ class HSoftPos(Embedding, frozen=True):
     takes = ("text", "pairs")
     requires: ClassVar[Requires] = {"position": ("sinusoidal", "none")}
     why = "its word vectors are narrower than the model, so a learned table does not fit them"
+
+    def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
+        """V e + l m^2 for l levels, and 3 e m + m, then 3 m^2 + m, for the convolutions between them."""
+        text, levels = cast("TextSpec", spec), self.levels
+        e, m = self.widths(model.dim)
+        read = [e, *[m] * (levels - 2)][: levels - 1]
+        classes = levels * m**2
+        mixed = [
+            Map(name=f"mix.{level}", dim_in=3 * width, dim_out=m, bias=live_bias(model, m))
+            for level, width in enumerate(read)
+        ]
+        return EmbeddingForm(
+            module="HSoftPos",
+            holds=(
+                Weights(name="words", numbers=text.vocab_size * e, module="Embedding"),
+                Weights(name="classes", numbers=classes, macs=classes),
+                *mixed,
+            ),
+            children=_and_positions(model, text.seq_len, e),
+            tokens=text.seq_len,
+            from_data=text.seq_len,
+        )
+
+    def widths(self, dim: int) -> tuple[int, int]:
+        """e and m: columns of a word's own vector, and of everything that is made of it."""
+        m = dim // (2 * self.levels)
+        return dim - m * (2 * self.levels - 1), m
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         if model.dim >= 2 * self.levels:

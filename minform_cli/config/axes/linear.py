@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.form import Role, Stored
 from minform_cli.config.tensor_chain import Chain, balanced, rank
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
 
-LINEAR = new_axis("linear", "how the linear maps of attention and MLP are stored")
-
-Role = Literal["qkv", "output", "mlp"]
-"""What a map is for: queries, keys, values and their gate; what leads out of attention; the MLP."""
-
 
 class Linear(PartOptions, frozen=True):
     """Base of the ways to store a map."""
 
-    def chain(self, role: Role, dim_in: int, dim_out: int) -> Chain | None:  # noqa: ARG002
-        """The chain that stands for a map of that role and those widths; None: it is dense."""
-        return None
+    @abstractmethod
+    def form(self, role: Role, dim_in: int, dim_out: int) -> Stored | None:
+        """How a map of that role and those widths is stored; None: as one matrix."""
+
+
+LINEAR = new_axis("linear", "how the linear maps of attention and MLP are stored", Linear)
 
 
 @LINEAR.part
@@ -33,6 +33,9 @@ class Dense(Linear, frozen=True):
     kind: Literal["dense"] = "dense"
     meaning = "one matrix each"
     source = "Attention Is All You Need, arXiv 1706.03762, sections 3.2 and 3.3"
+
+    def form(self, role: Role, dim_in: int, dim_out: int) -> Stored | None:  # noqa: ARG002, D102
+        return None
 
 
 @LINEAR.part
@@ -57,7 +60,7 @@ class TensorChain(Linear, frozen=True):
     meaning = "a chain of small cores for each matrix, by a ratio for every role"
     source = "Anthe, arXiv 2305.10991 (length 2 and its ratios; length 4 is ours)"
 
-    def chain(self, role: Role, dim_in: int, dim_out: int) -> Chain | None:  # noqa: D102
+    def form(self, role: Role, dim_in: int, dim_out: int) -> Chain | None:  # noqa: D102
         ratio = {"qkv": self.qkv, "output": self.output, "mlp": self.mlp}[role]
         if ratio is None:
             return None

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.axes.bias import live_bias
 from minform_cli.config.axes.similarity import MINIMUM
+from minform_cli.config.form import Map, MlpForm
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
 
-MLP = new_axis("mlp", "the sublayer after attention")
+
+class Mlp(PartOptions, frozen=True):
+    """Base of the sublayers after attention."""
+
+    @abstractmethod
+    def form(self, model: ModelConfig) -> MlpForm | None:
+        """One block's; None: there is no such sublayer."""
 
 
-class WithHidden(PartOptions, frozen=True):
-    """Base of the MLPs that have a hidden layer."""
+MLP = new_axis("mlp", "the sublayer after attention", Mlp)
+
+
+class WithHidden(Mlp, frozen=True):
+    """Base of the MLPs that have a hidden layer.
+
+    Class attributes:
+        module: class of the module.
+        into_hidden: names of the maps to the hidden layer; `w_2` leads out of it.
+    """
+
+    module: ClassVar[str]
+    into_hidden: ClassVar[tuple[str, ...]] = ("w_1",)
+
+    def form(self, model: ModelConfig) -> MlpForm | None:  # noqa: D102
+        n, hidden = model.dim, self.hidden(model)
+        into, out = live_bias(model, hidden), live_bias(model, n)
+        maps = [Map(name=name, dim_in=n, dim_out=hidden, bias=into, role="mlp") for name in self.into_hidden]
+        last = Map(name="w_2", dim_in=hidden, dim_out=n, bias=out, role="mlp")
+        return MlpForm(module=self.module, holds=(*maps, last))
 
     def hidden(self, model: ModelConfig) -> int:
         """Its width."""
@@ -36,6 +63,7 @@ class Gelu(WithHidden, frozen=True):
     kind: Literal["gelu"] = "gelu"
     meaning = "two linear maps with GELU between, hidden width model.mlp_multiple x model.dim"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.3, with GELU"
+    module = "GeluMlp"
 
 
 @MLP.part
@@ -45,6 +73,7 @@ class Relu(WithHidden, frozen=True):
     kind: Literal["relu"] = "relu"
     meaning = "two linear maps with ReLU between, hidden width model.mlp_multiple x model.dim"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.3"
+    module = "ReluMlp"
 
 
 @MLP.part
@@ -54,15 +83,20 @@ class SwiGlu(WithHidden, frozen=True):
     kind: Literal["swiglu"] = "swiglu"
     meaning = "gated: SiLU(x W_1) * x W_3, then W_2; hidden width two thirds of that of the others"
     source = "GLU Variants Improve Transformer, arXiv 2002.05202; Anthe, arXiv 2305.10991"
+    module = "SwiGlu"
+    into_hidden = ("w_1", "w_3")
 
     def hidden(self, model: ModelConfig) -> int:  # noqa: D102
         return 2 * model.mlp_dim // 3
 
 
 @MLP.part
-class NoMlp(PartOptions, frozen=True):
+class NoMlp(Mlp, frozen=True):
     """No MLP sublayer: attention is all there is."""
 
     kind: Literal["none"] = "none"
     meaning = "no MLP sublayer (and no norm for it)"
     source = f"{MINIMUM}, Transformer without MLP"
+
+    def form(self, model: ModelConfig) -> MlpForm | None:  # noqa: ARG002, D102
+        return None

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.form import OrderForm
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
-
-ORDER = new_axis("order", "which block runs when")
 
 
 class Order(PartOptions, frozen=True):
     """Base of the orders: turns a depth into the list of block numbers that run, first to last."""
 
+    @abstractmethod
+    def form(self, depth: int) -> OrderForm:
+        """Which blocks run, as many as `depth`."""
+
     def blocks(self, depth: int) -> tuple[int, ...]:
         """Block numbers in the order they run; its length is the depth."""
-        raise NotImplementedError
+        return self.form(depth).runs
+
+
+ORDER = new_axis("order", "which block runs when", Order)
 
 
 @ORDER.part
@@ -30,8 +37,8 @@ class Sequential(Order, frozen=True):
     meaning = "every block once, each with its own weights"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.1"
 
-    def blocks(self, depth: int) -> tuple[int, ...]:  # noqa: D102
-        return tuple(range(depth))
+    def form(self, depth: int) -> OrderForm:  # noqa: D102
+        return OrderForm(tuple(range(depth)))
 
 
 @ORDER.part
@@ -42,8 +49,8 @@ class Shared(Order, frozen=True):
     meaning = "one block applied model.depth times"
     source = "ALBERT, arXiv 1909.11942, section 3.1; SReT, arXiv 2111.05297 (without its residual scales)"
 
-    def blocks(self, depth: int) -> tuple[int, ...]:  # noqa: D102
-        return (0,) * depth
+    def form(self, depth: int) -> OrderForm:  # noqa: D102
+        return OrderForm((0,) * depth)
 
 
 @ORDER.part
@@ -59,8 +66,8 @@ class Listed(Order, frozen=True):
     meaning = "any order of blocks, written as a list: [0,0,1,1]"
     source = "sharing depth as an execution order over a shorter list of blocks"
 
-    def blocks(self, depth: int) -> tuple[int, ...]:  # noqa: ARG002, D102
-        return self.list
+    def form(self, depth: int) -> OrderForm:  # noqa: ARG002, D102
+        return OrderForm(self.list)
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         if len(self.list) != model.depth:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.form import Form, Weights
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
-
-POSITION = new_axis("position", "how a token knows where it stands")
 
 
 class Position(PartOptions, frozen=True):
     """Base of the positions."""
 
+    @abstractmethod
+    def form(self, tokens: int, dim: int) -> Form | None:
+        """Of so many tokens whose vectors are so wide; None: no module stands for it."""
+
     def most_tokens(self) -> int | None:
         """Tokens of the longest example; None where any length will do."""
         return None
+
+
+POSITION = new_axis("position", "how a token knows where it stands", Position)
 
 
 @POSITION.part
@@ -40,9 +47,10 @@ class Learned(Position, frozen=True):
     def most_tokens(self) -> int | None:  # noqa: D102
         return None if self.rows is None else self.rows - self.unused
 
-    def dead_numbers(self, model: ModelConfig) -> dict[str, int]:  # noqa: D102
-        sides = ("embedding", "decoder_embedding") if model.decoder_depth else ("embedding",)
-        return {f"{side}.positions.table, first rows": self.unused * model.dim for side in sides if self.unused}
+    def form(self, tokens: int, dim: int) -> Form | None:  # noqa: D102
+        table = Weights(name="table", numbers=(self.rows or tokens + self.unused) * dim)
+        dead = {"table, first rows": self.unused * dim} if self.unused else {}
+        return Form(module="LearnedPositions", holds=(table,), dead=dead)
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
         if self.rows is not None and self.rows <= self.unused:
@@ -58,6 +66,9 @@ class Sinusoidal(Position, frozen=True):
     meaning = "fixed sines and cosines, no parameters"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.5"
 
+    def form(self, tokens: int, dim: int) -> Form | None:  # noqa: ARG002, D102
+        return Form(module="SinusoidalPositions")
+
 
 @POSITION.part
 class NoPosition(Position, frozen=True):
@@ -66,3 +77,6 @@ class NoPosition(Position, frozen=True):
     kind: Literal["none"] = "none"
     meaning = "no positions: the model sees a set of tokens"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.5 (left out)"
+
+    def form(self, tokens: int, dim: int) -> Form | None:  # noqa: ARG002, D102
+        return None

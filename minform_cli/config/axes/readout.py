@@ -2,42 +2,68 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
+from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.form import Map, ReadoutForm
 
-READOUT = new_axis("readout", "which vector goes to the head")
+if TYPE_CHECKING:
+    from minform_cli.config.schema import ModelConfig
+
+
+class Readout(PartOptions, frozen=True):
+    """Base of the readouts."""
+
+    @abstractmethod
+    def form(self, model: ModelConfig) -> ReadoutForm:
+        """What it is made of, the task's head apart."""
+
+
+READOUT = new_axis("readout", "which vector goes to the head", Readout)
 
 
 @READOUT.part
-class ClassToken(PartOptions, frozen=True):
+class ClassToken(Readout, frozen=True):
     """A learned token put before the others; its last state goes to the head. Text brings its own: the first token."""
 
     kind: Literal["class-token"] = "class-token"
     meaning = "a learned token put before the others (text brings its own)"
     source = "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1"
 
+    def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: ARG002, D102
+        return ReadoutForm(module="ExampleReadout", tokens=1, per_example=True)
+
 
 @READOUT.part
-class Mean(PartOptions, frozen=True):
+class Mean(Readout, frozen=True):
     """The mean of all tokens; no class token."""
 
     kind: Literal["mean"] = "mean"
     meaning = "the mean of all tokens, no class token"
     source = "Better plain ViT baselines for ImageNet-1k, arXiv 2205.01580"
 
+    def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: ARG002, D102
+        return ReadoutForm(module="ExampleReadout", tokens=0, per_example=True)
+
 
 @READOUT.part
-class Pooler(PartOptions, frozen=True):
+class Pooler(Readout, frozen=True):
     """The class token's last state through a linear map and tanh."""
 
     kind: Literal["pooler"] = "pooler"
     meaning = "the class token through a linear map and tanh"
     source = "BERT, arXiv 1810.04805, section 3, as its published code pools"
 
+    def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: D102
+        n = model.dim
+        pooler = Map(name="pooler", dim_in=n, dim_out=n, bias=live_bias(model, n), over="example")
+        return ReadoutForm(module="ExampleReadout", holds=(pooler,), tokens=1, per_example=True)
+
 
 @READOUT.part
-class Tokens(PartOptions, frozen=True):
+class Tokens(Readout, frozen=True):
     """The last state of every token, for tasks that predict tokens."""
 
     kind: Literal["tokens"] = "tokens"
@@ -45,3 +71,6 @@ class Tokens(PartOptions, frozen=True):
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.4"
     requires: ClassVar[Requires] = {"embedding": ("tokens", "h-softpos")}
     why = "image patches have no entries of a vocabulary to predict"
+
+    def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: ARG002, D102
+        return ReadoutForm(module="TokenReadout", tokens=0, per_example=False)

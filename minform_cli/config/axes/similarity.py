@@ -2,76 +2,129 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.axes.bias import dead_bias, live_bias
+from minform_cli.config.form import Map, Over, SimilarityForm, Weights
 
 if TYPE_CHECKING:
+    from minform_cli.config.axes.value import Value
     from minform_cli.config.schema import ModelConfig
 
-SIMILARITY = new_axis("similarity", "how attention scores are computed")
+
+class Similarity(PartOptions, frozen=True):
+    """Base of the similarities."""
+
+    @abstractmethod
+    def form(self, model: ModelConfig) -> SimilarityForm:
+        """One attention's."""
+
+
+SIMILARITY = new_axis("similarity", "how attention scores are computed", Similarity)
 MINIMUM = "Reducing the Transformer Architecture to a Minimum, arXiv 2410.13732"
 
 
-def _dead_key_bias(model: ModelConfig) -> dict[str, int]:
-    """The key bias adds the same number to all scores of a query; softmax cancels it, unless K = V makes it a value."""
-    if model.bias.kind != "all" or model.value.kind == "key":
-        return {}
-    return {"similarity.w_k.bias": model.dim * model.num_attentions}
+def _map(model: ModelConfig, name: str, over: Over) -> Map:
+    """N x N, with a live bias."""
+    n = model.dim
+    return Map(name=name, dim_in=n, dim_out=n, bias=live_bias(model, n), role="qkv", over=over)
+
+
+def _key_map(model: ModelConfig) -> tuple[Map, dict[str, int]]:
+    """W_K, and what of it is dead.
+
+    The key bias adds the same number to all scores of a query, which softmax cancels; unless K = V makes it a value.
+    """
+    n, live = model.dim, cast("Value", model.value).mixes_keys
+    bias = live_bias(model, n) if live else dead_bias(model, n)
+    w_k = Map(name="w_k", dim_in=n, dim_out=n, bias=bias, role="qkv", over="keys")
+    return w_k, {} if live or not bias else {"w_k.bias": bias}
+
+
+def _triangle(model: ModelConfig, name: str, over: Over) -> Weights:
+    """d (d + 1) / 2 numbers a head, multiplied as a full d x d matrix."""
+    heads, d = model.heads, model.head_dim
+    return Weights(name=name, numbers=heads * d * (d + 1) // 2, macs=heads * d**2, over=over, module="Triangle")
 
 
 @SIMILARITY.part
-class Separate(PartOptions, frozen=True):
+class Separate(Similarity, frozen=True):
     """Own projections for queries and keys, the standard Transformer."""
 
     kind: Literal["separate"] = "separate"
     meaning = "own W_Q and W_K (standard attention)"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.2"
 
-    def dead_numbers(self, model: ModelConfig) -> dict[str, int]:  # noqa: D102
-        return _dead_key_bias(model)
+    def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
+        w_k, dead = _key_map(model)
+        return SimilarityForm(
+            module="Separate",
+            holds=(_map(model, "w_q", "queries"), w_k),
+            dead=dead,
+            compared=model.head_dim,
+            keeps={"keys": model.dim},
+        )
 
 
 @SIMILARITY.part
-class Collapsed(PartOptions, frozen=True):
+class Collapsed(Similarity, frozen=True):
     """The product W_Q W_K^T of every head as one N x N matrix."""
 
     kind: Literal["collapsed"] = "collapsed"
     meaning = "W_Q W_K^T of each head collapsed into one N x N matrix W_QK"
     source = f"{MINIMUM}, collapsed W_QK"
 
+    def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
+        n, wide = model.dim, model.heads * model.dim
+        w_qk = Map(name="w_qk", dim_in=n, dim_out=wide, bias=live_bias(model, wide), role="qkv", over="queries")
+        return SimilarityForm(module="Collapsed", holds=(w_qk,), compared=n, keeps={"tokens": n})
+
 
 @SIMILARITY.part
-class Tied(PartOptions, frozen=True):
+class Tied(Similarity, frozen=True):
     """W_K := W_Q in every head: scores are symmetric. What the paper ran as `symmetric`."""
 
     kind: Literal["tied"] = "tied"
     meaning = "W_K := W_Q, symmetric scores"
     source = f"{MINIMUM}, symmetric similarity; arXiv 2406.06366, symmetric dot-product attention"
 
+    def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
+        w_q = _map(model, "w_q", "both")
+        return SimilarityForm(module="Tied", holds=(w_q,), compared=model.head_dim, keeps={"keys": model.dim})
+
 
 @SIMILARITY.part
-class Mirrored(PartOptions, frozen=True):
+class Mirrored(Similarity, frozen=True):
     """A symmetric d x d matrix per head, its free triangle stored; may be indefinite."""
 
     kind: Literal["mirrored"] = "mirrored"
     meaning = "symmetric d x d matrix per head with w_ij = w_ji"
     source = f"{MINIMUM}, symmetric similarity by mirrored weights"
 
+    def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
+        m = _triangle(model, "m", "queries")
+        return SimilarityForm(module="Mirrored", holds=(m,), compared=model.head_dim, keeps={"tokens": model.dim})
+
 
 @SIMILARITY.part
-class Cholesky(PartOptions, frozen=True):
+class Cholesky(Similarity, frozen=True):
     """T T^T per head with T lower triangular: symmetric and positive semidefinite."""
 
     kind: Literal["cholesky"] = "cholesky"
     meaning = "T T^T per head, T lower triangular (positive semidefinite)"
     source = f"{MINIMUM}, symmetric similarity by a Cholesky factor"
 
+    def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
+        t = _triangle(model, "t", "both")
+        return SimilarityForm(module="Cholesky", holds=(t,), compared=model.head_dim, keeps={"keys": model.dim})
+
 
 @SIMILARITY.part
-class Pairwise(PartOptions, frozen=True):
+class Pairwise(Similarity, frozen=True):
     """One projection for both roles and a full d x d matrix between the features of a head.
 
     Attributes:
@@ -83,23 +136,36 @@ class Pairwise(PartOptions, frozen=True):
     meaning = "Q P Q^T: one projection and pairwise coefficients P per head"
     source = "Symmetric Dot-Product Attention for Efficient Training of BERT, arXiv 2406.06366"
 
+    def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
+        d = model.head_dim
+        coefficients = model.heads * d**2
+        p = Weights(name="p", numbers=coefficients, macs=coefficients, over="queries")
+        w_q = _map(model, "w_q", "both")
+        return SimilarityForm(module="Pairwise", holds=(w_q, p), compared=d, keeps={"keys": model.dim})
+
 
 @SIMILARITY.part
-class IdentityKey(PartOptions, frozen=True):
+class IdentityKey(Similarity, frozen=True):
     """K_h = x_h: the input itself is asked, only queries are projected."""
 
     kind: Literal["identity-key"] = "identity-key"
     meaning = "W_K = I: the input itself is the key"
     source = "Anthe, arXiv 2305.10991, the keys of KgV attention"
 
+    def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
+        w_q = _map(model, "w_q", "queries")
+        return SimilarityForm(module="IdentityKey", holds=(w_q,), compared=model.head_dim, keeps={"tokens": model.dim})
+
 
 @SIMILARITY.part
-class IdentityQuery(PartOptions, frozen=True):
+class IdentityQuery(Similarity, frozen=True):
     """Q_h = x_h: the input itself asks, only keys are projected."""
 
     kind: Literal["identity-query"] = "identity-query"
     meaning = "W_Q = I: the input itself is the query"
     source = "W_K, W_V is Probably All You Need, arXiv 2510.23912"
 
-    def dead_numbers(self, model: ModelConfig) -> dict[str, int]:  # noqa: D102
-        return _dead_key_bias(model)
+    def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
+        w_k, dead = _key_map(model)
+        keeps = {"keys": model.dim}
+        return SimilarityForm(module="IdentityQuery", holds=(w_k,), dead=dead, compared=model.head_dim, keeps=keeps)

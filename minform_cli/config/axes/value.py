@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
+from minform_cli.config.axes.bias import live_bias
 from minform_cli.config.axes.similarity import MINIMUM
+from minform_cli.config.form import Form, Map, Over, Role, ValueForm, Weights
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
 
-VALUE = new_axis("value", "what attention mixes, and how it is mapped back")
+
+class Value(PartOptions, frozen=True):
+    """Base of the value paths.
+
+    Class attributes:
+        mixes_keys: whether the keys are the values, so that a key bias can change the output.
+        stands_in_for: axis -> the kinds there in place of whose numbers this part has more.
+    """
+
+    mixes_keys: ClassVar[bool] = False
+    stands_in_for: ClassVar[Requires] = {}
+
+    @abstractmethod
+    def form(self, model: ModelConfig) -> ValueForm:
+        """One attention's."""
+
+
+VALUE = new_axis("value", "what attention mixes, and how it is mapped back", Value)
+
+
+def _map(model: ModelConfig, name: str, role: Role, over: Over) -> Map:
+    """N x N, with a live bias. What leads out of attention is for the tokens that ask."""
+    n = model.dim
+    return Map(name=name, dim_in=n, dim_out=n, bias=live_bias(model, n), role=role, over=over)
+
+
+def _output(model: ModelConfig) -> Map:
+    return _map(model, "w_o", "output", "queries")
 
 
 @VALUE.part
-class Separate(PartOptions, frozen=True):
+class Separate(Value, frozen=True):
     """Own W_V and W_O, the standard Transformer."""
 
     kind: Literal["separate"] = "separate"
     meaning = "own W_V and W_O (standard attention)"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.2"
 
+    def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
+        holds = (_map(model, "w_v", "qkv", "keys"), _output(model))
+        return ValueForm(module="Separate", holds=holds, mixed=model.head_dim, keeps={"values": model.dim})
+
 
 @VALUE.part
-class Collapsed(PartOptions, frozen=True):
+class Collapsed(Value, frozen=True):
     """The product W_V W_O of every head as one N x N matrix, per encoder."""
 
     kind: Literal["collapsed"] = "collapsed"
     meaning = "W_V W_O of each head collapsed into one N x N matrix W_VO"
     source = f"{MINIMUM}, collapsed W_VO"
 
+    def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
+        n, wide = model.dim, model.heads * model.dim
+        w_vo = Map(name="w_vo", dim_in=n, dim_out=wide, role="output", over="keys")
+        b_vo = Weights(name="b_vo", numbers=live_bias(model, n))
+        return ValueForm(module="Collapsed", holds=(w_vo, b_vo), mixed=n, keeps={"values": wide})
+
 
 @VALUE.part
-class StackCollapsed(PartOptions, frozen=True):
+class StackCollapsed(Value, frozen=True):
     """The W_VO of all encoders multiplied into one matrix at the end of the stack."""
 
     kind: Literal["stack-collapsed"] = "stack-collapsed"
@@ -46,6 +86,11 @@ class StackCollapsed(PartOptions, frozen=True):
     }
     why = "the products of W_VO merge only where nothing stands between two attentions, and blocks differ"
 
+    def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
+        last = Form(module="StackOutput", group="value_output", holds=(_map(model, "w_vo", "output", "tokens"),))
+        keeps = {"tokens": model.dim}
+        return ValueForm(module="StackCollapsed", mixed=model.head_dim, keeps=keeps, after_stack=last)
+
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         if model.decoder_depth:
             return "value 'stack-collapsed' needs model.decoder_depth 0: a decoder mixes two sequences"
@@ -55,25 +100,33 @@ class StackCollapsed(PartOptions, frozen=True):
 
 
 @VALUE.part
-class Omitted(PartOptions, frozen=True):
+class Omitted(Value, frozen=True):
     """No W_V and no W_O: every head returns convex combinations of its columns of x."""
 
     kind: Literal["omitted"] = "omitted"
     meaning = "no W_V, no W_O: convex combinations of the tokens themselves"
     source = f"{MINIMUM}, omitting W_V and W_O"
 
+    def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
+        return ValueForm(module="Omitted", mixed=model.head_dim, keeps={"tokens": model.dim})
+
 
 @VALUE.part
-class KeyGatedValue(PartOptions, frozen=True):
+class KeyGatedValue(Value, frozen=True):
     """V' = C (v * sigmoid(A k)): the tokens gate themselves before they are projected; W_O is kept."""
 
     kind: Literal["kgv"] = "kgv"
     meaning = "V = C (x * sigmoid(A x)): a gate before W_V; W_O kept"
     source = "Anthe, arXiv 2305.10991, KgV attention"
+    stands_in_for: ClassVar[Requires] = {"similarity": ("identity-key",)}
+
+    def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
+        holds = (_map(model, "gate", "qkv", "keys"), _map(model, "w_v", "qkv", "keys"), _output(model))
+        return ValueForm(module="KeyGatedValue", holds=holds, mixed=model.head_dim, keeps={"values": model.dim})
 
 
 @VALUE.part
-class Key(PartOptions, frozen=True):
+class Key(Value, frozen=True):
     """V = K: the key projection is the value too; W_O is kept."""
 
     kind: Literal["key"] = "key"
@@ -81,3 +134,7 @@ class Key(PartOptions, frozen=True):
     source = "Do Transformers Need Three Projections? (ICML 2026), K = V"
     requires: ClassVar[Requires] = {"similarity": ("separate", "tied", "pairwise", "identity-query")}
     why = "V = K needs a key projection"
+    mixes_keys = True
+
+    def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
+        return ValueForm(module="Key", holds=(_output(model),), mixed=model.head_dim, keeps={"keys": model.dim})

@@ -27,8 +27,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from minform_cli.counting.foreign.hugging_face import hugging_face, library
-from minform_cli.counting.meta import weightless
 from minform_cli.errors import InputError, MinformError, unknown_name
+from minform_cli.models.meta import weightless
 
 MAX_MESSAGE = 300
 """Characters shown of another library's error."""

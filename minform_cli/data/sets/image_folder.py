@@ -6,11 +6,10 @@ memory is decoded once and kept in the cache; a larger folder is read by worker 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.spec import IMAGE_FILES, ImageSpec, split_sizes
+from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
     from minform_cli.data.folder import ImagesOnDisk
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "your images: data.path is a folder with train/<class>/*, or a .zip, .tar, .tar.gz of one"
 SOURCE = "your own; the layout is that of torchvision's ImageFolder"
-TAKES = IMAGE_FILES
+TAKES = ("path", "image_size")
 
 
 def look(data: DataConfig) -> ImagesOnDisk:
@@ -47,7 +46,7 @@ def spec(data: DataConfig, images: ImagesOnDisk | None = None) -> ImageSpec:
     decoder = images.decoder
     return ImageSpec(
         name=data.name,
-        title=f"{images.title} ({data.name}, {images.shape})",
+        title=f"{images.title} ({data.name})",
         source=SOURCE,
         channels=decoder.channels,
         height=decoder.height,
@@ -57,12 +56,12 @@ def spec(data: DataConfig, images: ImagesOnDisk | None = None) -> ImageSpec:
     )
 
 
-def load_official(data: DataConfig, images: ImagesOnDisk, tell: Callable[[str], None]) -> OfficialData:  # noqa: ARG001
-    """All splits: decoded, or as files where they would not fit in memory; `tell` is told what takes long.
+def load_official(data: DataConfig, images: ImagesOnDisk | None = None) -> OfficialData:
+    """All splits: decoded, or as files where they would not fit in memory.
 
     Raises:
-        InputError: a file is damaged or of another shape, or an archive is too large for memory.
+        InputError: a file is damaged or of another shape, or an archive is too large for memory; or as `look`.
     """
     from minform_cli.data.folder import load_images
 
-    return load_images(images, tell)
+    return load_images(images or look(data))

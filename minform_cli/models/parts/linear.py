@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minform_cli.config.axes.linear import Linear, Role
+from minform_cli.config.axes.linear import Linear
+from minform_cli.config.form import Role
 from minform_cli.config.schema import ModelConfig
 from minform_cli.config.tensor_chain import Chain, Plan
 from minform_cli.models.parts.base import linear
@@ -22,10 +23,11 @@ def linear_map(
     model: ModelConfig, role: Role, dim_in: int, dim_out: int, *, bias: bool, std: float | None = None
 ) -> nn.Module:
     """The map x W + b of the given role, as the model's axis `linear` stores it; arguments as of `base.linear`."""
-    chain = cast(Linear, model.linear).chain(role, dim_in, dim_out)
-    if chain is None:
+    stored = cast(Linear, model.linear).form(role, dim_in, dim_out)
+    if stored is None:
         return linear(dim_in, dim_out, bias=bias, std=std)
-    return TensorChain(chain, bias=bias, std=std if std is not None else math.sqrt(2 / (dim_in + dim_out)))
+    assert isinstance(stored, Chain)
+    return TensorChain(stored, bias=bias, std=std if std is not None else math.sqrt(2 / (dim_in + dim_out)))
 
 
 class TensorChain(nn.Module):

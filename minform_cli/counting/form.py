@@ -1,0 +1,178 @@
+"""The Form of a whole model, put together from those of its parts as the model puts together their modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
+
+from minform_cli.config.axes.embedding import Embedding
+from minform_cli.config.axes.linear import Linear
+from minform_cli.config.axes.mask import Mask
+from minform_cli.config.axes.mlp import Mlp
+from minform_cli.config.axes.norm import Norm
+from minform_cli.config.axes.readout import Readout, Tokens
+from minform_cli.config.axes.similarity import Similarity
+from minform_cli.config.axes.value import Value
+from minform_cli.config.form import AttentionForm, EmbeddingForm, Form, Map, ReadoutForm
+from minform_cli.config.schema import ModelConfig, RunConfig
+from minform_cli.data.spec import DataSpec
+from minform_cli.tasks import TASKS
+
+F = TypeVar("F", bound=Form)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockForm(Form):
+    """One block's.
+
+    Attributes:
+        attention: of its tokens to each other.
+        cross: of its tokens to the encoder's, in a decoder.
+    """
+
+    attention: AttentionForm | None
+    cross: AttentionForm | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Blocks that run one after another over one sequence.
+
+    Attributes:
+        path: of the list of blocks.
+        blocks: those with weights of their own.
+        order: which of them runs at each depth.
+    """
+
+    path: str
+    blocks: tuple[BlockForm, ...]
+    order: tuple[int, ...]
+
+    @property
+    def runs(self) -> tuple[BlockForm, ...]:
+        """What runs at each depth."""
+        return tuple(self.blocks[block] for block in self.order)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelForm(Form):
+    """A whole model's.
+
+    Attributes:
+        embedding: of its examples, or of the source.
+        encoder: the blocks over them.
+        decoder: the blocks over the target, in an encoder-decoder.
+        causal: whether the encoder's tokens see only those before them.
+        per_example: whether what goes to the head is one vector an example, and not one a token.
+    """
+
+    embedding: EmbeddingForm
+    encoder: Stack
+    decoder: Stack | None
+    causal: bool
+    per_example: bool
+
+
+def counted_form(model: ModelConfig, spec: DataSpec, task: str) -> ModelForm:
+    """What counts are about: all of the model, or all but the task's head.
+
+    A head is left out where models are published without one: embeddings, encoder and pooler are then counted, the
+    pooler even if the task at hand does not use it.
+    """
+    info = TASKS.info(task)
+    if info.head_is_counted:
+        return whole_form(model, spec, task)
+    return _model(model, spec, cast(Readout, model.readout).form(model))
+
+
+def whole_form(model: ModelConfig, spec: DataSpec, task: str) -> ModelForm:
+    """The model with what its task needs and nothing else."""
+    info = TASKS.info(task)
+    part = Tokens() if info.predicts_tokens else cast(Readout, model.readout)
+    readout = part.form(model)
+    return _model(model, spec, replace(readout, children={**readout.children, "head": info.head(model, spec)}))
+
+
+def head_numbers(model: ModelConfig, spec: DataSpec, task: str) -> int:
+    """Trainable numbers of a head that is counted apart; 0 where the head is counted with the rest."""
+    info = TASKS.info(task)
+    return 0 if info.head_is_counted else sum(each.numbers for each in info.head(model, spec).holds)
+
+
+def tokens_per_step(config: RunConfig, spec: DataSpec) -> int:
+    """About how many tokens go through a linear map at once in training: what the order of a tensor chain is for."""
+    made = cast(Embedding, config.model.embedding).form(config.model, spec).from_data
+    return config.train.batch_tokens or config.train.batch_size * made
+
+
+def _model(model: ModelConfig, spec: DataSpec, readout: ReadoutForm) -> ModelForm:
+    embedding = cast(Embedding, model.embedding).form(model, spec)
+    causal = cast(Mask, model.mask).form().causal
+    encoder = _stack(model, "blocks", model.block_order, decodes=False)
+    children: dict[str, Form] = {"embedding": embedding, "blocks": _list(encoder)}
+    after = cast(Value, model.value).form(model).after_stack
+    if after is not None:
+        children["stack_output"] = _stored(after, model)
+    children |= _final_norm(model, "final_norm")
+    decoder = None
+    if model.decoder_depth:
+        decoder = _stack(model, "decoder_blocks", model.order.blocks(model.decoder_depth), decodes=True)
+        children |= {"decoder_embedding": embedding.second(), "decoder_blocks": _list(decoder)}
+        children |= _final_norm(model, "decoder_norm")
+    children["readout"] = readout
+    kind = "EncoderDecoder" if decoder else "ImageEncoder" if spec.kind == "images" else "TextEncoder"
+    return ModelForm(
+        module=kind,
+        children=children,
+        embedding=embedding,
+        encoder=encoder,
+        decoder=decoder,
+        causal=causal,
+        per_example=readout.per_example,
+    )
+
+
+def _stack(model: ModelConfig, path: str, order: tuple[int, ...], *, decodes: bool) -> Stack:
+    blocks = tuple(_block(model, decodes=decodes) for _ in sorted(set(order)))
+    return Stack(path=path, blocks=blocks, order=order)
+
+
+def _list(stack: Stack) -> Form:
+    return Form(module="ModuleList", children={str(i): block for i, block in enumerate(stack.blocks)})
+
+
+def _block(model: ModelConfig, *, decodes: bool) -> BlockForm:
+    attention = _attention(model)
+    mlp, norm = cast(Mlp, model.mlp).form(model), cast(Norm, model.norm).form(model)
+    cross = attention if decodes else None
+    sublayers = {"attention": attention, "cross": cross, "mlp": None if mlp is None else _stored(mlp, model)}
+    children: dict[str, Form] = {}
+    for name, form in sublayers.items():
+        if form is not None:
+            children |= {name: form} if norm is None else {name: form, f"{name}_norm": norm}
+    return BlockForm(module="Block", children=children, attention=attention, cross=cross)
+
+
+def _attention(model: ModelConfig) -> AttentionForm:
+    similarity = _stored(cast(Similarity, model.similarity).form(model), model)
+    value = _stored(cast(Value, model.value).form(model), model)
+    children: Mapping[str, Form] = {"similarity": similarity, "value": value}
+    return AttentionForm(module="Attention", children=children, heads=model.heads, similarity=similarity, value=value)
+
+
+def _stored(form: F, model: ModelConfig) -> F:
+    """`form` with its maps stored as the axis `linear` says."""
+    linear = cast(Linear, model.linear)
+    holds = tuple(
+        replace(each, stored=linear.form(each.role, each.dim_in, each.dim_out))
+        if isinstance(each, Map) and each.role is not None
+        else each
+        for each in form.holds
+    )
+    return replace(form, holds=holds)
+
+
+def _final_norm(model: ModelConfig, name: str) -> dict[str, Form]:
+    norm = cast(Norm, model.norm).form(model)
+    return {name: norm} if norm is not None and norm.first else {}
