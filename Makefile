@@ -2,13 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test soak bench lint clean
 
 demo: .venv/.installed-demo
 	$(BIN)/minform compare
 
 test: .venv/.installed-test
 	$(BIN)/pytest -n auto
+
+# The fuller battery: what the suite shows on some, here on all; many more kills, damages and hostile inputs.
+soak: .venv/.installed-test
+	MINFORM_KILLS=50 MINFORM_DAMAGES=10000 MINFORM_FUZZ=5000 $(BIN)/pytest -n auto -m "soak or not soak"
+
+# What depends on time, which no test may: what starts without torch, beside `import torch`.
+bench: .venv/.installed-test
+	$(BIN)/python bench/startup.py
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .

@@ -4,15 +4,13 @@ import importlib
 import json
 import os
 import pkgutil
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import minform_cli
 from minform_cli.config.names import preset_names
+from tests.waiting import HANGS_S
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "PIL", "safetensors")
@@ -75,7 +73,7 @@ def fresh(code: str, **changes: str) -> str:
         text=True,
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | changes,
-        timeout=120,
+        timeout=HANGS_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -129,6 +127,25 @@ print(json.dumps(found))
             assert err.count("\n") == 1
 
 
+def test_completion_imports_nothing_heavy() -> None:
+    code = f"""
+import sys
+from minform_cli.cli import main
+try:
+    main()
+finally:
+    print([name for name in {HEAVY} if name in sys.modules])
+"""
+    asked = {
+        "_MINFORM_COMPLETE": "complete_bash",
+        "COMP_WORDS": "minform count --variant no-mlp+sym",
+        "COMP_CWORD": "3",
+    }
+    completed, heavy = fresh(code, **asked).rsplit("\n", 2)[:2]
+    assert "no-mlp+symmetric" in completed.splitlines()
+    assert heavy == "[]"
+
+
 def test_counting_presets_and_variants_imports_nothing_heavy(tmp_path: Path) -> None:
     counts = [["count", "--preset", preset, "--variant", "baseline"] for preset in preset_names()]
     counts += [["count"], ["count", "--by", "layer"], ["count", "--budget", "20%"], ["count", "--preset", "multi30k"]]
@@ -165,38 +182,3 @@ def test_layers_import_only_those_below_them() -> None:
     done = subprocess.run([str(command), "--no-cache"], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
-
-
-COMPLETION = {
-    "_MINFORM_COMPLETE": "complete_bash",
-    "COMP_WORDS": "minform count --variant no-mlp+sym",
-    "COMP_CWORD": "3",
-}
-TIMED = {
-    "import torch": (["-c", "import torch"], {}),
-    "--help": (["-m", "minform_cli", "--help"], {}),
-    "--version": (["-m", "minform_cli", "--version"], {}),
-    "train --help": (["-m", "minform_cli", "train", "--help"], {}),
-    "completion": (["-m", "minform_cli"], COMPLETION),
-    "usage error": (["-m", "minform_cli", "compare", "--seeds", "x"], {}),
-    "unknown preset": (["-m", "minform_cli", "compare", "--preset", "mnits"], {}),
-    "illegal model": (["-m", "minform_cli", "train", "--set", "model.heads=3"], {}),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "wait4"), reason="processor time of a child cannot be asked for")
-def test_what_needs_no_torch_takes_at_most_a_fifth_of_its_import() -> None:
-    """Processor time, interleaved, medians of five: other processes on the machine disturb that least."""
-    times: dict[str, list[float]] = {name: [] for name in TIMED}
-    sink = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
-    for _ in range(5):
-        for name, (arguments, changes) in TIMED.items():
-            environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | changes
-            process = os.posix_spawn(sys.executable, [sys.executable, *arguments], environment, file_actions=sink)
-            used = os.wait4(process, 0)[2]
-            times[name].append(used.ru_utime + used.ru_stime)
-    medians = {name: statistics.median(found) for name, found in times.items()}
-    reference = medians.pop("import torch")
-    shares = {name: round(median / reference, 3) for name, median in medians.items()}
-    assert max(shares.values()) <= 0.2, shares

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.config.names import preset_names, shipped_folder
+from tests.waiting import HANGS_S
 from tests.zoo import IMAGE_VARIANTS
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +46,7 @@ def run(installed: Path, cwd: Path, *arguments: str) -> str:
         text=True,
         cwd=cwd,
         env=environment | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"},
-        timeout=120,
+        timeout=HANGS_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,20 @@ NETWORK = {
 }  # fmt: skip
 
 
+@cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache
 def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return ast.parse(text_of(path), str(path))
+
+
+def offences(paths: Iterable[Path], found_in: Callable[[Path], object]) -> dict[str, object]:
+    """What `found_in` finds in each file, where it finds anything."""
+    found = {str(path.relative_to(ROOT)): found_in(path) for path in paths}
+    return {name: what for name, what in found.items() if what}
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -62,14 +75,13 @@ def dangers(tree: ast.AST) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_is_longer_than_400_lines(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+def test_no_file_is_longer_than_400_lines() -> None:
+    lengths = {path: len(text_of(path).splitlines()) for path in (*MODULES, *TESTS)}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_runs_what_a_file_or_a_name_contains(path: Path) -> None:
-    assert dangers(parsed(path)) == []
+def test_nothing_runs_what_a_file_or_a_name_contains() -> None:
+    assert offences(MODULES, lambda path: dangers(parsed(path))) == {}
 
 
 @pytest.mark.parametrize(
@@ -93,33 +105,32 @@ def test_the_search_for_dangers_leaves_the_harmless_alone() -> None:
     assert dangers(ast.parse(harmless)) == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_network_is_reached_from_the_data_alone(path: Path) -> None:
-    used = [name for _, name in imported(parsed(path)) if name.split(".")[0] in NETWORK]
-    assert not used or path.is_relative_to(PACKAGE / "data"), used
+def test_the_network_is_reached_from_the_data_alone() -> None:
+    outside = [path for path in MODULES if not path.is_relative_to(PACKAGE / "data")]
+    used = lambda path: [name for _, name in imported(parsed(path)) if name.split(".")[0] in NETWORK]  # noqa: E731
+    assert offences(outside, used) == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_commands_and_reports_print(path: Path) -> None:
-    calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
-    printing = [node.lineno for node in calls if ast.unparse(node.func) in ("print", "sys.stdout.write", "rich.print")]
-    assert not printing or path.is_relative_to(PACKAGE / "cli"), printing
+def test_only_commands_and_reports_print() -> None:
+    def printing(path: Path) -> list[int]:
+        calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
+        return [node.lineno for node in calls if ast.unparse(node.func) in ("print", "sys.stdout.write", "rich.print")]
+
+    assert offences([path for path in MODULES if not path.is_relative_to(PACKAGE / "cli")], printing) == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_everything_public_has_a_docstring(path: Path) -> None:
-    tree = parsed(path)
-    assert ast.get_docstring(tree), "the module"
-    public = [
-        node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
-    ]
-    assert [node.name for node in public if not ast.get_docstring(node)] == []
+def test_everything_public_has_a_docstring() -> None:
+    def bare(path: Path) -> list[str]:
+        tree = parsed(path)
+        definitions = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+        public = [node for node in definitions if not node.name.startswith("_")]
+        return ["the module"] * (not ast.get_docstring(tree)) + [n.name for n in public if not ast.get_docstring(n)]
+
+    assert offences(MODULES, bare) == {}
 
 
-@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_test_file_says_what_it_tests(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert not text or ast.get_docstring(ast.parse(text))
+def test_a_test_file_says_what_it_tests() -> None:
+    assert offences(TESTS, lambda path: text_of(path) and not ast.get_docstring(parsed(path))) == {}
 
 
 SHIPPED = [
@@ -131,22 +142,20 @@ SHIPPED = [
 ]
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_path_of_some_machine_is_written_down(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert re.findall(r"(?<![\w.])(?:/work|/home|/root|/Users|/mnt|/opt)/\w+|[A-Z]:\\\w+", text) == []
+def test_no_path_of_some_machine_is_written_down() -> None:
+    machine = re.compile(r"(?<![\w.])(?:/work|/home|/root|/Users|/mnt|/opt)/\w+|[A-Z]:\\\w+")
+    assert offences(SHIPPED, lambda path: machine.findall(text_of(path))) == {}
 
 
-@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_is_left_to_be_done(path: Path) -> None:
-    if path == Path(__file__):
-        return
-    assert re.findall(r"\b(?:TODO|FIXME|XXX|NotImplemented)\b(?!Error)", path.read_text(encoding="utf-8")) == []
+def test_nothing_is_left_to_be_done() -> None:
+    left = re.compile(r"\b(?:TODO|FIXME|XXX|NotImplemented)\b(?!Error)")
+    files = [path for path in (*MODULES, *TESTS) if path != Path(__file__)]
+    assert offences(files, lambda path: left.findall(text_of(path))) == {}
 
 
-@pytest.mark.parametrize("name", ["utils", "helpers", "misc", "common", "new"])
-def test_no_module_is_a_drawer(name: str) -> None:
-    assert [path for path in MODULES if path.stem == name] == []
+def test_no_module_is_a_drawer() -> None:
+    drawers = {"utils", "helpers", "misc", "common", "new"}
+    assert [path for path in MODULES if path.stem in drawers] == []
 
 
 def test_the_package_says_that_it_is_typed() -> None:

@@ -40,6 +40,10 @@ class DataConfig(Settings):
         normalize: `mean-std` by the training set's own channels, or `unit-range` to [-1, 1].
         image_size: height and width in pixels that images of a folder are resized and centre-cropped to; None keeps
             their own.
+        channels: 1 reads all images of a folder as grey, 3 as colour; None: grey where every file is.
+        exif_orientation: whether images of a folder are turned as their EXIF data say; else their pixels stay as they
+            are stored.
+        max_megapixels: images of a folder that need more, at the scale they are decoded at, are refused.
         crop_padding: pixels of zero padding for random crops of training images; 0 switches them off.
         horizontal_flip: whether training images are mirrored at random.
         vocab_size: rows of the token embedding, and the most entries a tokenizer trained on the text may have.
@@ -64,6 +68,9 @@ class DataConfig(Settings):
     validation: Literal["holdout", "test"] = "holdout"
     normalize: Literal["mean-std", "unit-range"] = "mean-std"
     image_size: int | None = Field(default=None, ge=1, le=4096)
+    channels: Literal[1, 3] | None = None
+    exif_orientation: bool = False
+    max_megapixels: int = Field(default=40, ge=1, le=10_000)
     crop_padding: int = Field(default=0, ge=0, le=64)
     horizontal_flip: bool = False
     vocab_size: int = Field(default=8192, ge=8, le=2**24)

@@ -18,7 +18,8 @@ from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from minform_cli.data.members import MAX_MEMBER_BYTES, Member, is_image
+from minform_cli.data.members import MAX_MEMBER_BYTES, Listing, is_image
+from minform_cli.data.walk import is_left_alone
 from minform_cli.errors import InputError
 
 MAX_TOTAL_BYTES = 32 * 2**30
@@ -26,6 +27,9 @@ MAX_TOTAL_BYTES = 32 * 2**30
 
 MAX_MEMBERS = 3_000_000
 MAX_NAME = 1024
+
+UTF8_FLAG = 0x800
+"""Of a zip's member: its name is UTF-8; without it, it should be code page 437."""
 
 _DAMAGE = (
     OSError,
@@ -46,26 +50,35 @@ class ZipArchive:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def members(self) -> list[Member]:  # noqa: D102
+    def listing(self) -> Listing:  # noqa: D102
+        found = Listing()
         with _damage_named(self.path), zipfile.ZipFile(self.path) as archive:
-            return [member for member, _ in self._checked(archive)]
+            for name, info in self._checked(archive):
+                if name.endswith("/"):
+                    found.folders.add(name.rstrip("/"))
+                else:
+                    found.add_file(name, info.file_size, info.CRC)
+        return found
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:  # noqa: D102
         with _damage_named(self.path), zipfile.ZipFile(self.path) as archive:
-            places = {member.name: info for member, info in self._checked(archive)}
+            places = dict(self._checked(archive))
             for name in names:
                 with archive.open(places[name]) as file:
                     yield name, file.read(places[name].file_size + 1)  # one more, so that the CRC-32 is checked
 
-    def _checked(self, archive: zipfile.ZipFile) -> list[tuple[Member, zipfile.ZipInfo]]:
+    def streams(self, names: Collection[str]) -> Generator[tuple[str, IO[bytes]]]:  # noqa: D102
+        return _in_memory(self.read(names))
+
+    def _checked(self, archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+        """The members that no rule leaves alone, by clean names; those of folders end with a slash."""
         inspector = _Inspector(self.path)
-        found: list[tuple[Member, zipfile.ZipInfo]] = []
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
-            name = inspector.inspect(info.filename, info.file_size, kind in {0, stat.S_IFREG, stat.S_IFDIR})
-            if not info.is_dir() and is_image(name):
-                found.append((Member(name, info.file_size, info.CRC), info))
-        return found
+            harmless = kind in {0, stat.S_IFREG, stat.S_IFDIR}
+            name = inspector.inspect(_zip_name(info), info.file_size, harmless)
+            if not is_left_alone(name):
+                yield name, info
 
 
 class TarArchive:
@@ -74,9 +87,15 @@ class TarArchive:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def members(self) -> list[Member]:  # noqa: D102
+    def listing(self) -> Listing:  # noqa: D102
+        found = Listing()
         with _damage_named(self.path), self._open() as archive:
-            return [Member(name, info.size, int(info.mtime)) for name, info in self._checked(archive)]
+            for name, info in self._checked(archive):
+                if info.isdir():
+                    found.folders.add(name.rstrip("/"))
+                else:
+                    found.add_file(name, info.size, int(info.mtime))
+        return found
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:  # noqa: D102
         wanted = set(names)
@@ -89,6 +108,9 @@ class TarArchive:
                     if not wanted:
                         return
 
+    def streams(self, names: Collection[str]) -> Generator[tuple[str, IO[bytes]]]:  # noqa: D102
+        return _in_memory(self.read(names))
+
     @contextlib.contextmanager
     def _open(self) -> Generator[tarfile.TarFile]:
         with self.path.open("rb") as file:
@@ -99,14 +121,28 @@ class TarArchive:
                 yield archive
 
     def _checked(self, archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+        """The files and folders that no rule leaves alone, by clean names."""
         inspector = _Inspector(self.path)
         for info in archive:
             archive.members = []  # type: ignore[attr-defined]  # or a million headers stay in memory
             harmless = (info.isreg() or info.isdir()) and not info.issparse()
             name = inspector.inspect(info.name, info.size, harmless)
-            if info.isreg() and is_image(name):
+            if not is_left_alone(name):
                 yield name, info
         _check_end(archive)
+
+
+def _in_memory(read: Iterator[tuple[str, bytes]]) -> Generator[tuple[str, IO[bytes]]]:
+    """Files of what was read whole: to go back in a packed member is to unpack it again."""
+    return ((name, io.BytesIO(content)) for name, content in read)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The member's name: UTF-8 where it is that, though macOS leaves out the flag that says so."""
+    if not info.flag_bits & UTF8_FLAG and not info.filename.isascii():
+        with contextlib.suppress(UnicodeError):
+            return info.filename.encode("cp437").decode("utf-8")
+    return info.filename
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
@@ -133,11 +169,16 @@ class _Inspector:
         self._total = 0
 
     def inspect(self, name: str, size: int, harmless: bool) -> str:
-        """`name` without ``.`` parts, if a member of this name, size in bytes and kind may be read."""
-        parts = [part for part in name.split("/") if part not in {"", "."}]
-        clean = "/".join(parts)
+        """The clean name of a member, if one of this name, size in bytes and kind may be read.
+
+        Clean means with forward slashes, which Windows' own programs may write the other way, without ``.`` parts, and
+        with a slash at the end only where there was one.
+        """
+        forward = name.replace("\\", "/")
+        parts = [part for part in forward.split("/") if part not in {"", "."}]
+        clean = "/".join(parts) + ("/" if forward.endswith("/") else "")
         self._total += size
-        if name.startswith("/") or "\\" in name or ".." in parts or re.match("[A-Za-z]:", name):
+        if forward.startswith("/") or ".." in parts or re.match("[A-Za-z]:", forward):
             problem = "would leave the folder"
         elif not harmless:
             problem = "is a link, a device or a sparse file"
@@ -149,7 +190,7 @@ class _Inspector:
             problem = f"brings the sum to more than {MAX_TOTAL_BYTES:,} bytes; unpack it and give the folder"
         elif len(self._seen) >= MAX_MEMBERS:
             problem = f"is one more than {MAX_MEMBERS:,} members; unpack it and give the folder"
-        elif clean in self._seen and not name.endswith("/") and is_image(clean):
+        elif clean in self._seen and is_image(clean):
             problem = "comes twice"
         else:
             self._seen.add(clean)

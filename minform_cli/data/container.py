@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
+from typing import IO
 
 from minform_cli.data.archive import TarArchive, ZipArchive
-from minform_cli.data.members import MAX_MEMBER_BYTES, Container, Member, is_image
+from minform_cli.data.members import MAX_MEMBER_BYTES, Container, Listing, is_image
+from minform_cli.data.walk import walk
 from minform_cli.errors import InputError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+LINKS_TO = 2
+"""Levels at which links to folders are followed: those of splits and of classes."""
 
 
 def open_container(path: str) -> Container:
@@ -43,41 +48,37 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def members(self) -> list[Member]:  # noqa: D102  (Container says it)
-        found: list[Member] = []
+    def listing(self) -> Listing:  # noqa: D102  (Container says it)
+        found = Listing()
         try:
-            for split in _folders(self.path):
-                for group in _folders(split.path):
-                    found += _files(group.path, f"{split.name}/{group.name}")
+            for name, entry in walk(self.path, LINKS_TO):
+                if entry.is_dir():
+                    found.folders.add(name)
+                elif not is_image(name):
+                    found.add_file(name, 0, 0)
+                elif stat.S_ISREG((status := entry.stat()).st_mode):
+                    found.add_file(name, status.st_size, status.st_mtime_ns)
         except OSError as error:
             raise InputError(f"{error.filename!r}: cannot be read: {error.strerror}") from None
         return found
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:  # noqa: D102
         for name in names:
-            try:
-                with (self.path / name).open("rb") as file:
-                    content = file.read(MAX_MEMBER_BYTES + 1)
-            except OSError as error:
-                raise InputError(f"{str(self.path / name)!r}: cannot be read: {error.strerror}") from None
+            with self._opened(name) as file:
+                content = file.read(MAX_MEMBER_BYTES + 1)
             if len(content) > MAX_MEMBER_BYTES:
                 raise InputError(f"{str(self.path / name)!r} is larger than {MAX_MEMBER_BYTES:,} bytes")
             yield name, content
 
+    def streams(self, names: Collection[str]) -> Generator[tuple[str, IO[bytes]]]:  # noqa: D102
+        for name in names:
+            with self._opened(name) as file:
+                yield name, file
 
-def _folders(path: Path | str) -> list[os.DirEntry[str]]:
-    with os.scandir(path) as entries:
-        return [entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
-
-
-def _files(folder: str, prefix: str) -> Iterator[Member]:
-    """The images below `folder`, whose names shall begin with `prefix`; links to further folders are not followed."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if not entry.name.startswith("."):
-                    yield from _files(entry.path, f"{prefix}/{entry.name}")
-            elif is_image(entry.name):
-                status = entry.stat()
-                if stat.S_ISREG(status.st_mode):
-                    yield Member(f"{prefix}/{entry.name}", status.st_size, status.st_mtime_ns)
+    @contextlib.contextmanager
+    def _opened(self, name: str) -> Generator[IO[bytes]]:
+        try:
+            with (self.path / name).open("rb") as file:
+                yield file
+        except OSError as error:
+            raise InputError(f"{str(self.path / name)!r}: cannot be read: {error.strerror}") from None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,15 @@ from numpy.typing import NDArray
 from minform_cli.data.container import Folder
 from minform_cli.data.decode import Decoder
 from minform_cli.data.images import Pixels
-from minform_cli.data.members import Container, Member
+from minform_cli.data.members import Container, Member, some_names
 from minform_cli.errors import InputError
 
 MEMORY_SHARE = 3
 """Images are decoded up front while they take less than this fraction of the free memory: splitting them holds two
 copies for a moment, and the training needs some too."""
+
+MOST_DAMAGED = 10
+"""How many damaged files a message names beside the first."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class ImageFiles:
 
     def read_all(self) -> Pixels:
         """(n, C, H, W) pixels; errors as the decoder raises them."""
-        return decode_members(Folder(self.root), self.members, self.decoder)
+        return decode_members(Folder(self.root), self.members, self.decoder).pixels
 
     def update_digest(self, update: Callable[[bytes], object]) -> None:
         """Adds what identifies the images without reading them: names and sizes."""
@@ -56,21 +60,53 @@ class ImageFiles:
             update(f"{member.name}\0{member.size}\0".encode("utf-8", "surrogateescape"))
 
 
-def decode_members(container: Container, members: Sequence[Member], decoder: Decoder) -> Pixels:
-    """(n, C, H, W) pixels of `members`, in their order, in whatever order the container gives them.
+class Decoded(NamedTuple):
+    """Images of one shape, and what they were before.
+
+    Attributes:
+        pixels: (n, C, H, W).
+        num_grey: how many were grey.
+        num_turned: how many have EXIF data which say that their stored pixels are not upright.
+    """
+
+    pixels: Pixels
+    num_grey: int
+    num_turned: int
+
+
+def decode_members(container: Container, members: Sequence[Member], decoder: Decoder) -> Decoded:
+    """The images of `members`, in their order, in whatever order the container gives them.
 
     Raises:
-        InputError: a file is damaged, missing or of another shape.
+        InputError: files are damaged, missing or of another shape; all that are damaged are looked for.
     """
     places = {member.name: place for place, member in enumerate(members)}
     pixels = np.empty((len(places), decoder.channels, decoder.height, decoder.width), dtype=np.uint8)
-    done = 0
+    done = num_grey = num_turned = 0
+    damaged: dict[str, InputError] = {}
     for name, content in container.read(places):
-        pixels[places[name]] = decoder.decode(content, str(container.path / name))
         done += 1
+        try:
+            pixels[places[name]], seen = decoder.decode(content, str(container.path / name))
+        except InputError as error:
+            damaged[name] = error
+            continue
+        num_grey += seen.is_grey
+        num_turned += seen.is_turned
+    if damaged:
+        raise _all_named(damaged)
     if done != len(places):
         raise InputError(f"{str(container.path)!r}: the files changed while they were read; try again")
-    return pixels
+    return Decoded(pixels, num_grey, num_turned)
+
+
+def _all_named(damaged: dict[str, InputError]) -> InputError:
+    """What is wrong with the first of the files by name, and the names of the others."""
+    first, *others = sorted(damaged)
+    if not others:
+        return damaged[first]
+    counted = "another image" if len(others) == 1 else f"{len(others):,} other images"
+    return InputError(f"{damaged[first]}; {counted} cannot be used either: {some_names(others, MOST_DAMAGED)}")
 
 
 def memory_budget() -> int:

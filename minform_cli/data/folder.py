@@ -5,22 +5,26 @@ Decoded images and the list of files in a tar are kept in the cache, under the n
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.archive import TarArchive
 from minform_cli.data.cache import Arrays, cached_arrays, digest_of
 from minform_cli.data.container import ARCHIVES, Folder, open_container
-from minform_cli.data.decode import Decoder, decoder_for
+from minform_cli.data.decode import Decoder, is_grey_file, size_of
 from minform_cli.data.files import ImageFiles, decode_members, memory_budget
 from minform_cli.data.images import ImageSplit, OfficialData
 from minform_cli.data.layout import Layout, layout_of
-from minform_cli.data.members import Container, Member
+from minform_cli.data.members import Container, Listing, Member
 from minform_cli.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 """Version of what is kept in the cache: to be raised when listing or decoding changes."""
 
 
@@ -47,7 +51,17 @@ class ImagesOnDisk:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the files, a sentence each."""
-        return ()
+        return self.layout.notes
+
+    @property
+    def members(self) -> list[Member]:
+        """The files of all splits, one after another."""
+        return [member for listed in self.layout.splits.values() for member in listed.members]
+
+    @property
+    def shape(self) -> str:
+        """Of an image, for tables."""
+        return f"{self.decoder.height}x{self.decoder.width} {'grey' if self.decoder.channels == 1 else 'colour'}"
 
     @property
     def title(self) -> str:
@@ -58,7 +72,7 @@ class ImagesOnDisk:
 
 
 def open_images(data: DataConfig) -> ImagesOnDisk:
-    """Lists the files of `data.path` and looks at the first one.
+    """Lists the files of `data.path` and looks at the headers of as many as it takes: one, or all if all are grey.
 
     Raises:
         InputError: the path is missing, damaged, hostile or laid out in another way.
@@ -66,24 +80,40 @@ def open_images(data: DataConfig) -> ImagesOnDisk:
     if data.path is None:
         raise InputError(f"data.path: {data.name} needs the folder or archive with your images: --set data.path=...")
     container = open_container(data.path)
-    layout = layout_of(container, _listed(container))
+    layout = layout_of(f"data.path: {str(container.path)!r}", _listed(container))
     holdout = 0 if "val" in layout.splits or data.validation == "test" else _holdout(layout)
     first = layout.splits["train"].members[0].name
-    _, content = next(iter(container.read([first])))
-    return ImagesOnDisk(container, layout, decoder_for(content, str(container.path / first), data.image_size), holdout)
+    max_pixels = data.max_megapixels * 10**6
+    with contextlib.closing(container.streams([first])) as streams:
+        _, file = next(streams)
+        name, upright = str(container.path / first), data.exif_orientation
+        height, width = size_of(file, name, data.image_size, max_pixels, upright=upright)
+        file.seek(0)
+        grey = data.channels == 1 if data.channels else is_grey_file(file, name)
+    members = [member for listed in layout.splits.values() for member in listed.members]
+    if grey and data.channels is None:
+        grey = _all_grey(container, members)
+    decoder = Decoder(1 if grey else 3, height, width, data.image_size, max_pixels, upright)
+    return ImagesOnDisk(container, layout, decoder, holdout)
 
 
-def load_images(images: ImagesOnDisk) -> OfficialData:
+def load_images(images: ImagesOnDisk, tell: Callable[[str], None]) -> OfficialData:
     """All splits: decoded, or as files where they would not fit in memory.
+
+    Args:
+        images: what is there.
+        tell: is told what takes long.
 
     Raises:
         InputError: a file is damaged or of another shape, or an archive is too large for memory.
     """
     container, layout, decoder = images.container, images.layout, images.decoder
-    needed = decoder.num_bytes * sum(len(listed.labels) for listed in layout.splits.values())
+    needed = decoder.num_bytes * len(images.members)
+    notes: tuple[str, ...] = ()
     if needed <= memory_budget():
-        pixels = _decoded(images)
-        splits = {name: ImageSplit(pixels[name], listed.labels) for name, listed in layout.splits.items()}
+        found = _decoded(images, tell)
+        splits = {name: ImageSplit(found[name], listed.labels) for name, listed in layout.splits.items()}
+        notes = _decoded_notes(images, *found["seen"].tolist())
     elif isinstance(container, Folder):
         splits = {
             name: ImageSplit(ImageFiles(container.path, listed.members, decoder), listed.labels)
@@ -94,45 +124,98 @@ def load_images(images: ImagesOnDisk) -> OfficialData:
             f"data.path: the images in {str(container.path)!r} take {needed / 2**30:.1f} GiB decoded, too much for "
             "this machine's memory: unpack the archive and give the folder, which is then read in parts"
         )
-    return OfficialData(splits["train"], splits.get("val"), splits.get("test"), images.holdout)
+    return OfficialData(splits["train"], splits.get("val"), splits.get("test"), images.holdout, notes)
 
 
-def _listed(container: Container) -> list[Member]:
-    """The files; the list of a tar is kept, as making it means reading the whole archive."""
+def _listed(container: Container) -> Listing:
+    """What is there; the list of a tar is kept, as making it means reading the whole archive."""
     if not isinstance(container, TarArchive):
-        return container.members()
-    status = container.path.stat()
-    place = container.path.resolve()
+        return container.listing()
 
     def build() -> Arrays:
-        members = container.members()
-        names = "\0".join(member.name for member in members).encode("utf-8", "surrogateescape")
+        listing = container.listing()
+        others = [f"{folder}\0{suffix}" for folder, suffix in listing.others]
         return {
-            "names": np.frombuffer(names, dtype=np.uint8),
-            "numbers": np.array([member[1:] for member in members], dtype=np.int64).reshape(-1, 2),
+            "names": _packed([member.name for member in listing.images]),
+            "numbers": np.array([member[1:] for member in listing.images], dtype=np.int64).reshape(-1, 2),
+            "folders": _packed(sorted(listing.folders)),
+            "others": _packed(others),
+            "counts": np.array(list(listing.others.values()), dtype=np.int64),
         }
 
-    key = digest_of(FORMAT, place, status.st_size, status.st_mtime_ns)
-    found = cached_arrays(f"list-{digest_of(place)[:20]}", key, build)
-    names = found["names"].tobytes().decode("utf-8", "surrogateescape").split("\0")
-    return [Member(name, *numbers) for name, numbers in zip(names, found["numbers"].tolist(), strict=False)]
-
-
-def _decoded(images: ImagesOnDisk) -> Arrays:
-    container, layout = images.container, images.layout
     place = container.path.resolve()
+    found = cached_arrays(f"list-{digest_of(place)[:20]}", digest_of(FORMAT, place, *_own(container)), build)
+    others = _unpacked(found["others"])
+    return Listing(
+        [Member(name, *each) for name, each in zip(_unpacked(found["names"]), found["numbers"].tolist(), strict=True)],
+        set(_unpacked(found["folders"])),
+        Counter(dict(zip(zip(others[::2], others[1::2], strict=True), found["counts"].tolist(), strict=True))),
+    )
+
+
+def _packed(names: list[str]) -> NDArray[np.uint8]:
+    """`names` in one array, each with a NUL behind it."""
+    return np.frombuffer("".join(f"{name}\0" for name in names).encode("utf-8", "surrogateescape"), dtype=np.uint8)
+
+
+def _unpacked(packed: NDArray[np.uint8]) -> list[str]:
+    return packed.tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]
+
+
+def _own(container: Container) -> tuple[int, ...]:
+    """What changes when an archive does; of a folder its files say it."""
     status = container.path.stat()
-    own = () if container.path.is_dir() else (status.st_size, status.st_mtime_ns)
-    members = [member for split in layout.splits.values() for member in split.members]
+    return () if container.path.is_dir() else (status.st_size, status.st_mtime_ns)
+
+
+def _all_grey(container: Container, members: Sequence[Member]) -> bool:
+    """Whether no file has colour; the answer is kept, as a header of each must be read for it."""
+    names = [member.name for member in members]
 
     def build() -> Arrays:
-        # One pass over the container for all splits: a packed tar can only be read from its start.
-        everything = decode_members(container, members, images.decoder)
-        ends = np.cumsum([len(split.labels) for split in layout.splits.values()])
-        return dict(zip(layout.splits, np.split(everything, ends[:-1]), strict=True))
+        with contextlib.closing(container.streams(names)) as streams:
+            for name, file in streams:
+                with contextlib.suppress(InputError):  # which are damaged is told when all are decoded
+                    if not is_grey_file(file, name):
+                        return {"grey": np.array(0)}
+        return {"grey": np.array(1)}
 
-    key = digest_of(FORMAT, place, images.decoder, *own, *members)
+    place = container.path.resolve()
+    key = digest_of(FORMAT, place, *_own(container), *members)
+    return bool(cached_arrays(f"grey-{digest_of(place)[:20]}", key, build)["grey"])
+
+
+def _decoded(images: ImagesOnDisk, tell: Callable[[str], None]) -> Arrays:
+    """The pixels of each split, and under ``seen`` how many files were grey and how many not upright."""
+    container, layout, members = images.container, images.layout, images.members
+    place = container.path.resolve()
+
+    def build() -> Arrays:
+        tell(f"decoding {len(members):,} images")
+        # One pass over the container for all splits: a packed tar can only be read from its start.
+        found = decode_members(container, members, images.decoder)
+        ends = np.cumsum([len(split.labels) for split in layout.splits.values()])
+        seen = np.array([found.num_grey, found.num_turned])
+        return {"seen": seen, **dict(zip(layout.splits, np.split(found.pixels, ends[:-1]), strict=True))}
+
+    key = digest_of(FORMAT, place, images.decoder, *_own(container), *members)
     return cached_arrays(f"images-{digest_of(place, images.decoder.resize_to)[:20]}", key, build)
+
+
+def _decoded_notes(images: ImagesOnDisk, num_grey: int, num_turned: int) -> tuple[str, ...]:
+    """What was done to images so that all are alike, and what was not done."""
+    num, to_grey = len(images.members), images.decoder.channels == 1
+    num_converted = num - num_grey if to_grey else num_grey
+    notes: list[str] = []
+    if num_converted:
+        kinds = ("colour", "grey") if to_grey else ("grey", "colour")
+        notes.append(f"{num_converted:,} of the {num:,} images are {kinds[0]} and were read as {kinds[1]}")
+    if num_turned and not images.decoder.upright:
+        notes.append(
+            f"{num_turned:,} of the {num:,} images have EXIF data by which they are to be turned: they were read as "
+            "they are stored; --set data.exif_orientation=true turns them"
+        )
+    return tuple(notes)
 
 
 def _holdout(layout: Layout) -> int:

@@ -50,12 +50,14 @@ class OfficialData:
         val: a validation set published apart from it, or None.
         test: the test set, or None.
         holdout: examples of `train` kept for validation where there is no `val`.
+        notes: what the user should know of them, a sentence each.
     """
 
     train: ImageSplit
     val: ImageSplit | None
     test: ImageSplit | None
     holdout: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

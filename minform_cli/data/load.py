@@ -78,15 +78,15 @@ def load_source(source: Source, tell: Callable[[str], None] | None = None) -> Da
     if not isinstance(spec, ImageSpec):
         text: Data = data_set.load(data, tell or _silent)
         return text
-    found = () if source.files is None else (source.files,)
-    official: OfficialData = data_set.load_official(data, *found)
+    listed = () if source.files is None else (source.files, tell or _silent)
+    official: OfficialData = data_set.load_official(data, *listed)
     train, val, test = _splits(official, data)
     if data.limit is not None:
         train = train.take(stratified(train.labels, data.limit, LIMIT_SEED))
     _check(spec, train, val, test)
     mean, std = _statistics(official.train)
     checksum = fingerprint({"train": train, "val": val, "test": test})
-    return ImageData(spec, train, val, test, mean, std, checksum, source.notes)
+    return ImageData(spec, train, val, test, mean, std, checksum, (*source.notes, *official.notes))
 
 
 def _silent(_text: str) -> None:

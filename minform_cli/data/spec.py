@@ -36,7 +36,8 @@ DATA_SETS = LazyRegistry(
 )
 
 PAIR_FILES = tuple(f"{split}{side}" for split in ("", "val_", "test_") for side in ("source", "target"))
-CHOICES = ("path", "val_path", "test_path", *PAIR_FILES, "subset", "image_size")
+IMAGE_FILES = ("path", "image_size", "channels", "exif_orientation", "max_megapixels")
+CHOICES = ("val_path", "test_path", *PAIR_FILES, "subset", *IMAGE_FILES)
 """Settings that say which files and what of them; a data set refuses those that it would ignore."""
 
 
@@ -186,7 +187,7 @@ def checked_set(data: DataConfig) -> ModuleType:
     data_set = DATA_SETS.get(data.name, "data.name")
     for key in CHOICES:
         value = getattr(data, key)
-        if value is not None and key not in data_set.TAKES:
+        if value != DataConfig.model_fields[key].default and key not in data_set.TAKES:
             taken = ", ".join(f"data.{name}" for name in data_set.TAKES) or "no such setting"
             others = ", ".join(name for name in DATA_SETS.names() if key in DATA_SETS.get(name).TAKES)
             raise InputError(

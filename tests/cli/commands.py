@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import HANGS_S
+
 ROOT = Path(__file__).parents[2]
 TINY = ("--preset", "debug", "--set", "train.epochs=1", "--set", "train.warmup_epochs=0", "--set", "data.limit=60")
 
@@ -56,7 +58,7 @@ def process(*arguments: str, cwd: Path | None = None, **changes: str) -> Outcome
         encoding="utf-8",
         env=environment(**changes),
         cwd=cwd,
-        timeout=120,
+        timeout=HANGS_S,
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
@@ -85,7 +87,7 @@ def on_terminal(*arguments: str, columns: int = 80, cwd: Path | None = None, **c
             break
         shown += read
     os.close(ours)
-    return Outcome(running.wait(timeout=120), shown.decode("utf-8").replace("\r\n", "\n"), "")
+    return Outcome(running.wait(timeout=HANGS_S), shown.decode("utf-8").replace("\r\n", "\n"), "")
 
 
 ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)")

@@ -3,14 +3,14 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from minform_cli.results import RunFolder
-from tests.cli.commands import TINY, Command, environment, on_terminal, plain, process
+from tests.cli.commands import TINY, Command, on_terminal, plain, process
+from tests.training.launching import alone
+from tests.waiting import until
 
 RESULT_KEYS = {
     "format", "minform", "preset", "variant", "seed", "epochs", "steps", "heads", "count", "data", "metrics", "timing",
@@ -219,7 +219,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on_and_resume_ends_with_the_same_weight
         "--preset",
         "debug",
         "--set",
-        "train.epochs=40",
+        "train.epochs=10",
         "--threads",
         "1",
         "--device",
@@ -228,21 +228,12 @@ def test_ctrl_c_saves_and_says_how_to_go_on_and_resume_ends_with_the_same_weight
         "json",
     ]
     folder = tmp_path / "stopped"
-    running = subprocess.Popen(
-        [sys.executable, "-m", "minform_cli", "train", *arguments, "--out", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-    assert running.stderr is not None
-    for line in running.stderr:
-        if line.startswith("epoch 1/"):
-            os.kill(running.pid, signal.SIGINT)
-            break
-    out, err = running.communicate(timeout=120)
-    assert (running.returncode, out) == (130, "")
-    (last,) = [line for line in err.splitlines() if line.startswith("minform: ")]
+    running = alone(tmp_path / "process", ["train", *arguments, "--out", str(folder)], held_at=20)
+    until(lambda: "epoch 1/" in "".join(running.printed()) or not running.processes[0].is_alive(), "an epoch")
+    assert running.processes[0].pid is not None
+    os.kill(running.processes[0].pid, signal.SIGINT)
+    assert (running.codes(), running.printed("stdout")) == ([130], [""])
+    (last,) = [line for line in running.printed()[0].splitlines() if line.startswith("minform: ")]
     assert "--resume" in last
     assert not RunFolder(folder).is_finished()
 

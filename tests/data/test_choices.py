@@ -10,8 +10,8 @@ from minform_cli.data.spec import CHOICES, DATA_SETS, described
 from minform_cli.errors import InputError
 
 USED = {  # name: settings of `CHOICES` that it uses
-    "image-folder": {"path", "image_size"},
-    "imagenet-folder": {"path", "image_size"},
+    "image-folder": {"path", "image_size", "channels", "exif_orientation", "max_megapixels"},
+    "imagenet-folder": {"path", "image_size", "channels", "exif_orientation", "max_megapixels"},
     "text": {"path", "val_path", "test_path"},
     "parallel-text": {"source", "target", "val_source", "val_target", "test_source", "test_target"},
     "multi30k": {"path", "subset"},
@@ -22,7 +22,7 @@ USED = {  # name: settings of `CHOICES` that it uses
 @pytest.mark.parametrize("name", DATA_SETS.names())
 @pytest.mark.parametrize("key", CHOICES)
 def test_a_setting_that_would_be_ignored_is_refused(name: str, key: str, refused) -> None:
-    value: Any = 8 if key == "image_size" else "x"
+    value: Any = {"image_size": 8, "channels": 1, "exif_orientation": True, "max_megapixels": 8}.get(key, "x")
     config = DataConfig(name=name, **{key: value})
     if key in USED.get(name, ()):
         assert key in DATA_SETS.get(name).TAKES
@@ -39,5 +39,6 @@ def test_the_refusal_names_what_the_set_takes_and_who_takes_the_setting(refused)
         assert message == f"data.source: {expected}"
 
 
-def test_choices_are_all_settings_that_are_unset_at_first_but_the_limit() -> None:
-    assert {*CHOICES, "limit"} == {key for key, field in DataConfig.model_fields.items() if field.default is None}
+def test_choices_are_all_settings_that_are_unset_at_first_but_the_limit_and_those_of_images() -> None:
+    unset = {key for key, field in DataConfig.model_fields.items() if field.default is None}
+    assert {*CHOICES, "limit"} == unset | {"exif_orientation", "max_megapixels"}

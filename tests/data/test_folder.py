@@ -24,7 +24,7 @@ def pixels(path: Path) -> np.ndarray:
 def test_classes_are_the_sorted_folders_and_images_come_by_class_and_name(images: Path) -> None:
     data = load(images)
     assert data.spec.class_names == ("ant", "cat")
-    assert data.spec.title == "my images (image-folder)"
+    assert data.spec.title == "my images (image-folder, 8x8 colour)"
     assert sizes(data) == (50, 5, 4)
     assert data.train.labels.tolist() == [0] * 30 + [1] * 20
     assert np.array_equal(data.train.images[0], pixels(images / "train/ant/000.png"))
@@ -70,7 +70,7 @@ def test_an_archive_gives_what_its_folder_gives_and_is_not_unpacked(images: Path
     data = load(path)
     assert data.fingerprint == before.fingerprint
     assert (data.mean, data.std) == (before.mean, before.std)
-    assert data.spec.title == "packed (image-folder)"
+    assert data.spec.title == "packed (image-folder, 8x8 colour)"
     assert sorted(p.name for p in images.parent.iterdir()) == sorted(["cache", images.name, path.name])
 
 
@@ -136,14 +136,6 @@ def test_images_of_other_sizes_are_refused_with_the_setting_that_helps(images: P
     assert "train/cat/005.png" in message
     assert "--set data.image_size=8" in message
     assert load(images, image_size=8).spec.height == 8
-
-
-def test_the_first_image_decides_between_grey_and_colour(tmp_path: Path) -> None:
-    path = make_folder(tmp_path / "mixed", {"train": {"a": 10}}, mode="L")
-    make_folder(path, {"train": {"b": 10}}, mode="RGB")
-    assert load(path).train.images.shape == (18, 1, 8, 8)
-    draw(path / "train/a/000.png", seed=0, mode="RGBA")
-    assert load(path).train.images.shape == (18, 3, 8, 8)
 
 
 def test_a_class_that_is_not_in_train_is_refused_with_the_nearest(images: Path, refused) -> None:

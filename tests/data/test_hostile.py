@@ -17,7 +17,7 @@ from PIL import Image
 import minform_cli.data
 from minform_cli.config.schema import DataConfig
 from minform_cli.data import archive as archive_module
-from minform_cli.data.decode import decoder_for
+from minform_cli.data.decode import is_grey_file
 from minform_cli.data.spec import DATA_SETS
 from minform_cli.errors import InputError, Interrupted, MinformError
 from tests.data.archives import png, tar_with, zip_with
@@ -160,7 +160,7 @@ def test_a_signal_is_not_taken_for_a_damaged_image(monkeypatch) -> None:
 
     monkeypatch.setattr(Image, "open", stopped)
     with pytest.raises(Interrupted):
-        decoder_for(b"", "a.png", None)
+        is_grey_file(io.BytesIO(), "a.png")
 
 
 def test_an_absurd_number_of_members_or_bytes_is_refused(tmp_path, refused, monkeypatch) -> None:

@@ -17,8 +17,8 @@ from tests.data.pictures import archived, config, load
 @pytest.mark.parametrize("name", ["image-folder", "imagenet-folder"])
 def test_a_folder_is_listed_once_for_spec_fingerprint_and_examples(images: Path, monkeypatch, name: str) -> None:
     walks = []
-    members = Folder.members
-    monkeypatch.setattr(Folder, "members", lambda self: walks.append(self.path) or members(self))
+    listing = Folder.listing
+    monkeypatch.setattr(Folder, "listing", lambda self: walks.append(self.path) or listing(self))
     source = opened(DataConfig(name=name, path=str(images), image_size=8))
     data = source.load()
     assert walks == [images]

@@ -9,8 +9,14 @@ import pytest
 from torch.distributed import TCPStore
 
 from minform_cli.study.queue import Pace
+from tests.waiting import HANGS_S
 
-QUICK = Pace(beat_s=0.05, dead_after_s=0.6, poll_s=0.02)
+QUICK = Pace(beat_s=0.01, dead_after_s=0.6, poll_s=0.02)
+"""For a clock that the test moves on itself: on a real one, a slow machine would be taken for a dead process."""
+
+PATIENT = Pace(beat_s=0.05, dead_after_s=HANGS_S, poll_s=0.02)
+"""Nobody is taken for dead."""
+
 VARIANTS = ["no-mlp", "minimal"]
 
 

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from minform_cli.study.execute import execute
 from minform_cli.study.plan import Plan, PlannedRun, plan_study
 from minform_cli.study.summary import count_plan, summarise
 from tests.study import trainers
+from tests.waiting import HANGS_S, until
 
 PAIR = ["no-mlp", "minimal"]
 
@@ -134,15 +134,26 @@ def test_a_bug_comes_with_its_traceback(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import sys
+import os, sys
 from pathlib import Path
 from minform_cli.errors import MinformError
+from minform_cli.study import jobs
 from minform_cli.study.execute import execute
 from minform_cli.study.plan import plan_study
+from minform_cli.training.interrupt import StopRequest
 from tests.study import trainers
 
+jobs._GRACE_S = 1e6  # whoever ought to leave at once and waits for the runs is found out
+handle = StopRequest._handle
+
+def noted(self, signum, frame):
+    os.write(1, b"signal\\n")
+    handle(self, signum, frame)
+
+StopRequest._handle = noted
+
 # Not guarded by __name__ == "__main__", as scripts of users need not be.
-plan = plan_study(Path(sys.argv[1]), "debug", ["no-mlp", "minimal"], [0], ["train.epochs=40"])
+plan = plan_study(Path(sys.argv[1]), "debug", ["no-mlp", "minimal"], [0], ["train.epochs=10"])
 trainer = getattr(trainers, sys.argv[2]) if sys.argv[2] != "real" else None
 tell = lambda run, progress: print(run, progress.kind, progress.epoch, flush=True)
 try:
@@ -175,10 +186,12 @@ def start(command: list[str]) -> subprocess.Popen[str]:
 
 
 def await_files(*paths: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not all(path.exists() for path in paths):
-        assert time.monotonic() < deadline, f"{paths} never came"
-        time.sleep(0.02)
+    until(lambda: all(path.exists() for path in paths), str(paths))
+
+
+def await_line(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stdout is not None
+    assert any(words in line for line in process.stdout), f"never said: {words}"
 
 
 @pytest.mark.slow
@@ -193,7 +206,7 @@ def test_a_signal_to_the_whole_group_lets_every_run_save_once(
         for number in marked(tmp_path):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(number, signum) if number != process.pid else None
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANGS_S)
     assert process.returncode == code
     assert errors == (f"Interrupted: {signum.name}: stopped; the same command goes on from the last checkpoints\n")
     assert all((tmp_path / "out" / variant / "seed-0" / "saved").exists() for variant in PAIR)
@@ -206,12 +219,12 @@ def test_a_second_ctrl_c_leaves_at_once(hasty: bool, study: list[str], tmp_path:
     await_files(*(tmp_path / "out" / variant / "seed-0" / "begun" for variant in PAIR))
     os.killpg(process.pid, signal.SIGINT)
     if hasty:
-        time.sleep(0.03)  # within one look at the pipes; two signals without a pause are one to the kernel
+        await_line(process, "signal")  # two signals without a pause are one to the kernel
     else:
         await_files(*(tmp_path / "out" / variant / "seed-0" / "saved" for variant in PAIR))
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=HANGS_S)
     assert process.returncode == 130
 
 
@@ -220,16 +233,14 @@ def test_runs_save_themselves_and_end_when_the_parent_is_killed(study: list[str]
     process = start([*study, "endless"])
     await_files(*(tmp_path / "out" / variant / "seed-0" / "begun" for variant in PAIR))
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=HANGS_S)
     await_files(*(tmp_path / "out" / variant / "seed-0" / "saved" for variant in PAIR))
-    deadline = time.monotonic() + 30
-    while marked(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: not marked(tmp_path), "the end of the runs")
 
 
 def figures(out: Path, plan: Plan) -> list[dict[str, object]]:
     """The comparison without its times."""
-    again = plan_study(out, "debug", list(plan.variants), list(plan.seeds), ["train.epochs=40"])
+    again = plan_study(out, "debug", list(plan.variants), list(plan.seeds), ["train.epochs=10"])
     assert all(run.finished for run in again.runs)
     records = summarise(count_plan(again), execute(again))
     return [{key: value for key, value in r.items() if key not in TIMES} for r in records]
@@ -239,21 +250,18 @@ def figures(out: Path, plan: Plan) -> list[dict[str, object]]:
 def test_a_study_stopped_by_ctrl_c_and_continued_equals_one_done_alone_to_the_byte(
     study: list[str], tmp_path: Path
 ) -> None:
-    process = start([*study, "real"])
-    assert process.stdout is not None
-    for line in process.stdout:
-        if " epoch " in line:
-            break
+    process = start([*study, "held"])
+    await_line(process, " epoch ")
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANGS_S)
     assert process.returncode == 130, errors
-    plan = pair(tmp_path / "out", epochs=40)
+    plan = pair(tmp_path / "out", epochs=10)
     assert not all(run.finished for run in plan.runs), "the signal came too late to show anything"
     process = start([*study, "real"])
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=HANGS_S)
     assert process.returncode == 0, errors
 
-    alone = pair(tmp_path / "alone", epochs=40)
+    alone = pair(tmp_path / "alone", epochs=10)
     execute(alone, jobs=1)
     assert figures(tmp_path / "out", plan) == figures(tmp_path / "alone", alone)
     for run, other in zip(plan.runs, alone.runs, strict=True):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import environment
+from tests.waiting import HANGS_S, until
 
 NUM_KILLS = int(os.environ.get("MINFORM_KILLS", "2"))
 
@@ -57,7 +58,7 @@ def alive(pid: int) -> bool:
 
 def table(out: Path, *more: str) -> list[dict[str, object]]:
     """The study's records without times, once it is finished."""
-    output, errors = start(out, *more).communicate(timeout=600)
+    output, errors = start(out, *more).communicate(timeout=HANGS_S)
     records = json.loads(output or errors)
     return [{key: value for key, value in record.items() if key not in TIMES} for record in records]
 
@@ -78,9 +79,8 @@ def test_a_study_killed_at_random_moments_ends_with_the_table_of_an_undisturbed_
         for number in everyone if rng.random() < 0.7 else everyone[:1]:  # else the runs see it die, and save themselves
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
-        process.communicate(timeout=60)
-        while any(map(alive, everyone)):
-            time.sleep(0.05)
+        process.communicate(timeout=HANGS_S)
+        until(lambda everyone=everyone: not any(map(alive, everyone)), "the end of the runs")
         landed += process.returncode == -signal.SIGKILL
         if process.returncode == 0:
             break  # over before the kill came

@@ -15,6 +15,7 @@ from minform_cli.results import read_result
 from minform_cli.study.execute import execute
 from minform_cli.study.plan import Plan, plan_study
 from tests.study.conftest import VARIANTS, free_port
+from tests.waiting import HANGS_S
 
 SCRIPT = """
 import os, signal, sys
@@ -35,7 +36,7 @@ out, mode = Path(sys.argv[1]), sys.argv[2]
 killed = out / "killed"
 plan = plan_study(out, "debug", ["no-mlp", "minimal"], [0, 1], sys.argv[3:])
 try:
-    results = execute(plan, device="cpu", launch=launched(), pace=Pace(0.1, 2.0, 0.05), on_progress=tell)
+    results = execute(plan, device="cpu", launch=launched(), pace=Pace(0.1, 10.0, 0.05), on_progress=tell)
 except MinformError as error:
     print(f"error {error}", flush=True)
     sys.exit(error.exit_code)
@@ -101,9 +102,9 @@ def test_a_process_killed_midway_changes_nothing_but_the_time(
     logs = [tmp_path / f"{rank}.log" for rank in range(world_size)]
     command = [*script, f"kill {victim}", *SETTINGS]
     processes = [start(command, rank, world_size, agent[0].port, log) for rank, log in enumerate(logs)]
-    processes[victim].wait(300)
+    processes[victim].wait(HANGS_S)
     early = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.glob("shared/*/*/result.json")}
-    codes = [process.wait(300) for process in processes]
+    codes = [process.wait(HANGS_S) for process in processes]
     outputs = [log.read_text() for log in logs]
     assert codes == [-signal.SIGKILL if rank == victim else 0 for rank in range(world_size)], outputs
     assert "taken over from rank" in "".join(outputs)
@@ -126,7 +127,7 @@ def test_torchrun_restarts_a_killed_worker_and_the_study_goes_on(
         [*torchrun, *master, *script, "kill 1", *SETTINGS],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANGS_S,
         env=environment(),
         check=False,
     )

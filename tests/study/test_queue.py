@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +12,7 @@ from minform_cli.study import queue as study_queue
 from minform_cli.study.queue import Queue
 from minform_cli.training.launch import Launch
 from tests.study.conftest import QUICK
+from tests.waiting import until
 
 
 def joined(store: HashStore, rank: int = 0, num_runs: int = 3, world_size: int = 4) -> Queue:
@@ -24,13 +24,32 @@ def taken(queue: Queue) -> int | None:
     return None if claim is None else claim.number
 
 
-def taken_at_last(queue: Queue) -> study_queue.Claim:
-    """The next claim, which somebody's death must free."""
-    deadline = time.monotonic() + 20
-    while (claim := queue.take()) is None:
-        assert time.monotonic() < deadline, "nobody was taken for dead"
-        time.sleep(QUICK.poll_s)
-    return claim
+class Clock:
+    """The clock of every watcher: it goes on only here, and only once those who live have given a sign of life."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def go_on(self, *living: Queue) -> None:
+        """Until the next look of a watcher."""
+        for queue in living:
+            before = beats(queue)
+            until(lambda queue=queue, before=before: beats(queue) > before, "a sign of life", pause_s=0.001)
+        self.now += QUICK.poll_s
+
+
+def beats(queue: Queue) -> int:
+    return queue._store.add(study_queue._beat_of(queue.member.rank), 0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(study_queue, "time", made)
+    return made
 
 
 def silenced(queue: Queue) -> Queue:
@@ -60,41 +79,42 @@ def test_a_run_is_claimed_by_exactly_one_of_many() -> None:
     assert sorted(number for numbers in found for number in numbers) == list(range(40))
 
 
-def test_what_the_living_hold_is_left_to_them_and_what_they_leave_is_free() -> None:
+def test_what_the_living_hold_is_left_to_them_and_what_they_leave_is_free(clock: Clock) -> None:
     store = HashStore()
     with joined(store, 0) as one:
         with joined(store, 1) as other:
             assert [taken(one), taken(other), taken(other)] == [0, 1, 2]
-            deadline = time.monotonic() + 2 * QUICK.dead_after_s
-            while time.monotonic() < deadline:
+            ended = clock.now + 2 * QUICK.dead_after_s
+            while clock.now < ended:
                 assert one.take() is None
-                time.sleep(QUICK.poll_s)
+                clock.go_on(other)
         claim = one.take()
         assert claim is not None and (claim.number, claim.deaths, claim.taken_from) == (1, 0, None)
 
 
-def test_a_silent_process_is_dead_after_a_while_by_the_watchers_own_clock() -> None:
+def test_a_silent_process_is_dead_after_a_while_by_the_watchers_own_clock(clock: Clock) -> None:
     store = HashStore()
     dead = silenced(joined(store, 1, num_runs=1))
     assert taken(dead) == 0
     with joined(store, 0, num_runs=1) as watcher:
-        started = time.monotonic()
-        claim = taken_at_last(watcher)
-        assert time.monotonic() - started >= QUICK.dead_after_s
+        started = clock.now
+        while (claim := watcher.take()) is None:
+            assert clock.now - started < 2 * QUICK.dead_after_s, "nobody was taken for dead"
+            clock.go_on(watcher)
+        assert clock.now - started > QUICK.dead_after_s
         assert (claim.number, claim.deaths, claim.taken_from) == (0, 1, dead.member)
         assert watcher.holds(0) and not dead.holds(0)
         dead.finish(0)  # it was only slow: what it finished counts
         assert not watcher.holds(0) and watcher.board.entries[0].done and watcher.take() is None
 
 
-def test_a_watcher_that_slept_itself_buries_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watcher_that_slept_itself_buries_nobody(clock: Clock) -> None:
     store = HashStore()
     asleep = silenced(joined(store, 1, num_runs=1))
     assert taken(asleep) == 0
     with joined(store, 0, num_runs=1) as watcher:
         assert watcher.take() is None
-        now = time.monotonic()
-        monkeypatch.setattr(study_queue.time, "monotonic", lambda: now + 1000)
+        clock.now += 1000
         assert watcher.take() is None
 
 
@@ -125,19 +145,19 @@ def test_a_failure_stops_all_who_were_there_and_the_slow_to_start_but_nobody_res
 
 
 @pytest.mark.parametrize("dead", [0, 1, 2])
-def test_the_lowest_rank_alive_reports(dead: int) -> None:
+def test_the_lowest_rank_alive_reports(dead: int, clock: Clock) -> None:
     store = HashStore()
     for rank in range(dead):
         silenced(joined(store, rank, num_runs=0))
     living = [joined(store, rank, num_runs=0).__enter__() for rank in range(dead, 4)]
     answers: dict[int, bool] = {}
-    deadline = time.monotonic() + 20
+    started = clock.now
     while len(answers) < len(living):
-        assert time.monotonic() < deadline
+        assert clock.now - started < 2 * QUICK.dead_after_s, "nobody reports"
         for queue in reversed(living):  # the highest asks first
             if (answer := queue.reports()) is not None:
                 answers[queue.member.rank] = answer
-        time.sleep(QUICK.poll_s)
+        clock.go_on(*living)
     for queue in living:
         queue.__exit__()
     assert answers == {rank: rank == dead for rank in range(dead, 4)}

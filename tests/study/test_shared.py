@@ -26,8 +26,9 @@ from minform_cli.study.plan import Plan, PlannedRun, plan_study
 from minform_cli.study.queue import MAX_DEATHS, Queue
 from minform_cli.training.launch import Launch
 from tests.report.records import result_record
-from tests.study.conftest import QUICK, VARIANTS, free_port
+from tests.study.conftest import PATIENT, QUICK, VARIANTS, free_port
 from tests.study.test_queue import silenced, taken
+from tests.waiting import HANGS_S, until
 
 
 def steps(
@@ -61,7 +62,7 @@ def share(
     def member(rank: int) -> list[ResultRecord] | None:
         launch = Launch(rank, world_size, rank, "localhost", port)
         listen = lambda run, news: on_progress(rank, run, news)  # noqa: E731
-        return execute(plan, device="cpu", launch=launch, pace=QUICK, trainer=trainer, on_progress=listen)
+        return execute(plan, device="cpu", launch=launch, pace=PATIENT, trainer=trainer, on_progress=listen)
 
     with ThreadPoolExecutor(world_size) as pool:
         return [pool.submit(member, rank) for rank in range(world_size)]
@@ -79,7 +80,14 @@ def test_every_run_is_done_once_and_rank_0_reports(
     plan = plan_study(tmp_path, "debug", VARIANTS, [0, 1, 2])
     heard: list[tuple[int, str]] = []
     told = lambda rank, run, news: heard.append((rank, str(run))) if news.kind == "done" else None  # noqa: E731
-    results = [future.result() for future in share(plan, 3, port, on_progress=told)]
+    all_have_one, mine = threading.Barrier(3, timeout=HANGS_S), threading.local()
+
+    def fair(config: RunConfig, out: Path, /, **rest: Any) -> None:
+        if not hasattr(mine, "begun"):
+            mine.begun = all_have_one.wait()
+        steps(config, out, **rest)
+
+    results = [future.result() for future in share(plan, 3, port, fair, told)]
     assert starts(plan) == [1] * 6
     assert {(run.folder / "starts").read_text() for run in plan.runs} == {"resume=False device=cpu threads=1\n"}
     assert results[1:] == [None, None]
@@ -110,8 +118,7 @@ def test_a_failure_ends_all_with_its_exit_code_and_one_says_why(
 
     def diverging(config: RunConfig, out: Path, /, **rest: Any) -> None:
         if config.variant == "no-mlp":
-            while not begun.exists():
-                time.sleep(0.01)
+            until(begun.exists, "the other run")
             raise NumericalError("loss is not finite at step 7")
         steps(config, out, **rest)
 
@@ -175,8 +182,7 @@ def test_without_its_store_every_process_saves_and_says_so(
     port = agent[0].port
 
     def end_it() -> None:
-        while not all((run.folder / "starts").exists() for run in plan.runs):
-            time.sleep(0.01)
+        until(lambda: all((run.folder / "starts").exists() for run in plan.runs), "two runs")
         agent.clear()
 
     ending = threading.Thread(target=end_it)

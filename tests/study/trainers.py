@@ -11,7 +11,9 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.errors import Interrupted, NumericalError
 from minform_cli.results import Listener, Progress, RunFolder, write_json
 from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.run import train
 from tests.report.records import result_record
+from tests.waiting import HANGS_S, hold, until
 
 
 def quick(
@@ -30,7 +32,7 @@ def diverging(
 ) -> None:
     """`no-mlp` fails once the others are running; they run until they are asked to stop, and then save."""
     if config.variant == "no-mlp":
-        _await(out.parent.parent / "minimal" / "seed-0" / "begun")
+        until((out.parent.parent / "minimal" / "seed-0" / "begun").exists, "the other run")
         raise NumericalError("loss is not finite at step 7")
     _until_stopped(out)
 
@@ -40,7 +42,7 @@ def dying(
 ) -> None:
     """`no-mlp` is killed once the others are running; they run until they are asked to stop, and then save."""
     if config.variant == "no-mlp":
-        _await(out.parent.parent / "minimal" / "seed-0" / "begun")
+        until((out.parent.parent / "minimal" / "seed-0" / "begun").exists, "the other run")
         os.kill(os.getpid(), signal.SIGKILL)
     _until_stopped(out)
 
@@ -59,6 +61,14 @@ def endless(
     _until_stopped(out)
 
 
+def held(
+    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+) -> None:
+    """Trains, and goes no further than its first epochs until it is asked to stop."""
+    hold(step=20)
+    train(config, out, resume=resume, device=device, threads=threads, on_progress=on_progress)
+
+
 def stubborn(
     config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
 ) -> None:
@@ -66,7 +76,7 @@ def stubborn(
     try:
         _until_stopped(out)
     except Interrupted:
-        time.sleep(600)
+        time.sleep(2 * HANGS_S)
 
 
 def _until_stopped(out: Path) -> None:
@@ -83,8 +93,3 @@ def _until_stopped(out: Path) -> None:
                 time.sleep(0.5)  # a second signal during the save would leave without it
                 (out / "saved").touch()
             raise
-
-
-def _await(path: Path) -> None:
-    while not path.exists():
-        time.sleep(0.01)

@@ -17,13 +17,16 @@ from minform_cli.config.presets import resolve
 from minform_cli.errors import MinformError
 from minform_cli.results import RunFolder
 from minform_cli.training.run import train
+from tests.waiting import hold
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.training.killing"])
 
 
-def run_once(out: str, variant: str, settings: tuple[str, ...]) -> None:
+def run_once(out: str, variant: str, settings: tuple[str, ...], held_at: int | None) -> None:
     """What a user's process does: trains on, and ends with the exit code of its error."""
+    if held_at is not None:
+        hold(held_at)
     try:
         train(resolve("debug", variant, settings).config, Path(out), resume=True, device="cpu", threads=1)
     except MinformError as error:
@@ -31,9 +34,9 @@ def run_once(out: str, variant: str, settings: tuple[str, ...]) -> None:
         sys.exit(error.exit_code)
 
 
-def start(out: Path, variant: str, settings: tuple[str, ...]) -> ForkServerProcess:
-    """Starts `run_once`."""
-    process = CONTEXT.Process(target=run_once, args=(str(out), variant, settings))
+def start(out: Path, variant: str, settings: tuple[str, ...], held_at: int | None = None) -> ForkServerProcess:
+    """Starts `run_once`; see `hold`."""
+    process = CONTEXT.Process(target=run_once, args=(str(out), variant, settings, held_at), daemon=True)
     process.start()
     return process
 

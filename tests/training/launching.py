@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 
 from minform_cli.cli import main
 from tests.training.killing import CONTEXT
+from tests.waiting import HANGS_S, hold
 
 
 def free_port() -> int:
@@ -29,11 +30,13 @@ def launch_variables(rank: int, size: int, port: int) -> dict[str, str]:
     return {"MASTER_ADDR": "127.0.0.1", **{name: str(number) for name, number in numbers.items()}}
 
 
-def _command(arguments: Sequence[str], variables: dict[str, str], output: str) -> None:
+def _command(arguments: Sequence[str], variables: dict[str, str], output: str, held_at: int | None) -> None:
     os.environ.update(variables)
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{output}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     torch.set_num_threads(1)
+    if held_at is not None:
+        hold(held_at)
     sys.argv = ["minform", *arguments]
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
     main()
@@ -47,24 +50,38 @@ class Launched:
     output: Path
 
     def codes(self) -> list[int | None]:
-        """Waits for all, a minute at most; their exit codes."""
+        """Waits for all; their exit codes."""
         for process in self.processes:
-            process.join(60)
+            process.join(HANGS_S)
         codes = [process.exitcode for process in self.processes]
         for process in self.processes:
             process.kill()
         return codes
 
     def printed(self, name: str = "stderr") -> list[str]:
-        """What each has printed."""
-        return [Path(f"{self.output}{rank}.{name}").read_text() for rank in range(len(self.processes))]
+        """What each has printed so far."""
+        paths = [Path(f"{self.output}{rank}.{name}") for rank in range(len(self.processes))]
+        return [path.read_text() if path.exists() else "" for path in paths]
 
 
-def launch(output: Path, *commands: Sequence[str]) -> Launched:
-    """Starts one process for each of `commands`, their arguments; prints go to files that begin with `output`."""
+def launch(output: Path, *commands: Sequence[str], held: Collection[int] = (), held_at: int = 5) -> Launched:
+    """Starts one process for each of `commands`, their arguments; prints go to files that begin with `output`.
+
+    Those of the ranks `held` take `held_at` steps, and no more until a signal asks them to stop.
+    """
     port, processes = free_port(), []
     for rank, arguments in enumerate(commands):
         variables = launch_variables(rank, len(commands), port)
-        processes.append(CONTEXT.Process(target=_command, args=(arguments, variables, f"{output}{rank}")))
+        step = held_at if rank in held else None
+        processes.append(
+            CONTEXT.Process(target=_command, args=(arguments, variables, f"{output}{rank}", step), daemon=True)
+        )
         processes[-1].start()
     return Launched(processes, output)
+
+
+def alone(output: Path, arguments: Sequence[str], held_at: int | None = None) -> Launched:
+    """Starts the command line in a process that belongs to no launch."""
+    process = CONTEXT.Process(target=_command, args=(arguments, {}, f"{output}0", held_at), daemon=True)
+    process.start()
+    return Launched([process], output)

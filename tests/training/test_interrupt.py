@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,16 @@ from minform_cli.data.batch import Batch
 from minform_cli.data.image_batches import ImageBatches as Batches
 from minform_cli.errors import Interrupted
 from minform_cli.results import RunFolder
+from minform_cli.runs import checkpoint as checkpoint_module
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
-from minform_cli.training import checkpoint as checkpoint_module
 from minform_cli.training import run as run_module
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper
 from tests.training import killing
 from tests.training.conftest import SETTINGS, bits, tiny
+from tests.waiting import until
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -161,9 +161,8 @@ def test_a_process_that_is_signalled_exits_with_its_code_and_can_go_on(
 ) -> None:
     out = tmp_path / "run"
     eager = (*SETTINGS, "train.checkpoint_every_s=0")
-    process = killing.start(out, "baseline", eager)
-    while process.is_alive() and not RunFolder(out).checkpoint.exists():
-        time.sleep(0.001)
+    process = killing.start(out, "baseline", eager, held_at=5)
+    until(lambda: RunFolder(out).checkpoint.exists() or not process.is_alive(), "a checkpoint", pause_s=0.001)
     assert process.pid is not None
     os.kill(process.pid, number)
     process.join()

@@ -28,8 +28,7 @@ def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_left_alone(tmp_p
     assert kills.after_progress >= 0.9 * kills.total
 
 
-@pytest.mark.slow
-@pytest.mark.skipif("MINFORM_KILLS" not in os.environ, reason="minutes; set MINFORM_KILLS to run it")
+@pytest.mark.soak
 @pytest.mark.parametrize("variant", IMAGE_VARIANTS)
 def test_every_variant_survives_being_killed(tmp_path: Path, variant: str) -> None:
     train(tiny(variant=variant), tmp_path / "alone", threads=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.launching import free_port
+from tests.waiting import HANGS_S
 
 TASKS = Path("/proc/self/task")
 
@@ -55,7 +56,7 @@ def left(alone: bool) -> list[str]:
         )
         for rank in (0, 1)
     ]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    outputs = [process.communicate(timeout=HANGS_S)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     return outputs[0].splitlines()
 

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from minform_cli.training.step import Stepper
 from minform_cli.training.team import Team
 from tests.training.conftest import SETTINGS, bits, lines, stopped, tiny
 from tests.training.launching import Launched, free_port, launch
+from tests.waiting import until
 from tests.zoo import IMAGE_VARIANTS
 
 # Without dropout, which differs between processes; with augmentation, which must not.
@@ -48,8 +48,8 @@ def command(out: Path, *more: str) -> list[str]:
     return ["train", "--preset", "debug", *sets, "--out", str(out), "--device=cpu", "--threads=1", *options]
 
 
-def start(out: Path, *more: str, size: int = 2) -> Launched:
-    return launch(out.with_suffix(".process"), *[command(out, *more)] * size)
+def start(out: Path, *more: str, size: int = 2, held: Collection[int] = ()) -> Launched:
+    return launch(out.with_suffix(".process"), *[command(out, *more)] * size, held=held)
 
 
 def finish(out: Path, *more: str, size: int = 2) -> Launched:
@@ -163,7 +163,7 @@ def test_a_signal_to_any_process_stops_all_at_one_step_from_which_they_go_on(
     tmp_path: Path, three: Path, number: int, ranks: Sequence[int], code: int
 ) -> None:
     out = tmp_path / "run"
-    launched = start(out, *EAGER, size=3)
+    launched = start(out, *EAGER, size=3, held=ranks)
     signal_at_first_checkpoint(launched, out, number, ranks)
     assert launched.codes() == [code] * 3
     first, *others = messages(launched)
@@ -179,8 +179,7 @@ def test_a_signal_to_any_process_stops_all_at_one_step_from_which_they_go_on(
 
 def signal_at_first_checkpoint(launched: Launched, out: Path, number: int, ranks: Sequence[int]) -> None:
     alive = launched.processes[0].is_alive
-    while alive() and not RunFolder(out).checkpoint.exists():
-        time.sleep(0.001)
+    until(lambda: RunFolder(out).checkpoint.exists() or not alive(), "a checkpoint", pause_s=0.001)
     for rank in ranks:
         pid = launched.processes[rank].pid
         assert pid is not None
@@ -192,7 +191,7 @@ def test_a_process_that_dies_ends_the_others_and_the_run_goes_on_from_the_checkp
     tmp_path: Path, three: Path
 ) -> None:
     out = tmp_path / "run"
-    launched = start(out, *EAGER, size=3)
+    launched = start(out, *EAGER, size=3, held=[2])
     signal_at_first_checkpoint(launched, out, signal.SIGKILL, [2])
     assert launched.codes() == [4, 4, -9]
     for rank, said in enumerate(messages(launched)[:2]):

@@ -6,10 +6,11 @@ memory is decoded once and kept in the cache; a larger folder is read by worker 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.spec import ImageSpec, split_sizes
+from minform_cli.data.spec import IMAGE_FILES, ImageSpec, split_sizes
 
 if TYPE_CHECKING:
     from minform_cli.data.folder import ImagesOnDisk
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "your images: data.path is a folder with train/<class>/*, or a .zip, .tar, .tar.gz of one"
 SOURCE = "your own; the layout is that of torchvision's ImageFolder"
-TAKES = ("path", "image_size")
+TAKES = IMAGE_FILES
 
 
 def look(data: DataConfig) -> ImagesOnDisk:
@@ -46,7 +47,7 @@ def spec(data: DataConfig, images: ImagesOnDisk | None = None) -> ImageSpec:
     decoder = images.decoder
     return ImageSpec(
         name=data.name,
-        title=f"{images.title} ({data.name})",
+        title=f"{images.title} ({data.name}, {images.shape})",
         source=SOURCE,
         channels=decoder.channels,
         height=decoder.height,
@@ -56,12 +57,12 @@ def spec(data: DataConfig, images: ImagesOnDisk | None = None) -> ImageSpec:
     )
 
 
-def load_official(data: DataConfig, images: ImagesOnDisk | None = None) -> OfficialData:
-    """All splits: decoded, or as files where they would not fit in memory.
+def load_official(data: DataConfig, images: ImagesOnDisk, tell: Callable[[str], None]) -> OfficialData:  # noqa: ARG001
+    """All splits: decoded, or as files where they would not fit in memory; `tell` is told what takes long.
 
     Raises:
-        InputError: a file is damaged or of another shape, or an archive is too large for memory; or as `look`.
+        InputError: a file is damaged or of another shape, or an archive is too large for memory.
     """
     from minform_cli.data.folder import load_images
 
-    return load_images(images or look(data))
+    return load_images(images, tell)

@@ -6,11 +6,13 @@ validation split and there is no test split, as the labels of the test set were 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.sets import image_folder
-from minform_cli.data.spec import ImageSpec, split_sizes
+from minform_cli.data.spec import IMAGE_FILES, ImageSpec, split_sizes
+from minform_cli.errors import InputError
 
 if TYPE_CHECKING:
     from minform_cli.data.folder import ImagesOnDisk
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "ImageNet-1k, 1,281,167 photographs in 1,000 classes; data.path is the folder with train/ and val/"
 SOURCE = "Russakovsky et al. 2015, ImageNet large scale visual recognition challenge, arXiv 1409.0575"
-TAKES = ("path", "image_size")
+TAKES = IMAGE_FILES
 NUM_TRAIN, NUM_VAL, NUM_CLASSES = 1_281_167, 50_000, 1_000
 IMAGE_SIZE = 224
 
@@ -48,9 +50,13 @@ def spec(data: DataConfig, images: ImagesOnDisk | None = None) -> ImageSpec:
     )
 
 
-def load_official(data: DataConfig, images: ImagesOnDisk | None = None) -> OfficialData:
-    """As `image_folder.load_official`; without `data.path` an `InputError` says that it is needed."""
-    return image_folder.load_official(_sized(data), images)
+def load_official(
+    data: DataConfig, images: ImagesOnDisk | None = None, tell: Callable[[str], None] | None = None
+) -> OfficialData:
+    """As `image_folder.load_official`; without a folder an `InputError` says that it is needed."""
+    if images is None or tell is None:
+        raise InputError("data.path: imagenet-folder needs the folder with its images: --set data.path=...")
+    return image_folder.load_official(data, images, tell)
 
 
 def _sized(data: DataConfig) -> DataConfig:
