@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minform_cli.api.checks import check_device, checked_spec
-from minform_cli.config.initial import read_start
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import EvaluationRecord, Listener, ResultRecord, RunFolder
+from minform_cli.runs.stored import read_start
 
 if TYPE_CHECKING:
     from minform_cli.training.launch import Launch
@@ -56,7 +56,7 @@ def train(
     Raises:
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
     """
-    start = None if init is None else read_start(Path(init))
+    start = None if init is None else read_start(Path(init), Path(out) if resume and out is not None else None)
     config = resolve(preset, variant, settings, seed, start).config
     checked_spec(config)
     check_device(device)
@@ -71,6 +71,7 @@ def train(
 def evaluate(
     run: Path | str,
     split: str = "val",
+    settings: Sequence[str] = (),
     *,
     checkpoint: str = "last",
     device: str = "auto",
@@ -83,6 +84,8 @@ def evaluate(
     Args:
         run: the run folder.
         split: `train`, `val` or `test`.
+        settings: ``data.key=value`` texts: where the run's data have moved (``data.path=...``), or other data of the
+            same shape and classes. Normalisation and tokenizer are the run's own.
         checkpoint: `last` or `best` (by validation accuracy).
         device, threads: as for `train`.
         beams: of the search that writes translations, 1 is greedy; None: 4 on the test split, else 1.
@@ -104,6 +107,7 @@ def evaluate(
     return evaluate_run(
         folder,
         split,
+        settings,
         which=checkpoint,  # type: ignore[arg-type]
         device=device,
         threads=threads,

@@ -15,6 +15,7 @@ from minform_cli.errors import InputError
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    setting: options.DataSet = None,
     checkpoint: Annotated[str, typer.Option(help="last, or best by the validation score.")] = "last",
     beams: Annotated[
         int | None,
@@ -40,7 +41,7 @@ def evaluate(
 
         check_plot_path(plot)
     record = api.evaluate(
-        run, split, checkpoint=checkpoint, device=device, threads=threads, beams=beams, show=sentences
+        run, split, setting or [], checkpoint=checkpoint, device=device, threads=threads, beams=beams, show=sentences
     )
     from minform_cli.report.eval_table import eval_caption, eval_table
 

@@ -34,6 +34,12 @@ def _complete_set(incomplete: str) -> list[str]:
     return [f"{key}=" for key in known_keys() if key.startswith(incomplete)]
 
 
+def _complete_data(incomplete: str) -> list[str]:
+    from minform_cli.runs.measured import ACCEPTED
+
+    return [f"data.{key}=" for key in ACCEPTED if f"data.{key}=".startswith(incomplete)]
+
+
 def _complete_format(incomplete: str) -> list[str]:
     from minform_cli.report.formats import FORMATS
 
@@ -67,6 +73,15 @@ Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="A setting over the preset's: model.dim=32.", autocompletion=_complete_set
+    ),
+]
+DataSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="data.KEY=VALUE",
+        help="Where the run's data are now, or other data of their shape: data.path=PHOTOS.",
+        autocompletion=_complete_data,
     ),
 ]
 Init = Annotated[

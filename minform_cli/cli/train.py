@@ -44,10 +44,10 @@ def train(
     with silent(*said_elsewhere(launch)):
         fmt = chosen_format(fmt)
         from minform_cli import api
-        from minform_cli.config.initial import read_start
         from minform_cli.config.presets import resolve
+        from minform_cli.runs.stored import read_start
 
-        start = None if init is None else read_start(init)
+        start = None if init is None else read_start(init, out if resume else None)
         resolved = resolve(preset, variant, settings, seed, start)
         config = resolved.config
         api.checked_spec(config)

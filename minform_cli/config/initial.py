@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.config.setting import Setting
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder, check_format, read_json
+from minform_cli.results import RunFolder
 
 OWN = ("readout", "dropout")
 """What a new task may have otherwise than the run it starts from."""
@@ -23,33 +21,12 @@ class Start:
     Attributes:
         folder: where it lies.
         config: of it.
+        tokenizer: its tokenizer's file, for text; None: the one in `folder`.
     """
 
     folder: Path
     config: RunConfig
-
-
-def read_start(run: Path) -> Start:
-    """The finished run in the folder `run`.
-
-    Raises:
-        InputError: there is none, or it is not finished, damaged or of another version.
-    """
-    folder = RunFolder(run)
-    try:
-        begun, finished = folder.meta.is_file(), folder.is_finished()
-    except OSError as error:  # a name too long, a folder that may not be entered
-        raise InputError(f"--init {run}: cannot be looked at: {error.strerror}") from None
-    if not begun:
-        raise InputError(f"--init {run}: is no run folder; accepted: the folder of a finished run")
-    if not finished:
-        raise InputError(f"--init {run}: its run is not finished; accepted: the folder of a finished run")
-    meta = read_json(folder.meta, "run description")
-    check_format(meta, folder.meta)
-    try:
-        return Start(run, RunConfig.model_validate(meta.get("config")))
-    except ValidationError as error:
-        raise InputError(f"--init {run}: its {folder.meta.name} is damaged: {error.errors()[0]['msg']}") from None
+    tokenizer: Path | None = None
 
 
 def inherited(start: Start) -> dict[str, Setting]:
@@ -61,7 +38,7 @@ def inherited(start: Start) -> dict[str, Setting]:
     settings = {f"model.{key}": Setting(value, origin) for key, value in baseline.items()}
     if config.model.embedding.kind != "patches":
         settings["data.vocab_size"] = Setting(config.data.vocab_size, origin)
-        settings["data.tokenizer"] = Setting(str(RunFolder(start.folder).tokenizer), origin)
+        settings["data.tokenizer"] = Setting(str(start.tokenizer or RunFolder(start.folder).tokenizer), origin)
     return settings
 
 

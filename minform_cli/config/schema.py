@@ -13,6 +13,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from minform_cli.config.axes import AXES, PartOptions
 from minform_cli.config.axes.order import Order, parse_order
 
+PAIR_FILES = tuple(f"{split}{side}" for split in ("", "val_", "test_") for side in ("source", "target"))
+"""Settings of a data section that name files of sentences."""
+
+PLACES = ("path", "val_path", "test_path", *PAIR_FILES)
+"""Settings of a data section that say where data lie. They are no part of what a run is: its data are, wherever they
+lie, and those are known by their fingerprint."""
+
+TOKENIZERS = ("wordpiece", "byte-bpe")
+"""What `data.tokenizer` can ask to be trained; anything else is the path of a tokenizer file."""
+
 
 class Settings(BaseModel):
     """Base of every section: cannot be changed once made, refuses keys it does not know and NaN or infinity."""
@@ -205,12 +215,17 @@ class RunConfig(Settings):
     def identity(self) -> dict[str, object]:
         """What decides the result: every setting but the names, baseline and checkpoint interval. Plain JSON.
 
-        Of weights to start from it says that there are any; which they are, their digest in ``run.json`` says.
+        Of data, and of weights to start from, it does not say where they lie, nor of a tokenizer file: which they are,
+        the fingerprint of the data, which covers the tokenizer, and the digest of the weights in ``run.json`` say.
         """
         fields = self.model_dump(mode="json", exclude={"preset", "variant", "baseline", "init"})
         fields["init"] = self.init is not None
+        for key in PLACES:
+            del fields["data"][key]
         if self.init is not None:
             del fields["data"]["tokenizer"]  # that of the other run, wherever its folder lies
+        elif self.data.tokenizer not in TOKENIZERS:
+            fields["data"]["tokenizer"] = "file"
         del fields["train"]["checkpoint_every_s"]
         return fields
 

@@ -8,12 +8,13 @@ both of the others then take as a second argument, so that nothing is listed twi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from types import ModuleType
-from typing import ClassVar, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 from minform_cli.config import legality
-from minform_cli.config.schema import DataConfig, RunConfig
+from minform_cli.config.schema import PLACES, DataConfig, RunConfig
 from minform_cli.errors import InputError
 from minform_cli.registry import LazyRegistry
 
@@ -35,9 +36,8 @@ DATA_SETS = LazyRegistry(
     },
 )
 
-PAIR_FILES = tuple(f"{split}{side}" for split in ("", "val_", "test_") for side in ("source", "target"))
 IMAGE_FILES = ("path", "image_size", "channels", "exif_orientation", "max_megapixels")
-CHOICES = ("val_path", "test_path", *PAIR_FILES, "subset", *IMAGE_FILES)
+CHOICES = (*PLACES, "subset", *(key for key in IMAGE_FILES if key not in PLACES))
 """Settings that say which files and what of them; a data set refuses those that it would ignore."""
 
 
@@ -117,6 +117,21 @@ class PairSpec(TextSpec):
     """Sequences of tokens in two languages with one vocabulary, each up to `seq_len` long."""
 
     kind = "pairs"
+
+
+KINDS: Mapping[str, type[DataSpec]] = {cls.kind: cls for cls in (ImageSpec, TextSpec, PairSpec)}
+"""Every kind of examples."""
+
+
+def spec_record(spec: DataSpec) -> dict[str, Any]:
+    """`spec` in plain JSON, as a run's folder keeps it."""
+    return {"kind": spec.kind, **{field.name: getattr(spec, field.name) for field in fields(spec)}}
+
+
+def spec_of(record: Mapping[str, Any]) -> DataSpec:
+    """The spec that `spec_record` made `record` of."""
+    values: dict[str, Any] = {**record, "class_names": tuple(record["class_names"])}
+    return KINDS[values.pop("kind")](**values)
 
 
 class SplitSizes(TypedDict):

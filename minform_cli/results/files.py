@@ -12,16 +12,20 @@ from typing import Any, cast
 from minform_cli.errors import InputError, MachineError
 from minform_cli.results.records import ResultRecord
 
-FORMAT = 2
-"""Version of the run folder's layout; a folder of another version is refused."""
+FORMAT = 3
+"""Version of the run folder's layout: since 3 ``run.json`` says what the run's data are."""
+
+READ = (2, FORMAT)
+"""Versions that are read; a folder of another one is refused."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """Names of the files in one run's folder.
 
-    ``config.yaml`` reproduces the run; ``run.json`` is what is needed to rebuild the model; ``tokenizer.json`` makes
-    the tokens of a run on text; ``metrics.jsonl`` has one line an epoch and no times (equal runs give equal bytes);
+    ``config.yaml`` reproduces the run; ``run.json`` is what is needed to rebuild the model and to measure it on other
+    data: every setting, the spec of the data, their normalisation and fingerprint; ``tokenizer.json`` makes the tokens
+    of a run on text; ``metrics.jsonl`` has one line an epoch and no times (equal runs give equal bytes);
     ``timings.jsonl`` has the times; ``checkpoint.json`` names the weight files that belong together, with their
     SHA-256; ``result.json`` is written last.
     """
@@ -151,6 +155,9 @@ def read_result(folder: Path) -> ResultRecord:
 
 
 def check_format(value: dict[str, Any], path: Path) -> None:
-    """Raises `InputError` if `value`, read from `path`, was written in another version of the run folder's format."""
-    if value.get("format") != FORMAT:
-        raise InputError(f"{path} has format version {value.get('format')!r}; this minform reads version {FORMAT}")
+    """Raises `InputError` if `value`, read from `path`, was written in a version of the format that is not read."""
+    if value.get("format") not in READ:
+        raise InputError(
+            f"{path} has format version {value.get('format')!r}; this minform reads versions "
+            f"{' and '.join(map(str, READ))}"
+        )

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from minform_cli import __version__
 from minform_cli.config.presets import dump_config
-from minform_cli.config.schema import RunConfig
+from minform_cli.config.schema import PLACES, DataConfig, RunConfig
+from minform_cli.data.spec import ImageSpec, spec_record
 from minform_cli.errors import InputError, MachineError
 from minform_cli.results import RunFolder, write_atomic, write_json
 from minform_cli.runs.seal import read_sealed, sealed
+
+if TYPE_CHECKING:
+    from minform_cli.data.images import ImageData
+    from minform_cli.data.load import Data
 
 LOCK = ".lock"
 RUN = "run description"
@@ -102,22 +109,16 @@ def check_initial(folder: RunFolder, meta: Mapping[str, Any], config: RunConfig,
 
 
 def begin(
-    folder: RunFolder,
-    config: RunConfig,
-    fingerprint: str,
-    environment: Mapping[str, Any],
-    initial: str | None = None,
-    tokenizer: bytes | None = None,
+    folder: RunFolder, config: RunConfig, data: Data, environment: Mapping[str, Any], initial: str | None = None
 ) -> dict[str, Any]:
     """Writes ``run.json``, ``config.yaml`` and, for text, ``tokenizer.json`` of a new run, and returns the first.
 
     Args:
         folder: of the run.
         config: of the run.
-        fingerprint: of its data.
+        data: its data.
         environment: where it is made.
         initial: SHA-256 of the weights it starts from, if they are another run's.
-        tokenizer: content of the tokenizer file.
 
     Raises:
         MachineError: they cannot be written.
@@ -127,16 +128,33 @@ def begin(
         {
             "minform": __version__,
             "config": config.model_dump(mode="json"),
-            "fingerprint": fingerprint,
+            "fingerprint": data.fingerprint,
+            "spec": spec_record(data.spec),
+            "normalisation": _normalisation(data),
+            "tokenizer": None if data.tokenizer is None else folder.tokenizer.name,
+            "places": places_of(config.data),
             "environment": dict(environment),
             **({} if initial is None else {"initial": initial}),
         },
     )
-    if tokenizer is not None:
-        write_atomic(folder.tokenizer, tokenizer)
+    if data.tokenizer is not None:
+        write_atomic(folder.tokenizer, data.tokenizer)
     write_json(folder.meta, meta)
     write_config(folder, config)
     return meta
+
+
+def places_of(data: DataConfig) -> dict[str, str]:
+    """Where the data of a run lie, by setting: the same place whatever the working directory will be."""
+    named = {key: getattr(data, key) for key in PLACES}
+    return {key: os.path.abspath(Path(path).expanduser()) for key, path in named.items() if path is not None}  # noqa: PTH100
+
+
+def _normalisation(data: Data) -> dict[str, Any] | None:
+    if not isinstance(data.spec, ImageSpec):
+        return None
+    images = cast("ImageData", data)
+    return {"mean": images.mean, "std": images.std}
 
 
 def write_config(folder: RunFolder, config: RunConfig) -> None:

@@ -36,13 +36,13 @@ def write_tensors(folder: RunFolder, name: str, tensors: Tensors) -> FileEntry:
     return {"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def read_tensors(folder: RunFolder, entry: FileEntry, expected: Mapping[str, Tensor]) -> Tensors:
+def read_tensors(folder: RunFolder, entry: FileEntry, expected: Mapping[str, Tensor] | None = None) -> Tensors:
     """The tensors of one file, on the CPU, once every byte, name, shape and type is as it should be.
 
     Args:
         folder: the run folder.
         entry: the file, as the checkpoint names it.
-        expected: tensors (on any device) whose names, shapes and types must be matched.
+        expected: tensors (on any device) whose names, shapes and types must be matched; None: whatever they are.
 
     Raises:
         InputError: the file is missing, unreadable, damaged, or of another model.
@@ -58,6 +58,8 @@ def read_tensors(folder: RunFolder, entry: FileEntry, expected: Mapping[str, Ten
         tensors = safetensors.torch.load(content)
     except SafetensorError as error:
         raise InputError(f"{path} is damaged: {error}") from None
+    if expected is None:
+        return tensors
     for name in sorted(expected.keys() | tensors.keys()):
         saved, wanted = _describe(tensors.get(name)), _describe(expected.get(name))
         if saved != wanted:

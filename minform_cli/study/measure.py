@@ -17,13 +17,11 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.data.batches import make_batches
 from minform_cli.data.files import ImageFiles
 from minform_cli.data.images import ImageData, ImageSplit
-from minform_cli.data.load import load_data
-from minform_cli.models.build import build_model
 from minform_cli.models.stack import ImageEncoder
-from minform_cli.results import ExampleRecord, MeasuredRecord, RunFolder
-from minform_cli.runs.checkpoint import read_checkpoint
-from minform_cli.runs.folder import check_data, read_meta, stored_config
-from minform_cli.runs.tensors import put_weights, read_tensors, weights_of
+from minform_cli.results import ExampleRecord, MeasuredRecord
+from minform_cli.runs.folder import check_data
+from minform_cli.runs.measured import data_for
+from minform_cli.runs.stored import read_run
 from minform_cli.tasks import TASKS
 from minform_cli.training.attention_maps import attention_record
 from minform_cli.training.evaluate import confusion_matrix, score
@@ -46,8 +44,7 @@ class StudyData:
     """
 
     def __init__(self, first: Path) -> None:
-        folder = RunFolder(first)
-        data = load_data(stored_config(folder, read_meta(folder)).data)
+        data = data_for(read_run(first)).data
         assert isinstance(data, ImageData), "classes and attention are shown of images alone"
         self._data = data
 
@@ -78,17 +75,12 @@ class StudyData:
             InputError: the run is damaged, or was made with other data than those of the study.
             Interrupted: a signal came.
         """
-        folder = RunFolder(run)
-        meta = read_meta(folder)
-        config = stored_config(folder, meta)
-        check_data(folder, meta, self._data.fingerprint)
-        checkpoint = read_checkpoint(folder, meta["sha256"])
-        spec = self._data.spec
+        stored = read_run(run)
+        check_data(stored.folder, stored.meta, self._data.fingerprint)
+        config, spec = stored.config, self._data.spec
         with StopRequest("the runs are finished; draw the report again") as stop, runtime(device, None) as used:
-            with used.device:
-                model = build_model(config, spec)
+            model = stored.model(stored.spec or spec, used.device)
             assert isinstance(model, ImageEncoder), "classes and attention are shown of images alone"
-            put_weights(model, read_tensors(folder, checkpoint.files["weights"], weights_of(model)))
             batches = make_batches(self._data, config, used.device)
             scores = score(model, TASKS.get(config.task), spec, batches.evaluation("val"), Team(stop))
             seen = attention_record(model, self._normalised(config, used.device)) if attention else None

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minform_cli.config.initial import Start, read_start
+from minform_cli.config.initial import Start
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder
+from minform_cli.runs.stored import read_start
 from minform_cli.study.record import FILE, read_record
 
 if TYPE_CHECKING:

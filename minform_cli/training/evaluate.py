@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -14,14 +14,12 @@ from torch import Tensor, nn
 from minform_cli import __version__
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batches import make_batches
-from minform_cli.data.load import load_data
-from minform_cli.data.spec import DataSpec, spec_for
+from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError, NumericalError, unknown_name
-from minform_cli.models.build import build_model
-from minform_cli.results import EvaluationRecord, RunFolder
-from minform_cli.runs.checkpoint import Checkpoint, read_checkpoint
-from minform_cli.runs.folder import check_data, read_meta, stored_config
-from minform_cli.runs.tensors import Tensors, put_weights, read_tensors, weights_of
+from minform_cli.results import EvaluationRecord
+from minform_cli.runs.checkpoint import Checkpoint
+from minform_cli.runs.measured import data_for
+from minform_cli.runs.stored import StoredRun, Which, read_run
 from minform_cli.tasks import TASKS, Task
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import runtime
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from minform_cli.data.batch import Batch
 
 Split = Literal["train", "val", "test"]
-Which = Literal["last", "best"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,7 @@ def score(
 def evaluate_run(
     run: Path,
     split: str = "val",
+    settings: Sequence[str] = (),
     *,
     which: Which = "last",
     device: str = "auto",
@@ -99,6 +97,7 @@ def evaluate_run(
     Args:
         run: the run folder.
         split: ``val``, ``test`` or ``train`` (without augmentation).
+        settings: as for `runs.measured.data_for`: where its data have moved, or other data of their shape.
         which: the weights of the last step, or of the best epoch by validation accuracy.
         device: as `choose_device` takes it.
         threads: CPU threads; None keeps what torch has.
@@ -111,21 +110,16 @@ def evaluate_run(
     """
     if split not in get_args(Split):
         raise unknown_name("split", split, get_args(Split), "--split")
-    folder = RunFolder(run)
-    meta = read_meta(folder)
-    config = _with_own_tokenizer(stored_config(folder, meta), folder)
-    checkpoint = _read_latest(folder, meta["sha256"])
+    stored = read_run(run)
+    checkpoint = stored.checkpoint()
     if which not in checkpoint.files and which == "best":
         raise InputError(f"{run} has no best weights yet: its first epoch is not finished")
-    spec = spec_for(config)
     with StopRequest("nothing was measured") as stop, runtime(device, threads) as used:
-        data = load_data(config.data)
-        check_data(folder, meta, data.fingerprint)
+        measured = data_for(stored, settings)
+        config, spec, data = measured.config, measured.spec, measured.data
         if split == "test" and data.test is None:
-            raise InputError(_no_test(config, spec.title))
-        with used.device:
-            model = build_model(config, spec)
-        put_weights(model, _read_weights(folder, meta["sha256"], which, weights_of(model)))
+            raise InputError(_no_test(config, data.spec.title))
+        model = stored.model(spec, used.device, which)
         batches = make_batches(data, config, used.device)
         if (beams or show) and not _writes(config, cast(Split, split)):
             raise InputError(_no_translations(config, split))
@@ -141,7 +135,7 @@ def evaluate_run(
         seed=config.seed,
         split=split,
         checkpoint=which,
-        data=spec.title,
+        data=data.spec.title,
         num_examples=len(scores.labels),
         metric=TASKS.get(config.task).measures(spec)[0],
         measured=scores.measured,
@@ -152,23 +146,8 @@ def evaluate_run(
         per_class_accuracy=[row[i] / sum(row) if sum(row) else None for i, row in enumerate(confusion)],
         confusion=confusion,
         translations=[] if translations is None else translations.shown(show),
-        notes=[*_measured_notes(translations), *_notes(folder, config, meta["minform"], checkpoint)],
+        notes=[*_measured_notes(translations), *measured.notes, *_notes(stored, checkpoint)],
     )
-
-
-def _with_own_tokenizer(config: RunConfig, folder: RunFolder) -> RunConfig:
-    """`config` with the tokenizer in the run's folder where the one of another run, or the user's file, may have moved.
-
-    Not where the text made it: its tokens are in the cache under the name of the text.
-    """
-    if not folder.tokenizer.is_file():
-        return config
-    from minform_cli.data.text.tokenizer import KINDS
-
-    if config.init is None and (config.data.tokenizer in KINDS or Path(config.data.tokenizer).expanduser().is_file()):
-        return config
-    data = config.data.model_copy(update={"tokenizer": str(folder.tokenizer)})
-    return config.model_copy(update={"data": data})
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> list[list[int]]:
@@ -176,26 +155,6 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> l
     counts = torch.bincount(labels * num_classes + predictions, minlength=num_classes**2)
     rows: list[list[int]] = counts.view(num_classes, num_classes).tolist()
     return rows
-
-
-def _read_weights(folder: RunFolder, run_sha256: str, which: Which, expected: Tensors) -> Tensors:
-    """The weights asked for, of the newest checkpoint: while a run trains, the files of an older one disappear."""
-    role = "weights" if which == "last" else "best"
-    checkpoint = _read_latest(folder, run_sha256)
-    while True:
-        try:
-            return read_tensors(folder, checkpoint.files[role], expected)
-        except InputError:
-            newer = _read_latest(folder, run_sha256)
-            if newer.files == checkpoint.files:
-                raise
-            checkpoint = newer
-
-
-def _read_latest(folder: RunFolder, run_sha256: str) -> Checkpoint:
-    if not folder.checkpoint.is_file():
-        raise InputError(f"{folder.path} has no checkpoint yet: the run is incomplete; go on with --resume")
-    return read_checkpoint(folder, run_sha256)
 
 
 def _no_test(config: RunConfig, title: str) -> str:
@@ -221,11 +180,12 @@ def _measured_notes(translations: Translations | None) -> list[str]:
     return [translations.described(), *(f"{name}: {by}" for name, by in translations.task.measured_by().items())]
 
 
-def _notes(folder: RunFolder, config: RunConfig, made_by: str, checkpoint: Checkpoint) -> list[str]:
+def _notes(run: StoredRun, checkpoint: Checkpoint) -> list[str]:
     notes: list[str] = []
+    config, made_by = run.config, run.meta["minform"]
     if config.data.validation == "test":
         notes.append("validation was done on the test set")
-    if not folder.is_finished():
+    if not run.folder.is_finished():
         epochs = f"{checkpoint.state.epoch} of {config.train.epochs} epochs"
         notes.append(f"the run is not finished: these are the weights after step {checkpoint.state.step:,}, {epochs}")
     if made_by != __version__:

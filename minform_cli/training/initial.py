@@ -7,13 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
-from minform_cli.models.build import build_model
-from minform_cli.results import RunFolder
-from minform_cli.runs.checkpoint import read_checkpoint
-from minform_cli.runs.folder import read_meta, stored_config
-from minform_cli.runs.tensors import Tensors, read_tensors, weights_of
+from minform_cli.runs.stored import finished_run
+from minform_cli.runs.tensors import Tensors, weights_of
 
 READOUT = "readout."
 """Opens the names of the weights that belong to a task."""
@@ -25,7 +21,9 @@ def weights_digest(run: Path) -> str:
     Raises:
         InputError: the folder is incomplete, damaged, or its run is not finished.
     """
-    return _last_weights(run)[0]
+    stored = finished_run(run)
+    stored.weights()
+    return stored.checkpoint().files["weights"]["sha256"]
 
 
 def start_from(run: Path, model: nn.Module) -> None:
@@ -35,7 +33,7 @@ def start_from(run: Path, model: nn.Module) -> None:
         InputError: the folder is incomplete, damaged, or its run is not finished; or its model has other weights: the
             first that differs is named, and nothing has changed.
     """
-    given, wanted = _body(_last_weights(run)[1]), _body(weights_of(model))
+    given, wanted = _body(finished_run(run).weights()), _body(weights_of(model))
     for name in wanted | given:
         if name not in given or name not in wanted:
             place = "this model" if name not in wanted else "it"
@@ -46,21 +44,6 @@ def start_from(run: Path, model: nn.Module) -> None:
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(given[name])
-
-
-def _last_weights(run: Path) -> tuple[str, Tensors]:
-    """SHA-256 of the file of the last weights of the finished run in `run`, and what is in it."""
-    folder = RunFolder(run)
-    if not folder.is_finished():
-        raise InputError(
-            f"--init {run}: is no finished run; accepted: the folder of one, with its {folder.result.name}"
-        )
-    meta = read_meta(folder)
-    file = read_checkpoint(folder, meta["sha256"]).files["weights"]
-    config = stored_config(folder, meta)
-    with torch.device("meta"):
-        source = build_model(config, spec_for(config))
-    return file["sha256"], read_tensors(folder, file, weights_of(source))
 
 
 _SAME = "accepted: a run of the same variant and sizes"

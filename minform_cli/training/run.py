@@ -89,7 +89,7 @@ def train(
             verify(config, spec)
             data = load_data(config.data, lambda text: tell(_note(text)))
             batches = make_batches(data, config, used.device, Share(team.rank, team.size))
-            initial = weights_digest(Path(config.init)) if config.init is not None else None
+            initial = _initial(config, meta)
         for text in data.notes:
             tell(_note(text))
         team.check()  # where a signal landed, its error may have been swallowed
@@ -144,9 +144,9 @@ def dry_run(
         if out is not None and meta is not None:
             folder = RunFolder(out)
             run_folder.check_data(folder, meta, data.fingerprint)
-            initial = weights_digest(Path(config.init)) if config.init is not None else None
-            run_folder.check_initial(folder, meta, config, initial)
-        model = _build(config, data.spec, used.device)
+            run_folder.check_initial(folder, meta, config, _initial(config, meta))
+        begun = meta is not None and out is not None and RunFolder(out).checkpoint.is_file()
+        model = _build(config, data.spec, used.device, started=begun)
         batches = make_batches(data, config, used.device)
         stepper = Stepper(model, config, data.spec, batches.steps_per_epoch)
         started = time.perf_counter()
@@ -194,7 +194,7 @@ def _open(
     """``run.json`` of the claimed folder, written if nothing was begun, and its checkpoint."""
     meta = run_folder.look(folder, config, resume=resume)  # again: now nobody else can change it
     if meta is None:
-        return run_folder.begin(folder, config, data.fingerprint, made_with, initial, data.tokenizer), None
+        return run_folder.begin(folder, config, data, made_with, initial), None
     run_folder.check_data(folder, meta, data.fingerprint)
     run_folder.check_initial(folder, meta, config, initial)
     if not folder.config.exists():  # the run was killed as it began
@@ -206,7 +206,7 @@ def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
     """The loop, standing where the checkpoint left it, or at step 0."""
     config, checkpoint = parts.config, parts.checkpoint
     with team.together():
-        model = _build(config, parts.data.spec, parts.device)
+        model = _build(config, parts.data.spec, parts.device, started=checkpoint is not None)
     stepper = Stepper(model, config, parts.data.spec, parts.batches.steps_per_epoch, team)
     with team.together():
         records = _records(parts, stepper) if team.leads else None
@@ -231,11 +231,25 @@ def _records(parts: Parts, stepper: Stepper) -> Records:
     return Records(metrics, timings, CheckpointStore(folder, parts.meta["sha256"], (metrics, timings), checkpoint))
 
 
-def _build(config: RunConfig, spec: DataSpec, device: torch.device) -> nn.Module:
+def _initial(config: RunConfig, meta: Mapping[str, Any] | None) -> str | None:
+    """SHA-256 of the weights that the run starts from; None: from chance.
+
+    A run that goes on knows it, and needs no more where the folder it was started from is gone.
+    """
+    if config.init is None:
+        return None
+    if meta is not None and not RunFolder(Path(config.init)).meta.is_file():
+        digest: str | None = meta.get("initial")
+        return digest
+    return weights_digest(Path(config.init))
+
+
+def _build(config: RunConfig, spec: DataSpec, device: torch.device, *, started: bool = False) -> nn.Module:
+    """The model with its first weights; where a checkpoint brings others, not with those of the run it starts from."""
     torch.manual_seed(derive_seed(config.seed, "weights"))
     with device:
         model = build_model(config, spec)
-    if config.init is not None:
+    if config.init is not None and not started:
         start_from(Path(config.init), model)
     return model
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from minform_cli.config.initial import Start, read_start
+from minform_cli.config.initial import Start
 from minform_cli.config.presets import Resolved, dump_config, load_config, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder, write_json
-from minform_cli.runs.folder import begin
+from minform_cli.runs.folder import RUN, begin
+from minform_cli.runs.seal import sealed
+from minform_cli.runs.stored import read_start
+from tests.runs.made_up import data_of
 
 SIZES = (
     "data.path=text.txt",
@@ -35,13 +39,18 @@ def source(folder: Path, *settings: str, preset: str = "bert-tiny", variant: str
     """The folder of a finished run, as far as starting from it reads it before there are weights."""
     folder.mkdir(parents=True)
     config = resolve(preset, variant, settings or SIZES).config
-    begin(RunFolder(folder), config, "0", {}, tokenizer=b"{}")
+    begin(RunFolder(folder), config, data_of(config), {})
     write_json(RunFolder(folder).result, {})
     return folder
 
 
 def started(run: Path, *settings: str, preset: str = "glue-sst2", variant: str = "baseline") -> Resolved:
     return resolve(preset, variant, ("data.seq_len=16", *settings), 5, read_start(run))
+
+
+def written(config: object) -> bytes:
+    """A ``run.json`` with that config."""
+    return json.dumps(sealed(RUN, {"minform": "0.0.1", "config": config})).encode()
 
 
 @pytest.fixture
@@ -132,18 +141,18 @@ def test_what_is_no_run_folder_is_refused(tmp_path: Path, refusal: Refused, name
         (b"{", "run description run/run.json is damaged: "),
         (b"[]", "run description run/run.json is damaged: expected a JSON object"),
         (b"\xff", "run description run/run.json is damaged: "),
-        (b'{"format": 1}', "run/run.json has format version 1; this minform reads version "),
-        (b'{"format": 2}', "--init run: its run.json is damaged: "),
-        (b'{"format": 2, "config": {"preset": "x", "data": {"name": 3}}}', "--init run: its run.json is damaged: "),
+        (b'{"format": 1}', "run/run.json has format version 1; this minform reads versions 2 and 3"),
+        (b'{"format": 2}', "run description run/run.json is damaged: it is not what was written"),
+        (written({"preset": "x", "data": {"name": 3}}), "run/run.json: data.name: Input should be a valid string; the"),
         (
-            b'{"format": 2, "config": {"preset": "x", "data": {"name": "text"}, "model": {"norm": "pots"}}}',
-            "--init run: its run.json is damaged: ",
+            written({"preset": "x", "data": {"name": "text"}, "model": {"norm": "pots"}}),
+            "run/run.json: model.norm: Value error, unknown norm 'pots'",
         ),
     ],
 )
 def test_a_damaged_run_is_refused_in_one_line(tmp_path: Path, refusal: Refused, content: bytes, said: str) -> None:
     RunFolder(source(tmp_path / "run")).meta.write_bytes(content)
-    assert refusal("run").startswith(said)
+    assert refusal("run").startswith(f"--init run: {said}")
 
 
 def test_a_run_on_images_is_refused_by_a_preset_of_text(tmp_path: Path, refusal: Refused) -> None:

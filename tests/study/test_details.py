@@ -19,10 +19,10 @@ from torch import nn
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.load import load_data
+from minform_cli.data.source import Source
 from minform_cli.errors import InputError
 from minform_cli.models.parts.attention import Attention
 from minform_cli.results import ResultRecord, RunFolder, read_result
-from minform_cli.study import measure
 from minform_cli.study.details import FILE, collect, read_curve
 from minform_cli.training.attention_maps import attention_record, attention_weights
 from minform_cli.training.evaluate import evaluate_run
@@ -109,9 +109,11 @@ def test_accuracy_by_class_is_what_eval_measures_and_the_data_are_read_once(
 ) -> None:
     folder, pairs = study
     loads: list[object] = []
-    monkeypatch.setattr(measure, "load_data", lambda data: loads.append(data) or load_data(data))
+    load = Source.load
+    monkeypatch.setattr(Source, "load", lambda source: loads.append(source) or load(source))
     details = collect(folder, pairs, device="cpu", tell=silent)
     assert len(loads) == 1 and details["missing"] == []
+    monkeypatch.undo()
     for (path, _), run in zip(pairs, details["runs"], strict=True):
         record = evaluate_run(path, device="cpu")
         assert run["measured"] is not None
@@ -197,7 +199,7 @@ def test_without_the_data_the_curves_are_there_and_a_sentence_says_why_the_rest_
     def absent(_data: object) -> None:
         raise InputError("MNIST cannot be had offline")
 
-    monkeypatch.setattr(measure, "load_data", absent)
+    monkeypatch.setattr(Source, "load", absent)
     details = collect(folder, pairs, device="cpu", tell=silent)
     assert details["missing"] == ["Accuracy by class and attention are missing: MNIST cannot be had offline"]
     assert all(run["curve"] is not None and run["measured"] is None for run in details["runs"])

@@ -16,6 +16,7 @@ from minform_cli.study.plan import Plan, plan_study
 from minform_cli.study.record import read_record, write_record
 from minform_cli.study.stored import read_study_folder
 from tests.report.records import result_record
+from tests.runs.made_up import data_of
 
 
 def begin(plan: Plan, *, finished: bool = True, fingerprint: str = "0", minform: str = "0") -> None:
@@ -25,7 +26,7 @@ def begin(plan: Plan, *, finished: bool = True, fingerprint: str = "0", minform:
         if run.begun:
             continue
         run.folder.mkdir(parents=True)
-        run_folder.begin(RunFolder(run.folder), run.config, fingerprint, {})
+        run_folder.begin(RunFolder(run.folder), run.config, data_of(run.config, fingerprint), {})
         if finished:
             result = result_record(run.config.variant, run.config.seed)
             write_json(RunFolder(run.folder).result, result | {"minform": minform})
@@ -119,7 +120,7 @@ def test_an_unfinished_study_tells_what_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 3}, "format version 3"),
+        ({"format": 4}, "format version 4"),
         ({"runs": []}, "damaged: runs"),
         ({"seeds": ["x"]}, "damaged: seeds.0"),
         ({"more": 1}, "damaged: more"),

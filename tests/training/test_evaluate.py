@@ -104,7 +104,7 @@ def test_an_unfinished_run_is_measured_and_a_note_says_where_it_stands(tmp_path:
 
 
 def test_a_signal_stops_it_with_the_signals_code(undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minform_cli.training.evaluate.load_data", lambda _: os.kill(os.getpid(), 15))
+    monkeypatch.setattr("minform_cli.data.source.Source.load", lambda _: os.kill(os.getpid(), 15))
     with pytest.raises(Interrupted, match=r"^SIGTERM: stopped; nothing was measured$") as caught:
         evaluate_run(undisturbed)
     assert caught.value.exit_code == 143
@@ -112,7 +112,7 @@ def test_a_signal_stops_it_with_the_signals_code(undisturbed: Path, monkeypatch:
 
 def test_other_data_are_refused(tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = load_data(tiny("data.limit=100").data)
-    monkeypatch.setattr("minform_cli.training.evaluate.load_data", lambda _: data)
+    monkeypatch.setattr("minform_cli.data.source.Source.load", lambda _: data)
     with pytest.raises(InputError, match="the data differ"):
         evaluate_run(undisturbed)
 

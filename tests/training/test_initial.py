@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from minform_cli.config.initial import read_start
 from minform_cli.config.presets import load_config, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import spec_for
@@ -20,6 +19,7 @@ from minform_cli.errors import InputError
 from minform_cli.models.build import build_model
 from minform_cli.results import RunFolder, read_json, read_result, write_json
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.stored import read_start
 from minform_cli.runs.tensors import weights_of
 from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.initial import READOUT, start_from, weights_digest
@@ -186,10 +186,10 @@ def test_a_finished_run_is_measured_without_its_source(made: Path, tmp_path: Pat
 def test_a_source_that_is_not_finished_is_refused_and_leaves_no_folder(made: Path, tmp_path: Path) -> None:
     config = tuned(made, made / "source-0").model_copy(update={"init": str(tmp_path / "half")})
     interrupted(text_run(made / "train.txt"), tmp_path / "half", 2)
-    with pytest.raises(InputError, match="half: is no finished run; accepted: the folder of one, with its result"):
+    with pytest.raises(InputError, match="half: its run is not finished; accepted: the folder of a finished run"):
         train(config, tmp_path / "run", device="cpu", threads=1)
     assert not (tmp_path / "run").exists()
-    with pytest.raises(InputError, match="half: is no finished run"):
+    with pytest.raises(InputError, match="half: its run is not finished"):
         dry_run(config, device="cpu", threads=1)
 
 

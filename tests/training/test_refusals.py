@@ -120,7 +120,7 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
     out = stopped(tmp_path / "run", 3)
     meta = read_json(out / "run.json", "run description")
     write_json(out / "run.json", {**meta, "format": 99})
-    with pytest.raises(InputError, match=r"run.json has format version 99; this minform reads version 2"):
+    with pytest.raises(InputError, match=r"run.json has format version 99; this minform reads versions 2 and 3"):
         train(tiny(), out, resume=True)
 
 

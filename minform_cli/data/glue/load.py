@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minform_cli.config.glue import GlueTask, glue_task
-from minform_cli.config.schema import DataConfig
+from minform_cli.config.schema import TOKENIZERS, DataConfig
 from minform_cli.data.cache import find
 from minform_cli.data.glue.sentences import SentenceData, SentenceSplit, encoded, fingerprint
 from minform_cli.data.glue.table import Table, read_table
@@ -97,7 +97,7 @@ def _looked_at(path: str, files: str) -> Path:
 
 def _vocabulary(data: DataConfig, train: Table, tell: Callable[[str], None]) -> tokenizer.Vocabulary:
     """That of the file named; or trained on all training sentences, whatever `data.limit` is."""
-    if data.tokenizer not in tokenizer.KINDS:
+    if data.tokenizer not in TOKENIZERS:
         return tokenizer.loaded(data.tokenizer, data.vocab_size)
     documents = [text for column in train.texts for text in column]
     tell(f"training the tokenizer on {len(documents):,} sentences")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from minform_cli.config.schema import DataConfig
-from minform_cli.data.spec import PAIR_FILES, PairSpec
+from minform_cli.config.schema import PAIR_FILES, DataConfig
+from minform_cli.data.spec import PairSpec
 
 if TYPE_CHECKING:
     from minform_cli.data.pairs.load import PairData

@@ -14,11 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from minform_cli.config.schema import DataConfig
+from minform_cli.config.schema import TOKENIZERS, DataConfig
 from minform_cli.errors import InputError, MinformError, did_you_mean
-
-KINDS = ("wordpiece", "byte-bpe")
-"""What `data.tokenizer` can ask to be trained; anything else is the path of a tokenizer file."""
 
 TRAINED_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """The first entries of a tokenizer trained here, in this order."""
@@ -84,7 +81,7 @@ class Vocabulary:
 
 
 def trained(data: DataConfig, documents: Iterable[str]) -> Vocabulary:
-    """A tokenizer of kind `data.tokenizer`, one of `KINDS`, with at most `data.vocab_size` entries.
+    """A tokenizer of kind `data.tokenizer`, one of `TOKENIZERS`, with at most `data.vocab_size` entries.
 
     Args:
         data: the data section.
@@ -116,9 +113,9 @@ def loaded(path: str | Path, vocab_size: int) -> Vocabulary:
     try:
         vocabulary = from_json(Path(path).expanduser().read_bytes(), where)
     except FileNotFoundError:
-        near = did_you_mean(str(path), KINDS)
+        near = did_you_mean(str(path), TOKENIZERS)
         raise InputError(
-            f"{where}: no such file{near}; accepted: {', '.join(KINDS)}, or the path of a tokenizer.json"
+            f"{where}: no such file{near}; accepted: {', '.join(TOKENIZERS)}, or the path of a tokenizer.json"
         ) from None
     except (OSError, RuntimeError, ValueError) as error:  # no such user; a name that no file can have
         reason = getattr(error, "strerror", None) or error

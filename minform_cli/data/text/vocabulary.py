@@ -8,10 +8,10 @@ from typing import Protocol
 
 import tokenizers
 
-from minform_cli.config.schema import DataConfig
+from minform_cli.config.schema import TOKENIZERS, DataConfig
 from minform_cli.data.cache import digest_of
 from minform_cli.data.text.kept import Put, kept
-from minform_cli.data.text.tokenizer import KINDS, Vocabulary, from_json, loaded, trained
+from minform_cli.data.text.tokenizer import Vocabulary, from_json, loaded, trained
 
 FORMAT = 1
 """Version of what is kept in the cache: to be raised when reading or tokenising changes."""
@@ -48,7 +48,7 @@ def vocabulary_for(data: DataConfig, sources: Sequence[Source], texts: Callable[
         InputError: as `trained` or `loaded` raises it.
         MachineError: as `kept` raises it.
     """
-    if data.tokenizer not in KINDS:
+    if data.tokenizer not in TOKENIZERS:
         return loaded(data.tokenizer, data.vocab_size)
 
     def write(put: Put) -> None:
