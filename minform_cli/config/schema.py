@@ -22,6 +22,9 @@ lie, and those are known by their fingerprint."""
 
 TOKENIZERS = ("wordpiece", "byte-bpe")
 """What `data.tokenizer` can ask to be trained; anything else is the path of a tokenizer file."""
+BleuTokenizer = Literal[
+    "auto", "13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "flores101", "flores200", "spBLEU-1K", "none"
+]
 
 
 class Settings(BaseModel):
@@ -61,6 +64,8 @@ class DataConfig(Settings):
         tokenizer: `wordpiece` or `byte-bpe`, trained on the files of the training text, what is held out of them
             included; or a tokenizer file.
         mask_rate: share of the tokens that are hidden to be predicted.
+        bleu_tokenizer: how sacrebleu cuts translations into words for BLEU; `auto` goes by the script of the training
+            translations: `zh`, `ja-mecab`, `ko-mecab` or `char` where words are not set apart by spaces, else `13a`.
     """
 
     name: str
@@ -87,6 +92,7 @@ class DataConfig(Settings):
     seq_len: int = Field(default=128, ge=4, le=2**20)
     tokenizer: str = "wordpiece"
     mask_rate: float = Field(default=0.15, gt=0, lt=1)
+    bleu_tokenizer: BleuTokenizer = "auto"
 
 
 class ModelConfig(Settings):
@@ -188,6 +194,17 @@ class TrainConfig(Settings):
     eval_batch_size: int = Field(default=1000, ge=1)
     checkpoint_every_s: float = Field(default=20.0, ge=0)
 
+    def notes(self) -> tuple[str, ...]:
+        """What somebody who trains so should know: that the warm-up does not end, and how far it comes."""
+        if self.warmup_epochs <= self.epochs:
+            return ()
+        share = self.epochs / self.warmup_epochs
+        return (
+            f"the warm-up of {self.warmup_epochs:g} epochs is longer than the training of {self.epochs:,}: the "
+            f"learning rate reaches {share * self.learning_rate:.3g}, {100 * share:.3g} % of train.learning_rate "
+            f"{self.learning_rate:g}; train.warmup_epochs sets a shorter one",
+        )
+
 
 class RunConfig(Settings):
     """One run: preset, variant and seed as the user named them, and every setting resolved.
@@ -226,8 +243,20 @@ class RunConfig(Settings):
             del fields["data"]["tokenizer"]  # that of the other run, wherever its folder lies
         elif self.data.tokenizer not in TOKENIZERS:
             fields["data"]["tokenizer"] = "file"
+        if self.data.bleu_tokenizer == "auto":  # nothing is translated, or nothing was begun: `begun_as`
+            del fields["data"]["bleu_tokenizer"]
         del fields["train"]["checkpoint_every_s"]
         return fields
+
+    def begun_as(self, stored: RunConfig) -> RunConfig:
+        """This config, with what it leaves to be chosen as it was chosen for a run that was begun, `stored`."""
+        if self.data.bleu_tokenizer != "auto":
+            return self
+        return self.with_bleu_tokenizer(stored.data.bleu_tokenizer)
+
+    def with_bleu_tokenizer(self, name: BleuTokenizer) -> RunConfig:
+        """This config, with BLEU counted over the words of that tokeniser."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"bleu_tokenizer": name})})
 
 
 SECTIONS: dict[str, type[Settings]] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}

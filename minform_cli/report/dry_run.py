@@ -41,6 +41,7 @@ def dry_run_caption(found: Mapping[str, Any]) -> list[str]:
         f"First step: loss {loss(found['loss'])}, {found['seconds'] * 1e3:.1f} ms; {integer(steps)} steps in all, "
         f"about {duration(found['seconds'] * steps)} at that pace (the first step is the slowest).",
         *notes.record_notes([count]),
+        *(f"Note: {note}." for note in found["notes"]),
         "Nothing was written.",
     ]
 

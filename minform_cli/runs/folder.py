@@ -41,7 +41,8 @@ def look(folder: RunFolder, config: RunConfig, *, resume: bool) -> dict[str, Any
     if not folder.meta.is_file():
         raise InputError(f"{folder.path} is not a run folder ({folder.meta.name} is missing): --out names another")
     meta = read_meta(folder)
-    stored, given = flat(stored_config(folder, meta).identity()), flat(config.identity())
+    begun = stored_config(folder, meta)
+    stored, given = flat(begun.identity()), flat(config.begun_as(begun).identity())
     for key in given | stored:
         if given.get(key) != stored.get(key):
             raise InputError(
@@ -60,8 +61,12 @@ def read_meta(folder: RunFolder) -> dict[str, Any]:
 
 def stored_config(folder: RunFolder, meta: Mapping[str, Any]) -> RunConfig:
     """The config in ``run.json``; `InputError` if this minform does not know one of its settings."""
+    described = meta["config"]
+    if described.get("task") == "translate" and isinstance(data := described.get("data"), dict):
+        # Before there was a choice, BLEU was that of 13a.
+        described = {**described, "data": {"bleu_tokenizer": "13a", **data}}
     try:
-        return RunConfig.model_validate(meta["config"])
+        return RunConfig.model_validate(described)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])

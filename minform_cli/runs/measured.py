@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from minform_cli.data.images import ImageData
     from minform_cli.data.load import Data
 
-ACCEPTED = ("name", *CHOICES, "limit")
-"""Settings of the data section that ``eval --set`` takes: which data, and what of them."""
+ACCEPTED = ("name", *CHOICES, "limit", "bleu_tokenizer")
+"""Settings of the data section that ``eval --set`` takes: which data, what of them, and what BLEU takes for words."""
 
 
 @dataclass(frozen=True)

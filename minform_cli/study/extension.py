@@ -29,14 +29,10 @@ def check_extends(
             that all its runs share, or two runs with different data.
     """
     known = {folder: fingerprint for folder, fingerprint in fingerprints.items() if fingerprint is not None}
-    if (out / FILE).is_file():
-        record = read_record(out)
-        entry = next((entry for entry in record.runs if _begun(out, entry.folder)), None)
-        if entry is not None:
-            folder = RunFolder(out / entry.folder)
-            meta = run_folder.read_meta(folder)
-            _check_recipe(out, run_folder.stored_config(folder, meta), config, {*swept, *record.grid})
-            known[folder.path] = meta["fingerprint"]
+    if (folder := _first_begun(out)) is not None:
+        meta = run_folder.read_meta(folder)
+        _check_recipe(out, run_folder.stored_config(folder, meta), config, {*swept, *read_record(out).grid})
+        known[folder.path] = meta["fingerprint"]
     for folder, fingerprint in known.items():
         other, first = next(iter(known.items()))
         if fingerprint != first:
@@ -45,6 +41,23 @@ def check_extends(
                 f"{first[:12]}... here; --out names another folder"
             )
     return next(iter(known.values()), None)
+
+
+def begun_config(out: Path) -> RunConfig | None:
+    """The config of the first run of the study in `out` that was begun; None if there is none.
+
+    Raises:
+        InputError: `study.json` or the run is damaged or another format's.
+    """
+    folder = _first_begun(out)
+    return None if folder is None else run_folder.stored_config(folder, run_folder.read_meta(folder))
+
+
+def _first_begun(out: Path) -> RunFolder | None:
+    if not (out / FILE).is_file():
+        return None
+    entry = next((entry for entry in read_record(out).runs if _begun(out, entry.folder)), None)
+    return None if entry is None else RunFolder(out / entry.folder)
 
 
 def check_data(out: Path, config: RunConfig, fingerprint: str) -> None:
@@ -83,7 +96,7 @@ def _begun(out: Path, folder: str) -> bool:
 
 def _check_recipe(out: Path, stored: RunConfig, given: RunConfig, swept: set[str]) -> None:
     """Raises `InputError` at the first setting of every run of a study that differs."""
-    before, now = _recipe(stored, swept), _recipe(given, swept)
+    before, now = _recipe(stored, swept), _recipe(given.begun_as(stored), swept)
     for key in now | before:
         if now.get(key) != before.get(key):
             raise InputError(

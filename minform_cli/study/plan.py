@@ -15,9 +15,9 @@ from minform_cli.data.spec import spec_for
 from minform_cli.errors import IllegalModelError, InputError
 from minform_cli.results import RunFolder, read_result, row_label
 from minform_cli.runs import folder as run_folder
-from minform_cli.study.extension import check_extends
+from minform_cli.study.extension import begun_config, check_extends
 from minform_cli.study.folders import folder_name, point_folder
-from minform_cli.study.grid import Grid, Point, points
+from minform_cli.study.grid import Grid, points
 from minform_cli.study.record import RunEntry, StudyRecord
 from minform_cli.study.starts import Starts
 
@@ -113,7 +113,7 @@ class Plan:
             f"{sum(run.made_by == other for run in self.runs)} of {len(self.runs)} runs were begun by minform {other}, "
             f"this is {__version__}: equal to the bit is only what one version made"
             for other in others
-        ]
+        ] + list(dict.fromkeys(note for run in self.runs for note in run.config.train.notes()))
 
 
 def plan_study(
@@ -148,10 +148,14 @@ def plan_study(
     optional = bool(grid) or not variants  # a combination that nobody asked for by name may turn out to be no model
     skipped: dict[str, str] = {}
     runs: list[PlannedRun] = []
+    begun = begun_config(out)
     for point in points(grid):
         for variant in chosen:
             try:
-                runs += _runs(out, preset, variant, seeds, given, point, starts)
+                configs = _configs(preset, variant, seeds, {**given, **point}, starts)
+                if begun is not None:
+                    configs = [config.begun_as(begun) for config in configs]
+                runs += _runs(out, variant, configs, _values(point))
             except IllegalModelError as error:
                 if not optional:
                     raise
@@ -165,22 +169,17 @@ def plan_study(
     return Plan(out, preset, kept, tuple(seeds), _values(given), swept, tuple(runs), skipped, fingerprint, init)
 
 
-def _runs(
-    out: Path,
-    preset: str,
-    variant: str,
-    seeds: Sequence[int],
-    settings: Mapping[str, Setting],
-    point: Point,
-    starts: Starts | None,
-) -> list[PlannedRun]:
-    """The runs of one variant at one grid point; `IllegalModelError` if there is no such model."""
-    configs = [
-        resolve(preset, variant, {**settings, **point}, seed, starts and starts.of(variant, seed)).config
-        for seed in seeds
-    ]
+def _configs(
+    preset: str, variant: str, seeds: Sequence[int], settings: Mapping[str, Setting], starts: Starts | None
+) -> list[RunConfig]:
+    """One for each seed; `IllegalModelError` if there is no such model."""
+    configs = [resolve(preset, variant, settings, seed, starts and starts.of(variant, seed)).config for seed in seeds]
     spec_for(configs[0])  # a patch that does not fit the images is found here
-    grid = _values(point)
+    return configs
+
+
+def _runs(out: Path, variant: str, configs: Sequence[RunConfig], grid: dict[str, Any]) -> list[PlannedRun]:
+    """The runs of one variant at one grid point."""
     folder = out / folder_name(variant) / (point_folder(grid) if grid else "")
     return [_planned(config, folder / f"seed-{config.seed}", grid) for config in configs]
 

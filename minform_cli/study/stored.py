@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from minform_cli import __version__
 from minform_cli.errors import InputError
 from minform_cli.results import CountRecord, ResultRecord, RunFolder, read_result, row_label
+from minform_cli.runs.folder import read_meta, stored_config
 from minform_cli.study.record import RunEntry, StudyRecord, read_record
 
 
@@ -56,7 +58,18 @@ def read_study_folder(folder: Path) -> StoredStudy:
     notes = (
         [f"{len(missing)} of {len(record.runs)} runs are not finished, first {_name(missing[0])}"] if missing else []
     )
-    return StoredStudy(folder, record, finished, results, (*notes, *version_notes(results)))
+    notes += [*version_notes(results), *_recipe_notes(folder, finished)]
+    return StoredStudy(folder, record, finished, results, tuple(notes))
+
+
+def _recipe_notes(folder: Path, entries: Sequence[RunEntry]) -> list[str]:
+    """What the recipes of finished runs say of themselves, each sentence once."""
+    found: dict[str, None] = {}
+    for entry in entries:
+        run = RunFolder(folder / entry.folder)
+        with suppress(InputError):  # the results stand for themselves
+            found |= dict.fromkeys(stored_config(run, read_meta(run)).train.notes())
+    return list(found)
 
 
 def counts_of(results: Sequence[ResultRecord]) -> list[CountRecord]:

@@ -13,7 +13,7 @@ from minform_cli.config.axes import Requires
 from minform_cli.config.axes.bias import live_bias
 from minform_cli.config.form import Form, Map, Weights
 from minform_cli.config.schema import ModelConfig, RunConfig
-from minform_cli.errors import IllegalModelError
+from minform_cli.errors import IllegalModelError, InputError
 from minform_cli.registry import LazyRegistry
 
 if TYPE_CHECKING:
@@ -214,7 +214,13 @@ TASKS = TaskRegistry(INFO)
 
 
 def check_task(config: RunConfig, spec: DataSpec) -> None:
-    """Raises `IllegalModelError` if the config's task, which must be known, does not go with its data or its model."""
+    """Raises an error if the config's task, which must be known, cannot be done.
+
+    Raises:
+        IllegalModelError: it does not go with its data or its model.
+        InputError: what it is to be measured with is for other tasks, or not here.
+    """
+    check_measures(config)
     task, info, model = config.task, TASKS.info(config.task), config.model
     if spec.kind != info.takes:
         fitting = ", ".join(name for name in TASKS.names() if TASKS.info(name).takes == spec.kind)
@@ -231,3 +237,14 @@ def check_task(config: RunConfig, spec: DataSpec) -> None:
         raise IllegalModelError(f"task {task!r} needs a decoder: model.decoder_depth 0 is none; accepted: 1 or more")
     if model.decoder_depth and not info.decodes:
         raise IllegalModelError(f"task {task!r} has no use for a decoder: model.decoder_depth must be 0")
+
+
+def check_measures(config: RunConfig) -> None:
+    """Raises `InputError` if the tokeniser that BLEU is to be counted with is for another task, or not here."""
+    if config.data.bleu_tokenizer == "auto":
+        return
+    if not TASKS.info(config.task).decodes:
+        raise InputError(f"data.bleu_tokenizer: task {config.task!r} translates nothing; accepted: auto")
+    from minform_cli.tasks.text_metrics import check_tokenizer
+
+    check_tokenizer(config.data.bleu_tokenizer)

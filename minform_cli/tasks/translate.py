@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from minform_cli.config.schema import BleuTokenizer
 from minform_cli.data.spec import DataSpec
 from minform_cli.tasks import Metric
 from minform_cli.tasks.vocabulary import METRICS as OF_TOKENS
@@ -34,17 +35,19 @@ class Translate(TokenTask):
         """BLEU first; accuracy is that of single tokens, each told the right ones before it."""
         return ("bleu", "chrf", "accuracy")
 
-    def measure_texts(self, written: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-        """`bleu` and `chrf` of translations, in the order of their references."""
+    def measure_texts(
+        self, written: Sequence[str], references: Sequence[str], tokenizer: BleuTokenizer
+    ) -> dict[str, float]:
+        """`bleu`, over the words of `tokenizer`, and `chrf` of translations, in the order of their references."""
         from minform_cli.tasks.text_metrics import measured  # sacrebleu, which counting can do without
 
-        return measured(written, references)
+        return measured(written, references, tokenizer)
 
-    def measured_by(self) -> dict[str, str]:
+    def measured_by(self, tokenizer: BleuTokenizer) -> dict[str, str]:
         """What those two were computed with: the signature of each."""
         from minform_cli.tasks.text_metrics import signatures
 
-        return signatures()
+        return signatures(tokenizer)
 
 
 TASK = Translate()

@@ -20,8 +20,9 @@ from minform_cli.results import EvaluationRecord
 from minform_cli.runs.checkpoint import Checkpoint
 from minform_cli.runs.measured import data_for
 from minform_cli.runs.stored import StoredRun, Which, read_run
-from minform_cli.tasks import TASKS, Task
+from minform_cli.tasks import TASKS, Task, check_measures
 from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.measures import with_measures
 from minform_cli.training.runtime import runtime
 from minform_cli.training.team import Team
 from minform_cli.training.translation import Translations, translations_of
@@ -117,6 +118,9 @@ def evaluate_run(
     with StopRequest("nothing was measured") as stop, runtime(device, threads) as used:
         measured = data_for(stored, settings)
         config, spec, data = measured.config, measured.spec, measured.data
+        check_measures(config)
+        if config.data.bleu_tokenizer == "auto":
+            config, _ = with_measures(config, data)
         if split == "test" and data.test is None:
             raise InputError(_no_test(config, data.spec.title))
         model = stored.model(spec, used.device, which)
@@ -177,7 +181,10 @@ def _measured_notes(translations: Translations | None) -> list[str]:
     """How translations came about, and what their scores were computed with."""
     if translations is None:
         return []
-    return [translations.described(), *(f"{name}: {by}" for name, by in translations.task.measured_by().items())]
+    return [
+        translations.described(),
+        *(f"{name}: {by}" for name, by in translations.task.measured_by(translations.words).items()),
+    ]
 
 
 def _notes(run: StoredRun, checkpoint: Checkpoint) -> list[str]:

@@ -15,7 +15,7 @@ from minform_cli.data.load import Data
 from minform_cli.errors import NumericalError
 from minform_cli.results import FORMAT, ResultRecord, RunFolder, write_json
 from minform_cli.training.loop import Loop
-from minform_cli.training.translation import measured_by
+from minform_cli.training.measures import measured_by
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,7 +73,7 @@ def finish(
             **_speed(folder),
         },
         curve=_curve(folder, loop.stepper.measures[0]),
-        measured_by=measured_by(loop.stepper.task),
+        measured_by=measured_by(config),
         weights_sha256=loop.records.store.weights_sha256,
         environment=made_with,
     )

@@ -31,6 +31,7 @@ from minform_cli.training.initial import start_from, weights_digest
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.launch import Launch
 from minform_cli.training.loop import Loop, Records
+from minform_cli.training.measures import with_measures
 from minform_cli.training.outcome import data_record, finish, tested
 from minform_cli.training.parallel import joined
 from minform_cli.training.runtime import derive_seed, environment, runtime
@@ -83,6 +84,8 @@ def train(
         if meta is not None and team.from_leader(folder.is_finished):
             tell(_note(f"{out} is finished: nothing to do"))
             return team.from_leader(lambda: read_result(out))
+        if meta is not None:
+            config = config.begun_as(run_folder.stored_config(folder, meta))
         with team.together(), stop.at_once():
             used = held.enter_context(runtime(team.device(device), _threads(meta, threads)))
             tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
@@ -90,7 +93,8 @@ def train(
             data = load_data(config.data, lambda text: tell(_note(text)))
             batches = make_batches(data, config, used.device, Share(team.rank, team.size))
             initial = _initial(config, meta)
-        for text in data.notes:
+            config, measures = with_measures(config, data)
+        for text in (*data.notes, *measures, *config.train.notes()):
             tell(_note(text))
         team.check()  # where a signal landed, its error may have been swallowed
         team.meet_on(used.device)
@@ -128,8 +132,8 @@ def dry_run(
         out: likewise; None: whatever it would be, nothing is wrong with it.
 
     Returns:
-        `count` (its record), `data` and `environment` (as in ``result.json``), `steps_per_epoch`, `steps`, and of
-        the first step its `loss` and its `seconds`.
+        `count` (its record), `data` and `environment` (as in ``result.json``), `steps_per_epoch`, `steps`, of the
+        first step its `loss` and its `seconds`, and `notes`, which `train` would tell.
 
     Raises:
         As `train`.
@@ -145,7 +149,9 @@ def dry_run(
             folder = RunFolder(out)
             run_folder.check_data(folder, meta, data.fingerprint)
             run_folder.check_initial(folder, meta, config, _initial(config, meta))
+            config = config.begun_as(run_folder.stored_config(folder, meta))
         begun = meta is not None and out is not None and RunFolder(out).checkpoint.is_file()
+        config, measures = with_measures(config, data)
         model = _build(config, data.spec, used.device, started=begun)
         batches = make_batches(data, config, used.device)
         stepper = Stepper(model, config, data.spec, batches.steps_per_epoch)
@@ -159,6 +165,7 @@ def dry_run(
             "steps": stepper.steps,
             "loss": loss,
             "seconds": time.perf_counter() - started,
+            "notes": [*data.notes, *measures, *config.train.notes()],
         }
 
 

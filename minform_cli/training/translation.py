@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from minform_cli.config.schema import RunConfig
+from minform_cli.config.schema import BleuTokenizer, RunConfig
 from minform_cli.data.batch import Batch, Split
 from minform_cli.data.load import Data
 from minform_cli.decoding.beam import beam_search
 from minform_cli.decoding.greedy import greedy
 from minform_cli.models.stack import EncoderDecoder
 from minform_cli.results import TranslationRecord
-from minform_cli.tasks import TASKS, Task
+from minform_cli.tasks import TASKS
 from minform_cli.tasks.translate import Translate
 from minform_cli.training.team import Team
 
@@ -47,6 +47,7 @@ class Translations:
         vocabulary: from tokens to text and back.
         longest: most tokens the model can write, its end included.
         beams: 1 writes greedily.
+        words: what cuts them into the words that BLEU compares.
     """
 
     task: Translate
@@ -54,6 +55,7 @@ class Translations:
     vocabulary: Vocabulary
     longest: int
     beams: int
+    words: BleuTokenizer
     _numbers: list[Tensor] = field(default_factory=list)
     _lengths: list[Tensor] = field(default_factory=list)
     _tokens: list[Tensor] = field(default_factory=list)
@@ -93,7 +95,7 @@ class Translations:
         pieces = team.gathered(self._tokens).split(lengths.tolist())
         self.texts = [self._text(pieces[place].tolist()) for place in numbers.argsort().tolist()]
         assert len(self.texts) == len(self.split), "every sentence is translated once"
-        return self.task.measure_texts(self.texts, self.split.references)
+        return self.task.measure_texts(self.texts, self.split.references, self.words)
 
     def shown(self, number: int) -> list[TranslationRecord]:
         """The first `number` translations beside their sources and references."""
@@ -116,11 +118,6 @@ class Translations:
         return self.vocabulary.tokenizer.decode(list(tokens), skip_special_tokens=True)
 
 
-def measured_by(task: Task) -> dict[str, str]:
-    """Signatures of what the task measures by other means than ours; empty where all is ours."""
-    return task.measured_by() if isinstance(task, Translate) else {}
-
-
 def translations_of(config: RunConfig, data: Data, split: Split, beams: int | None = None) -> Translations | None:
     """What takes the translations of a split; None for a task that writes no texts.
 
@@ -141,4 +138,4 @@ def translations_of(config: RunConfig, data: Data, split: Split, beams: int | No
     assert pairs is not None, "the split is there"
     vocabulary = from_json(data.tokenizer, "tokenizer")
     beams = beams or (TEST_BEAMS if split == "test" else 1)
-    return Translations(task, pairs, vocabulary, data.spec.seq_len, beams)
+    return Translations(task, pairs, vocabulary, data.spec.seq_len, beams, config.data.bleu_tokenizer)

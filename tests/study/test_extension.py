@@ -148,3 +148,20 @@ def test_the_command_of_a_study_plans_the_same_runs(tmp_path: Path) -> None:
     assert " ".join(words[2:]) == said
     odd = plan_study(tmp_path, "debug", ["baseline"], [3, 5]).record().command()
     assert odd == "minform compare --preset debug --variant baseline --seed 3 --seed 5"
+
+
+def test_more_runs_are_measured_as_those_of_the_study_are(tmp_path: Path) -> None:
+    begin(plan_study(tmp_path, "multi30k-tiny", ["baseline"], [0], ["data.bleu_tokenizer=char"]), finished=False)
+    plan = plan_study(tmp_path, "multi30k-tiny", ["baseline", "no-mlp"], [0, 1])
+    assert {run.config.data.bleu_tokenizer for run in plan.runs} == {"char"}
+    with pytest.raises(InputError, match=r"data\.bleu_tokenizer is 'char' there and 'zh' here"):
+        plan_study(tmp_path, "multi30k-tiny", ["baseline"], [1], ["data.bleu_tokenizer=zh"])
+
+
+def test_a_warm_up_longer_than_the_training_is_told_of_before_and_after(tmp_path: Path) -> None:
+    plan = plan_study(tmp_path, "debug", ["baseline"], [0], ["train.warmup_epochs=30", "train.epochs=1"])
+    begin(plan)
+    for notes in (plan.notes(), read_study_folder(tmp_path).notes):
+        told = [note for note in notes if "warm-up" in note]
+        assert len(told) == 1
+        assert "reaches 0.000333, 3.33 % of train.learning_rate 0.01" in told[0]

@@ -33,6 +33,8 @@ def test_a_fraction_of_an_epoch_can_be_warm_up() -> None:
 def test_a_warm_up_as_long_as_the_training_is_all_there_is() -> None:
     train = TrainConfig(epochs=2, learning_rate=1.0, warmup_epochs=5)
     assert [learning_rate(step, 2, train) for step in range(4)] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert ["the learning rate reaches 0.4, 40 % of train.learning_rate 1;" in note for note in train.notes()] == [True]
+    assert not TrainConfig(epochs=2, warmup_epochs=2).notes()
 
 
 @pytest.mark.parametrize("variant", ["baseline", "minimal", "symmetric-cholesky", "symmetric-pairwise"])

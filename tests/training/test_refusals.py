@@ -220,6 +220,14 @@ def test_a_dry_run_takes_one_step_and_writes_nothing(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_and_its_dry_run_say_that_the_warm_up_does_not_end(tmp_path: Path) -> None:
+    config = tiny("train.epochs=1", "train.warmup_epochs=8")
+    told: list[Progress] = []
+    train(config, tmp_path / "run", threads=1, on_progress=told.append)
+    for notes in ([news.text for news in told], dry_run(config, threads=1)["notes"]):
+        assert sum("12.5 % of train.learning_rate" in note for note in notes) == 1
+
+
 def test_a_signal_whose_error_the_data_code_swallowed_still_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

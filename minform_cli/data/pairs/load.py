@@ -14,6 +14,7 @@ from minform_cli.data.cache import digest_of
 from minform_cli.data.pairs.files import Pairs, SentenceFile, Sentences, open_pairs
 from minform_cli.data.pairs.holdout import held_out, limited
 from minform_cli.data.pairs.ragged import Ragged, encoded
+from minform_cli.data.pairs.scripts import Script, script_of
 from minform_cli.data.spec import PairSpec, split_sizes
 from minform_cli.data.text.tokenizer import Special, Vocabulary
 from minform_cli.data.text.vocabulary import Tell, vocabulary_for
@@ -54,6 +55,7 @@ class PairData:
         fingerprint: SHA-256 in hex over the splits above and the tokenizer.
         tokenizer: content of the tokenizer file.
         notes: what the user should know of them.
+        script: of the training translations, where `data.bleu_tokenizer` is to be chosen by it.
     """
 
     spec: PairSpec
@@ -64,6 +66,7 @@ class PairData:
     fingerprint: str
     tokenizer: bytes
     notes: tuple[str, ...]
+    script: Script = "spaced"
 
 
 def load_files(data: DataConfig, spec: PairSpec, tell: Tell) -> PairData:
@@ -139,6 +142,7 @@ def load_pairs(
         fingerprint=_fingerprint(splits, vocabulary),
         tokenizer=vocabulary.json,
         notes=_notes(data, vocabulary, splits["train"]),
+        script=script_of(train.target) if data.bleu_tokenizer == "auto" else "spaced",
     )
 
 
