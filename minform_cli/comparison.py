@@ -254,10 +254,8 @@ def _put(path: Path, text: str) -> None:
 
 def _report(comparison: Comparison, stored: StoredStudy, device: str, tell: Callable[[str], None]) -> str:
     from minform_cli.report.html import StudyReport, study_html
-    from minform_cli.report.plots import check_matplotlib
     from minform_cli.study.details import collect
 
-    check_matplotlib(REPORT)
     record, first = stored.record, comparison.records[0]
     asked = [] if first["margin"] is None else ["--margin", f"{100 * first['margin']:g}"]
     asked += [] if first["reference"] == BASELINE else ["--against", first["reference"]]
@@ -270,5 +268,6 @@ def _report(comparison: Comparison, stored: StoredStudy, device: str, tell: Call
             command=record.command(*asked),
             settings=record.set,
             notes=[*comparison.notes, *(f"{name} left out: {reason}" for name, reason in record.skipped.items())],
-        )
+        ),
+        tell,
     )

@@ -53,8 +53,8 @@ def compare(
         pretrain_settings: ``section.field=value`` texts for that study.
 
     Returns:
-        One record a variant and grid point. The study's folder ends with its tables and, where matplotlib is
-        installed, with ``report.html``.
+        One record a variant and grid point. The study's folder ends with its tables and ``report.html``, which has
+        pictures where matplotlib is installed.
 
     Raises:
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minform_cli.cli import options
-from minform_cli.cli.console import caption, chosen_format, show
+from minform_cli.cli.console import caption, chosen_format, show, warn
 from minform_cli.cli.one_voice import said_elsewhere, silent
 from minform_cli.cli.tensorboard import check_log, logging
 from minform_cli.config.names import BASELINE
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, MachineError
 from minform_cli.training.launch import Launch, launched
 
 if TYPE_CHECKING:
@@ -201,12 +201,16 @@ def _show(comparison: Comparison, fmt: str, plot: Path | None, *, quiet: bool) -
     from minform_cli.report.compare_table import compare_caption, compare_table, study_line
 
     show(compare_table(comparison.records, fmt))
+    drawn: list[str] = []
     if plot is not None:
         from minform_cli.report.plots import plot_compare
 
-        plot_compare(comparison.records, plot, study_line(comparison.results))
+        try:
+            plot_compare(comparison.records, plot, study_line(comparison.results))
+            drawn = [f"Drawn to {plot}."]
+        except (InputError, MachineError) as error:  # the study is finished, and its tables are there
+            warn(str(error))
     if not quiet:
-        drawn = [f"Drawn to {plot}."] if plot else []
         caption([*compare_caption(comparison.records, comparison.results), *comparison.notes, *drawn], fmt)
 
 

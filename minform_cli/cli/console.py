@@ -5,6 +5,7 @@ rich and tabulate are imported when something is printed, so that help and refus
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable
@@ -46,6 +47,12 @@ def caption(lines: Iterable[str], fmt: str) -> None:
     errors.print()
     for line in lines:
         errors.print(one_line(line), style="dim", markup=False, soft_wrap=not errors.is_terminal)
+
+
+def warn(text: str) -> None:
+    """Prints one line to stderr of what went wrong beside the result, however quiet the command is."""
+    with contextlib.suppress(OSError):
+        print(f"minform: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 def console(*, stderr: bool = False) -> Console:

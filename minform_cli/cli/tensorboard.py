@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minform_cli.cli.console import warn
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import Progress
 
@@ -50,25 +51,41 @@ class TensorBoard:
     """Writes the news of runs to event files.
 
     A run that is resumed goes on in its folder: what an earlier process logged beyond the checkpoint is struck out.
+    A log that fails costs the log, which is said in a line, and never a run.
     """
 
     def __init__(self) -> None:
         self._writers: dict[Path, SummaryWriter] = {}
+        self._failed = False
 
     def close(self) -> None:
         """Writes out what is left."""
-        for writer in self._writers.values():
-            writer.close()
+        with self._at_the_log_s_cost():
+            for writer in self._writers.values():
+                writer.close()
 
     def listen(self, run: Path, news: Progress) -> None:
         """Logs one piece of news of the run in the folder `run`: metrics over optimiser steps."""
-        if news.kind not in ("step", "epoch") or not news.metrics:
+        if self._failed or news.kind not in ("step", "epoch") or not news.metrics:
             return
+        with self._at_the_log_s_cost():
+            self._log(run, news, news.metrics)
+
+    @contextmanager
+    def _at_the_log_s_cost(self) -> Generator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not self._failed:
+                warn(f"--log tensorboard ends here: {(str(error).splitlines() or [''])[0] or type(error).__name__}")
+            self._failed = True
+
+    def _log(self, run: Path, news: Progress, metrics: Mapping[str, float]) -> None:
         writer = self._writer(run, news.step)
         if news.kind == "step":
-            writer.add_scalar("train_loss_so_far_in_epoch", news.metrics["train_loss"], news.step)
+            writer.add_scalar("train_loss_so_far_in_epoch", metrics["train_loss"], news.step)
             return
-        for name, value in news.metrics.items():
+        for name, value in metrics.items():
             writer.add_scalar(name, value, news.step)
         writer.add_scalar("examples_per_s", news.examples_per_s, news.step)
         writer.flush()

@@ -8,6 +8,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from minform_cli.report.drawing import drawing
 from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer, metric_axis
@@ -90,10 +91,11 @@ def plot_counts(records: Sequence[CountRecord], path: Path) -> None:
 
     Raises:
         InputError: see `plots.check_plot_path`.
-        MachineError: the file cannot be written.
+        MachineError: the picture cannot be drawn, or the file cannot be written.
     """
     check_plot_path(path)
-    save(groups_figure(records), path)
+    with drawing(str(path)):
+        save(groups_figure(records), path)
 
 
 def groups_figure(records: Sequence[CountRecord]) -> Figure:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from minform_cli.config.names import BASELINE
+from minform_cli.errors import InputError, MachineError
 from minform_cli.report import notes
 from minform_cli.report.compare_table import compare_caption, compare_table, reference_name, study_line
 from minform_cli.report.count_table import count_table
 from minform_cli.report.curves import groups_figure, learning_figures
+from minform_cli.report.drawing import drawing
 from minform_cli.report.fit import Column, Grid, fit, printable
 from minform_cli.report.formats import FittedTable, Output
 from minform_cli.report.grid import row_name, with_grid
 from minform_cli.report.heat import attention_colours, attention_rows, class_table
 from minform_cli.report.numbers import ABSENT, integer, metric_name, p_value, percent, points, points_name
-from minform_cli.report.plots import check_matplotlib, compare_figure
+from minform_cli.report.plots import compare_figure
 from minform_cli.report.svg import inline_svg
 from minform_cli.results import CompareRecord, ResultRecord, StudyDetails, grid_value
 
@@ -57,15 +59,23 @@ class Picture:
     caption: str
 
 
-def study_html(report: StudyReport) -> str:
-    """The page.
+def study_html(report: StudyReport, tell: Callable[[str], None] | None = None) -> str:
+    """The page; without the pictures that cannot be drawn, for which it says why.
 
-    Raises:
-        InputError: matplotlib is not installed.
+    Args:
+        report: what it is made of.
+        tell: is told once why pictures are missing.
     """
-    check_matplotlib("the HTML report")
     records, results, details = report.records, report.results, report.details
-    layers, seen = attention_rows(records, details)
+    lost: list[str] = []
+    tradeoffs = _drawn(lambda: _tradeoffs(records, results), lost) or []
+    groups = _drawn(lambda: _groups(records), lost)
+    curves = _drawn(lambda: _curves(report), lost) or []
+    attention = _drawn(lambda: (*attention_rows(records, details), attention_colours()), lost)
+    layers, seen, colours = attention or ((), (), ())
+    missing = [f"Pictures are missing: {lost[0]}"] if lost else []
+    if lost and tell is not None:
+        tell(f"pictures are missing in the report: {lost[0]}")
     compared = [record for record in records if record["difference_mean"] is not None]
     environment = Environment(
         loader=PackageLoader("minform_cli.report"),
@@ -78,22 +88,22 @@ def study_html(report: StudyReport) -> str:
         title=printable(report.title),
         question=QUESTION,
         answer=answer(records),
-        notes=[printable(note) for note in (*report.notes, *details["missing"])],
+        notes=[printable(note) for note in (*report.notes, *details["missing"], *missing)],
         comparison=_grid(compare_table(records)),
         comparison_notes=[printable(line) for line in compare_caption(records, results)],
         statistics=_grid(FittedTable(compared, _statistics(compared)), swept=compared) if compared else None,
         reference=reference_name(records),
         statistics_notes=_statistics_notes(records),
         counts=_grid(count_table(records), swept=records),
-        groups=_groups(records),
+        groups=groups,
         metric=metric_name(records[0]["metric"]),
-        tradeoffs=_tradeoffs(records, results),
-        curves=_curves(report),
+        tradeoffs=tradeoffs,
+        curves=curves,
         classes=class_table(records, details),
         validation=notes.validation(results[0]),
         attention=seen,
         layers=[layer + 1 for layer in layers],
-        colours=attention_colours(),
+        colours=colours,
         example=details["example"],
         example_class=printable(details["class_names"][details["example"]["label"]]) if details["example"] else "",
         command="\n".join(map(printable, report.command.splitlines())),
@@ -101,6 +111,19 @@ def study_html(report: StudyReport) -> str:
         data=_data(results),
         environment=_environment(results),
     )
+
+
+_T = TypeVar("_T")
+
+
+def _drawn(draw: Callable[[], _T], lost: list[str]) -> _T | None:
+    """What `draw` returns; None where that fails, for a reason that is then in `lost`."""
+    try:
+        with drawing("a picture of the report"):
+            return draw()
+    except (InputError, MachineError) as error:
+        lost.append(str(error))
+        return None
 
 
 def answer(records: Sequence[CompareRecord]) -> list[str]:

@@ -5,13 +5,13 @@ Matplotlib is imported when a picture is drawn; figures are made without pyplot,
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from minform_cli.errors import InputError
+from minform_cli.report.drawing import check_matplotlib, drawing
 from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer, metric_axis, metric_name, percent
@@ -53,12 +53,6 @@ def check_plot_path(path: Path) -> None:
     check_matplotlib("--plot")
 
 
-def check_matplotlib(what: str) -> None:
-    """Raises `InputError` if matplotlib is not installed; `what` names what needs it."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise InputError(f"{what} needs matplotlib, which is not installed; try: pip install 'minform[plot]'")
-
-
 def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = "") -> None:
     """Draws the validation score over parameters: mean and sample standard deviation, names, Pareto front.
 
@@ -69,10 +63,11 @@ def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = ""
 
     Raises:
         InputError: see `check_plot_path`.
-        MachineError: the file cannot be written.
+        MachineError: the picture cannot be drawn, or the file cannot be written.
     """
     check_plot_path(path)
-    save(compare_figure(records, caption), path)
+    with drawing(str(path)):
+        save(compare_figure(records, caption), path)
 
 
 def compare_figure(
@@ -113,9 +108,15 @@ def plot_confusion(record: EvaluationRecord, path: Path) -> None:
 
     Raises:
         InputError: see `check_plot_path`.
-        MachineError: the file cannot be written.
+        MachineError: the picture cannot be drawn, or the file cannot be written.
     """
     check_plot_path(path)
+    with drawing(str(path)):
+        save(confusion_figure(record), path)
+
+
+def confusion_figure(record: EvaluationRecord) -> Figure:
+    """The picture of `plot_confusion`."""
     import numpy as np
 
     counts = np.asarray(record["confusion"], dtype=float)
@@ -141,7 +142,7 @@ def plot_confusion(record: EvaluationRecord, path: Path) -> None:
     figure.colorbar(image, ax=axes, label="share of the true class in %", shrink=0.8)
     accuracy = f"accuracy {percent(record['measured']['accuracy'])} %, {integer(record['num_examples'])} examples"
     _caption(figure, f"preset {record['preset']}, seed {record['seed']}, {record['checkpoint']} checkpoint; {accuracy}")
-    save(figure, path)
+    return figure
 
 
 def pareto_front(sizes: Sequence[float], scores: Sequence[float]) -> list[int]:

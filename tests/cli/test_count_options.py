@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
 from minform_cli.config.axes.similarity import SIMILARITY, Tied
+from minform_cli.results import EvaluationRecord
 from tests.cli.commands import Command, on_terminal, plain
+from tests.report.records import evaluation_record
 
 
 def records(minform: Command, *arguments: str) -> list[dict]:
@@ -95,3 +98,22 @@ def test_a_model_of_another_library_is_counted_with_its_reductions(minform: Comm
     assert record["parameters"] == 86_567_656 and record["groups"]["other"] == 0
     assert "--preset has no use beside it" in minform("count", "--model", "timm:x", "--preset", "mnist").refusal
     assert "accepted: hf, python, timm, torchvision" in minform("count", "--model", "x").refusal
+
+
+@pytest.mark.parametrize("command", ["count", "eval"])
+def test_a_picture_asked_for_that_fails_ends_with_the_error_after_the_table(
+    command: str, minform: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def measured(*_: object, **__: object) -> EvaluationRecord:
+        return evaluation_record(2)
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    monkeypatch.setattr("minform_cli.api.evaluate", measured)
+    picture = tmp_path / "picture.png"
+    given = [str(tmp_path)] if command == "eval" else ["--preset", "debug", "--variant", "minimal"]
+    outcome = minform(command, *given, "--plot", str(picture))
+    assert (outcome.code, len(outcome.out.splitlines()) > 1) == (4, True)
+    assert outcome.err == f"minform: {picture} cannot be drawn: [Errno 28] No space left on device\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import html
 import io
 import json
@@ -87,6 +88,51 @@ def test_what_is_written_is_what_is_printed_whatever_differences_refer_to(
         assert "differs from minimal's by" in report and "Differences to minimal" in report
         assert "than minimal by more than 2.5 points" in report and "the baseline by more" not in report
         assert "--seeds 2 --margin 2.5 --against minimal</code>" in report
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]], ids=["", "quiet"])
+def test_pictures_that_fail_cost_neither_tables_nor_report_nor_exit_code(
+    quiet: list[str], folder: Path, minform: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for name in ("table.md", "report.html"):
+        (copy / name).unlink()
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    picture = tmp_path / "picture.png"
+    outcome = minform("compare", "--from", str(copy), "--format", "markdown", "--plot", str(picture), *quiet)
+    assert outcome.code == 0 and not picture.exists()
+    assert (copy / "table.md").read_text() == outcome.out
+    assert "Pictures are missing: " in (copy / "report.html").read_text()
+    said = [line for line in outcome.err.splitlines() if "No space left" in line]
+    assert said[0] == f"minform: {picture} cannot be drawn: [Errno 28] No space left on device"
+    assert len(said) == (1 if quiet else 2) and "Drawn to" not in outcome.err  # the other one is of the report's
+
+
+def test_a_notebook_s_variables_cost_nothing(folder: Path, tmp_path: Path) -> None:
+    copy, picture = tmp_path / "copy", tmp_path / "picture.png"
+    shutil.copytree(folder, copy)
+    (copy / "report.html").unlink()
+    backend = "module://matplotlib_inline_that_is_missing.backend_inline"
+    done = process("compare", "--from", str(copy), "--plot", str(picture), MPLBACKEND=backend, MPLCONFIGDIR="/proc/x")
+    assert done.code == 0, done.err
+    assert picture.is_file() and (copy / "report.html").read_text().count("<svg") == 4
+    assert "matplotlib" not in done.err.lower()
+
+
+def test_a_log_that_fails_costs_the_log_and_is_said_once(
+    minform: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", fail)
+    outcome = minform("train", *TINY, "--out", str(tmp_path / "run"), "--log", "tensorboard", "-q")
+    assert outcome.code == 0
+    assert outcome.err == "minform: --log tensorboard ends here: [Errno 28] No space left on device\n"
 
 
 def test_a_study_is_extended_and_from_shows_all_of_it(folder: Path, minform: Command, tmp_path: Path) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import html
+import importlib.util
 import io
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 
 import pytest
 from PIL import Image
 
-from minform_cli.errors import InputError
-from minform_cli.report import heat, plots
+from minform_cli.report import heat
 from minform_cli.report.compare_table import compare_caption, compare_table
 from minform_cli.report.curves import bands, learning_figures
 from minform_cli.report.fit import fit
@@ -225,10 +227,40 @@ def test_equal_reports_give_equal_bytes_of_sensible_size() -> None:
     assert len(text.encode()) < 2_000_000
 
 
-def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"the HTML report needs matplotlib.*pip install 'minform\[plot\]'"):
-        study_html(report())
+def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+
+    def find(name: str) -> ModuleSpec | None:
+        return None if name == "matplotlib" else found(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", find)
+
+
+def without_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("matplotlib.text.Text.draw", fail)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (without_matplotlib, "pip install 'minform[plot]'"),
+        (without_fonts, "of the report cannot be drawn: no font"),
+    ],
+)
+def test_without_its_pictures_a_report_has_everything_else_and_says_why_once(
+    broken: Callable[[pytest.MonkeyPatch], None], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, told = Page(study_html(report())), list[str]()
+    broken(monkeypatch)
+    page = Page(study_html(report(), told.append))
+    assert page.open == [] and page.all("svg") == []
+    shaded = [table for table in whole.tables if "layer 1" in table[0]]  # attention's colours are matplotlib's
+    assert page.tables == [table for table in whole.tables if table not in shaded or broken is without_fonts]
+    assert "Pictures are missing: " in page.text and reason in page.text
+    assert len(told) == 1 and reason in told[0] and told[0].isprintable()
 
 
 def rows_with_grid() -> list[CompareRecord]:

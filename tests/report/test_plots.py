@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from minform_cli.errors import InputError
-from minform_cli.report import plots
+from minform_cli.report import drawing, plots
 from minform_cli.report.plot_labels import Box, place_labels
 from minform_cli.report.plots import pareto_front, plot_compare, plot_confusion
 from tests.report.records import NAMES, compare_record, evaluation_record
@@ -77,7 +77,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(
         plot_compare(records, tmp_path / "a.gif")
     with pytest.raises(InputError, match="there is no folder"):
         plot_compare(records, tmp_path / "absent" / "a.png")
-    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(drawing.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'minform\[plot\]'"):
         plot_compare(records, tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
