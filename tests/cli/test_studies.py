@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.config.names import study_names
+from minform_cli.training import timing
 from tests.cli.commands import TINY, Command
 
 SWEPT = [*TINY, "--variant", "baseline", "--variant", "minimal", "--seeds", "1", "--grid", "model.heads=1,2"]
@@ -81,8 +82,9 @@ def test_shipped_studies_are_listed_without_their_data(
     name: str, minform: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINFORM_DATA", str(tmp_path / "none"))
+    monkeypatch.setattr(timing, "time_run", lambda *_, **__: timing.Speed(0.5, 1.0, 2, 3))  # not what this is about
     outcome = minform("compare", "--study", name, "--seeds", "1", "--dry-run", "--format", "json")
-    assert len(json.loads(outcome.out)) == 8
+    assert [run["seconds"] for run in json.loads(outcome.out)] == [6.0] * 8
 
 
 def test_a_study_of_sentences_is_timed_on_them_and_says_where_they_are_missing(

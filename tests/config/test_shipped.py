@@ -1,6 +1,8 @@
 """Every shipped preset with every variant: it resolves, says what it is, and survives being written and read."""
 
 import re
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from minform_cli.errors import InputError
 PRESETS = preset_names()
 NAMED = ("vit-", "deit-", "bert-", "roberta-", "gpt2", "transformer-", "glue-", "pydoc-", "multi30k", "wmt-")
 FILES = sorted(shipped_folder().rglob("*.yaml"))
+legal_with = cache(legal_variants)
 
 
 def test_the_presets_and_variants_that_are_promised_are_there() -> None:
@@ -33,12 +36,25 @@ def test_the_presets_and_variants_that_are_promised_are_there() -> None:
 def test_every_variant_makes_a_model_with_every_preset(preset: str) -> None:
     with_decoder = resolve(preset).config.model.decoder_depth > 0  # which mixes two sequences: nothing to collapse
     expected = [name for name in variant_names() if not (with_decoder and name == "stack-collapsed")]
-    assert list(legal_variants(preset)) == expected
+    assert list(legal_with(preset)) == expected
 
 
+def test_a_config_is_read_back_equal_from_what_was_dumped(tmp_path: Path) -> None:
+    """Every variant, and every preset with a variant in turn; the soak takes each with each."""
+    assert_read_back("digits", variant_names(), tmp_path)
+    for turn, preset in enumerate(PRESETS):
+        legal = legal_with(preset)
+        assert_read_back(preset, [legal[turn % len(legal)]], tmp_path)
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_config_is_read_back_equal_from_what_was_dumped(preset: str, tmp_path: Path) -> None:
-    for variant in legal_variants(preset):
+def test_every_config_is_read_back_equal_from_what_was_dumped(preset: str, tmp_path: Path) -> None:
+    assert_read_back(preset, legal_with(preset), tmp_path)
+
+
+def assert_read_back(preset: str, variants: Sequence[str], tmp_path: Path) -> None:
+    for variant in variants:
         config = resolve(preset, variant, seed=3).config
         path = tmp_path / f"{variant}.yaml"
         path.write_text(dump_config(config), encoding="utf-8")
