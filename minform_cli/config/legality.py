@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import cast
 
+from minform_cli.config import blocks
 from minform_cli.config.axes.embedding import EMBEDDING, Embedding
+from minform_cli.config.axes.mlp import Mlp
 from minform_cli.config.axes.position import Position
+from minform_cli.config.axes.similarity import Similarity
+from minform_cli.config.axes.value import Value
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import IllegalModelError
 
 
 def problems(model: ModelConfig) -> list[str]:
-    """Everything that forbids `model`, a sentence each, in the order of the axes; empty if it is legal."""
+    """Everything that forbids `model`, a sentence each, in the order of the axes; empty if it is legal.
+
+    What is wrong in some blocks alone is said of the first of them.
+    """
     found: list[str] = []
     if model.dim % model.heads:
         divisors = [h for h in range(1, min(model.dim, 64) + 1) if model.dim % h == 0]
@@ -21,18 +28,57 @@ def problems(model: ModelConfig) -> list[str]:
             f"model.heads {model.heads} does not divide model.dim {model.dim}; "
             f"accepted: {', '.join(map(str, divisors))}"
         )
+    wrong = blocks.wrong_lists(model)
+    if wrong:
+        return found + wrong
+    seen: dict[str, list[int]] = {}
+    for block in range(model.num_blocks) if model.has_lists else (0,):
+        for problem in _problems_of_block(model.at(block)):
+            seen.setdefault(problem, []).append(block)
+    for problem, where in seen.items():
+        everywhere = not model.has_lists or len(where) == model.num_blocks
+        found.append(problem if everywhere else f"block {where[0]}: {problem}")
+    return found if found else list(_problems_between_blocks(model))
+
+
+def _problems_of_block(model: ModelConfig) -> Iterator[str]:
+    """What is wrong with a block, or with any, that has one part on every axis."""
     for axis, part in model.parts().items():
         for other, accepted in part.requires.items():
             kind = model.parts()[other].kind
             if kind not in accepted:
-                found.append(
+                yield (
                     f"model.{axis} {part.kind!r} does not go with model.{other} {kind!r}: {part.why}; "
                     f"accepted for model.{other}: {', '.join(accepted)}"
                 )
         problem = part.illegal(model)
         if problem:
-            found.append(problem)
-    return found
+            yield problem
+    if not has_attention(model) and cast("Mlp", model.mlp).form(model) is None:
+        yield (
+            f"model.similarity {model.similarity.kind!r} and model.mlp {model.mlp.kind!r} leave nothing of the block; "
+            "accepted: attention, an MLP, or both"
+        )
+
+
+def _problems_between_blocks(model: ModelConfig) -> Iterator[str]:
+    every = [model.at(block) for block in range(model.num_blocks)] if model.has_lists else [model]
+    if model.decoder_depth and not any(map(has_attention, every)):
+        yield "model.similarity 'none' in every block leaves the decoder without the source; accepted: attention in one"
+    values = [cast("Value", each.value).form(each) for each in every]
+    after = {value is not None and value.after_stack is not None for value in values}
+    if after == {True, False}:
+        kind = next(
+            each.value.kind
+            for each, value in zip(every, values, strict=True)
+            if value and value.after_stack is not None
+        )
+        yield f"model.value {kind!r} stands in some blocks alone, and in all of them it must; accepted: in all or none"
+
+
+def has_attention(model: ModelConfig) -> bool:
+    """Whether a block with these parts attends."""
+    return cast("Similarity", model.similarity).form(model) is not None
 
 
 def check(model: ModelConfig, where: str = "", origins: Mapping[str, str] | None = None) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
-from minform_cli.config.axes import AXES, PartOptions
+from minform_cli.config import blocks
+from minform_cli.config.axes import AXES, PartOptions, PerBlock
 from minform_cli.config.axes.order import Order, parse_order
 
 PAIR_FILES = tuple(f"{split}{side}" for split in ("", "val_", "test_") for side in ("source", "target"))
@@ -106,8 +107,8 @@ class ModelConfig(Settings):
         patch_size: side of a square patch in pixels; divides the image's height and width.
         mlp_multiple: hidden width of the MLP over `dim`.
         dropout: probability of a zero on attention weights, sublayer outputs and the MLP's hidden layer.
-        similarity, value, mlp, linear, norm, residual, bias, embedding, position, mask, readout, order: the part on
-            that axis.
+        similarity, value, mlp, linear, norm, residual, bias: the part on that axis, or a list with one for each block.
+        embedding, position, mask, readout, order: the part on that axis.
     """
 
     dim: int = Field(default=64, ge=1, le=65536)
@@ -129,6 +130,22 @@ class ModelConfig(Settings):
     mask: Annotated[SerializeAsAny[PartOptions], _axis("mask")] = AXES["mask"].parse("none")
     readout: Annotated[SerializeAsAny[PartOptions], _axis("readout")] = AXES["readout"].parse("class-token")
     order: Annotated[SerializeAsAny[Order], BeforeValidator(parse_order)] = AXES["order"].parse("sequential")  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _merge_lists(self) -> ModelConfig:
+        """A list of equal parts is that part: one model has one config."""
+        for axis, part in blocks.merged(self).items():
+            object.__setattr__(self, axis, part)
+        return self
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether blocks differ on any axis."""
+        return any(isinstance(part, PerBlock) for part in self.parts().values())
+
+    def at(self, block: int) -> ModelConfig:
+        """The model as that block sees it, with one part on every axis."""
+        return blocks.at(self, block)
 
     @property
     def head_dim(self) -> int:
@@ -156,7 +173,7 @@ class ModelConfig(Settings):
         return len(set(self.order.blocks(self.decoder_depth))) if self.decoder_depth else 0
 
     def parts(self) -> dict[str, PartOptions]:
-        """The part on each axis."""
+        """What stands on each axis: a part, or a list of them."""
         return {axis: getattr(self, axis) for axis in AXES}
 
 

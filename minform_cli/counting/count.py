@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minform_cli.config import blocks
 from minform_cli.config.axes.value import Value
 from minform_cli.config.form import Map
 from minform_cli.config.schema import ModelConfig, RunConfig
@@ -53,15 +54,21 @@ def _dearer(model: ModelConfig, baseline: ModelConfig, groups: dict[str, int], r
     """Which parts take more parameters than those that they replace; `reference` are the baseline's groups."""
     notes: list[str] = []
     for axis, group in (("similarity", "query_key"), ("value", "value_output")):
-        part, replaced = model.parts()[axis], baseline.parts()[axis].kind
-        stands_in = part.stands_in_for if isinstance(part, Value) else {}
-        expected = any(model.parts()[other].kind in kinds for other, kinds in stands_in.items())
-        if part.kind != replaced and groups[group] > reference[group] and not expected:
+        kind, replaced = blocks.kinds(model, axis), blocks.kinds(baseline, axis)
+        expected = any(_stands_in(model.at(block), axis) for block in range(model.num_blocks))
+        if kind != replaced and groups[group] > reference[group] and not expected:
             notes.append(
-                f"{axis} {part.kind!r} with {model.heads} heads takes {groups[group]:,} parameters, more than the "
+                f"{axis} {kind!r} with {model.heads} heads takes {groups[group]:,} parameters, more than the "
                 f"{reference[group]:,} of {replaced!r} that it replaces"
             )
     return notes
+
+
+def _stands_in(model: ModelConfig, axis: str) -> bool:
+    """Whether the part on the axis has numbers in place of another's."""
+    part = model.parts()[axis]
+    stands_in_for = part.stands_in_for if isinstance(part, Value) else {}
+    return any(model.parts()[other].kind in kinds for other, kinds in stands_in_for.items())
 
 
 def _about(form: ModelForm, groups: dict[str, int]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
+from minform_cli.config import blocks
 from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.axes.linear import Linear
 from minform_cli.config.axes.mask import Mask
@@ -83,43 +84,51 @@ def counted_form(model: ModelConfig, spec: DataSpec, task: str) -> ModelForm:
     info = TASKS.info(task)
     if info.head_is_counted:
         return whole_form(model, spec, task)
-    return _model(model, spec, cast(Readout, model.readout).form(model))
+    return _model(model, spec, cast(Readout, model.readout).form(_last(model)))
 
 
 def whole_form(model: ModelConfig, spec: DataSpec, task: str) -> ModelForm:
     """The model with what its task needs and nothing else."""
     info = TASKS.info(task)
     part = Tokens() if info.predicts_tokens else cast(Readout, model.readout)
-    readout = part.form(model)
-    return _model(model, spec, replace(readout, children={**readout.children, "head": info.head(model, spec)}))
+    last = _last(model)
+    readout = part.form(last)
+    return _model(model, spec, replace(readout, children={**readout.children, "head": info.head(last, spec)}))
 
 
 def head_numbers(model: ModelConfig, spec: DataSpec, task: str) -> int:
     """Trainable numbers of a head that is counted apart; 0 where the head is counted with the rest."""
     info = TASKS.info(task)
-    return 0 if info.head_is_counted else sum(each.numbers for each in info.head(model, spec).holds)
+    return 0 if info.head_is_counted else sum(each.numbers for each in info.head(_last(model), spec).holds)
 
 
 def tokens_per_step(config: RunConfig, spec: DataSpec) -> int:
     """About how many tokens go through a linear map at once in training: what the order of a tensor chain is for."""
-    made = cast(Embedding, config.model.embedding).form(config.model, spec).from_data
+    made = _embedding(config.model, spec).from_data
     return config.train.batch_tokens or config.train.batch_size * made
 
 
+def _last(model: ModelConfig) -> ModelConfig:
+    """The model as readout and head see it."""
+    return blocks.after(model, decodes=model.decoder_depth > 0)
+
+
 def _model(model: ModelConfig, spec: DataSpec, readout: ReadoutForm) -> ModelForm:
-    embedding = cast(Embedding, model.embedding).form(model, spec)
+    embedding = _embedding(model, spec)
     causal = cast(Mask, model.mask).form().causal
     encoder = _stack(model, "blocks", model.block_order, decodes=False)
     children: dict[str, Form] = {"embedding": embedding, "blocks": _list(encoder)}
-    after = cast(Value, model.value).form(model).after_stack
-    if after is not None:
-        children["stack_output"] = _stored(after, model)
-    children |= _final_norm(model, "final_norm")
+    last = blocks.after(model)
+    value = cast(Value, last.value).form(last)
+    if value is not None and value.after_stack is not None:
+        children["stack_output"] = _stored(value.after_stack, last)
+    children |= _final_norm(last, "final_norm")
     decoder = None
     if model.decoder_depth:
         decoder = _stack(model, "decoder_blocks", model.order.blocks(model.decoder_depth), decodes=True)
-        children |= {"decoder_embedding": embedding.second(), "decoder_blocks": _list(decoder)}
-        children |= _final_norm(model, "decoder_norm")
+        target = _embedding(model, spec, decodes=True).second()
+        children |= {"decoder_embedding": target, "decoder_blocks": _list(decoder)}
+        children |= _final_norm(blocks.after(model, decodes=True), "decoder_norm")
     children["readout"] = readout
     kind = "EncoderDecoder" if decoder else "ImageEncoder" if spec.kind == "images" else "TextEncoder"
     return ModelForm(
@@ -133,9 +142,14 @@ def _model(model: ModelConfig, spec: DataSpec, readout: ReadoutForm) -> ModelFor
     )
 
 
+def _embedding(model: ModelConfig, spec: DataSpec, *, decodes: bool = False) -> EmbeddingForm:
+    first = blocks.before(model, decodes=decodes)
+    return cast(Embedding, first.embedding).form(first, spec)
+
+
 def _stack(model: ModelConfig, path: str, order: tuple[int, ...], *, decodes: bool) -> Stack:
-    blocks = tuple(_block(model, decodes=decodes) for _ in sorted(set(order)))
-    return Stack(path=path, blocks=blocks, order=order)
+    made = tuple(_block(model.at(block), decodes=decodes) for block in sorted(set(order)))
+    return Stack(path=path, blocks=made, order=order)
 
 
 def _list(stack: Stack) -> Form:
@@ -154,9 +168,11 @@ def _block(model: ModelConfig, *, decodes: bool) -> BlockForm:
     return BlockForm(module="Block", children=children, attention=attention, cross=cross)
 
 
-def _attention(model: ModelConfig) -> AttentionForm:
-    similarity = _stored(cast(Similarity, model.similarity).form(model), model)
-    value = _stored(cast(Value, model.value).form(model), model)
+def _attention(model: ModelConfig) -> AttentionForm | None:
+    similarity, value = cast(Similarity, model.similarity).form(model), cast(Value, model.value).form(model)
+    if similarity is None or value is None:
+        return None
+    similarity, value = _stored(similarity, model), _stored(value, model)
     children: Mapping[str, Form] = {"similarity": similarity, "value": value}
     return AttentionForm(module="Attention", children=children, heads=model.heads, similarity=similarity, value=value)
 

@@ -10,6 +10,7 @@ from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.counting.form import tokens_per_step
 from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
+from minform_cli.errors import IllegalModelError
 from minform_cli.models.parts.linear import plan_chains
 from minform_cli.models.parts.patches import PatchEmbedding
 from minform_cli.models.parts.readout import ExampleReadout, TokenReadout
@@ -26,6 +27,8 @@ def build_model(config: RunConfig, spec: DataSpec) -> nn.Module:
     Raises:
         InputError: the task is unknown.
     """
+    if config.model.has_lists:
+        raise IllegalModelError("a list of parts on an axis of the model is counted, and cannot be built yet")
     built = _built(config, spec)
     plan_chains(built, tokens_per_step(config, spec))
     return built

@@ -17,12 +17,13 @@ from minform_cli.config.axes import (  # importing registers their parts
     similarity,
     value,
 )
-from minform_cli.config.axes.base import AXES, Axis, PartOptions, Requires
+from minform_cli.config.axes.base import AXES, Axis, PartOptions, PerBlock, Requires
 
 __all__ = [
     "AXES",
     "Axis",
     "PartOptions",
+    "PerBlock",
     "Requires",
     "bias",
     "embedding",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
-from pydantic import BaseModel, model_serializer
+from pydantic import BaseModel, SerializeAsAny, ValidationError, model_serializer
+from pydantic_core import InitErrorDetails
 
 from minform_cli.errors import did_you_mean
 from minform_cli.registry import Registry
@@ -48,18 +49,39 @@ class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf
         return fields["kind"] if len(fields) == 1 else fields
 
 
+class PerBlock(PartOptions, frozen=True):
+    """A list on an axis: a part for each block with weights of its own. `blocks.at` says which is whose.
+
+    Attributes:
+        parts: of block 0, 1, ...
+    """
+
+    kind: Literal["per-block"] = "per-block"
+    parts: tuple[SerializeAsAny[PartOptions], ...]
+
+    @model_serializer(mode="plain")
+    def _serialize_list(self) -> list[Any]:
+        return [part.model_dump(mode="json") for part in self.parts]
+
+
 B = TypeVar("B", bound=PartOptions)
 P = TypeVar("P", bound=PartOptions)
 
 
 class Axis(Registry[type[B]], Generic[B]):
-    """One axis: its parts by name, and the parser from what a user writes to a part's options."""
+    """One axis: its parts by name, and the parser from what a user writes to a part's options.
 
-    def __init__(self, name: str, meaning: str, base: type[B]) -> None:
+    Attributes:
+        base: class of its parts.
+        per_block: whether blocks may have different parts.
+    """
+
+    def __init__(self, name: str, meaning: str, base: type[B], *, per_block: bool) -> None:
         super().__init__(name)
         self.name = name
         self.meaning = meaning
         self.base = base
+        self.per_block = per_block
 
     def part(self, cls: type[P]) -> type[P]:
         """Class decorator: registers an options class under the default of its `kind` field.
@@ -73,7 +95,7 @@ class Axis(Registry[type[B]], Generic[B]):
         return cls
 
     def parse(self, value: object) -> PartOptions:
-        """Options from a name, from a mapping ``{kind: name, ...}``, or from options themselves.
+        """Options from a name, from a mapping ``{kind: name, ...}``, from options themselves, or from a list of these.
 
         Raises:
             ValueError: a name is unknown or the value has another form (pydantic adds the place).
@@ -81,6 +103,8 @@ class Axis(Registry[type[B]], Generic[B]):
         """
         if isinstance(value, PartOptions):
             return value
+        if isinstance(value, (list, tuple)):
+            return self._listed(cast("list[object]", value))
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
@@ -100,11 +124,38 @@ class Axis(Registry[type[B]], Generic[B]):
                 )
         return part.model_validate(value)
 
+    def _listed(self, values: Sequence[object]) -> PerBlock:
+        """One part for each block; an error tells the number of the block, as pydantic tells places."""
+        if not self.per_block:
+            raise ValueError(
+                f"there is one {self.name} for all blocks, not a list; accepted: {', '.join(self.names())}"
+            )
+        if not values:
+            raise ValueError("expected one part for each block, not an empty list")
+        parts: list[PartOptions] = []
+        for block, value in enumerate(values):
+            try:
+                if isinstance(value, (list, tuple)):
+                    raise ValueError("expected a part, not a list in a list")
+                parts.append(self.parse(value))
+            except ValidationError as error:
+                found = [
+                    InitErrorDetails(
+                        type=each["type"], loc=(block, *each["loc"]), input=each["input"], ctx=each.get("ctx", {})
+                    )
+                    for each in error.errors()
+                ]
+                raise ValidationError.from_exception_data(self.name, found) from None
+            except ValueError as error:
+                place = InitErrorDetails(type="value_error", loc=(block,), input=value, ctx={"error": error})
+                raise ValidationError.from_exception_data(self.name, [place]) from None
+        return PerBlock(parts=tuple(parts))
+
 
 AXES: dict[str, Axis[Any]] = {}
 
 
-def new_axis(name: str, meaning: str, base: type[B]) -> Axis[B]:
+def new_axis(name: str, meaning: str, base: type[B], *, per_block: bool = False) -> Axis[B]:
     """Creates an axis whose parts derive from `base`, and files it in `AXES`."""
-    AXES[name] = axis = Axis(name, meaning, base)
+    AXES[name] = axis = Axis(name, meaning, base, per_block=per_block)
     return axis

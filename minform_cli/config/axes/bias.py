@@ -24,7 +24,7 @@ class Bias(PartOptions, frozen=True):
         """Which maps have one."""
 
 
-BIAS = new_axis("bias", "which linear maps carry a bias", Bias)
+BIAS = new_axis("bias", "which linear maps carry a bias", Bias, per_block=True)
 
 
 def live_bias(model: ModelConfig, numbers: int) -> int:

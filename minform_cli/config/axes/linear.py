@@ -23,7 +23,7 @@ class Linear(PartOptions, frozen=True):
         """How a map of that role and those widths is stored; None: as one matrix."""
 
 
-LINEAR = new_axis("linear", "how the linear maps of attention and MLP are stored", Linear)
+LINEAR = new_axis("linear", "how the linear maps of attention and MLP are stored", Linear, per_block=True)
 
 
 @LINEAR.part

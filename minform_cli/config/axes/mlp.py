@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from minform_cli.config.axes.base import PartOptions, new_axis
 from minform_cli.config.axes.bias import live_bias
 from minform_cli.config.axes.similarity import MINIMUM
@@ -22,17 +24,21 @@ class Mlp(PartOptions, frozen=True):
         """One block's; None: there is no such sublayer."""
 
 
-MLP = new_axis("mlp", "the sublayer after attention", Mlp)
+MLP = new_axis("mlp", "the sublayer after attention", Mlp, per_block=True)
 
 
 class WithHidden(Mlp, frozen=True):
     """Base of the MLPs that have a hidden layer.
+
+    Attributes:
+        width: of it; None takes `model.mlp_multiple` times `model.dim`.
 
     Class attributes:
         module: class of the module.
         into_hidden: names of the maps to the hidden layer; `w_2` leads out of it.
     """
 
+    width: int | None = Field(default=None, ge=1, le=2**24, exclude_if=lambda width: width is None)
     module: ClassVar[str]
     into_hidden: ClassVar[tuple[str, ...]] = ("w_1",)
 
@@ -45,7 +51,7 @@ class WithHidden(Mlp, frozen=True):
 
     def hidden(self, model: ModelConfig) -> int:
         """Its width."""
-        return model.mlp_dim
+        return model.mlp_dim if self.width is None else self.width
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         if self.hidden(model):
@@ -78,7 +84,10 @@ class Relu(WithHidden, frozen=True):
 
 @MLP.part
 class SwiGlu(WithHidden, frozen=True):
-    """Three linear maps: a gate SiLU(x W_1) on x W_3, then W_2; two thirds of the hidden width, for as many numbers."""
+    """Three linear maps: a gate SiLU(x W_1) on x W_3, then W_2.
+
+    Without a `width` of its own two thirds of the hidden width of the others, for as many numbers.
+    """
 
     kind: Literal["swiglu"] = "swiglu"
     meaning = "gated: SiLU(x W_1) * x W_3, then W_2; hidden width two thirds of that of the others"
@@ -87,7 +96,7 @@ class SwiGlu(WithHidden, frozen=True):
     into_hidden = ("w_1", "w_3")
 
     def hidden(self, model: ModelConfig) -> int:  # noqa: D102
-        return 2 * model.mlp_dim // 3
+        return 2 * model.mlp_dim // 3 if self.width is None else self.width
 
 
 @MLP.part

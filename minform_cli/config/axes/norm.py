@@ -22,7 +22,7 @@ class Norm(PartOptions, frozen=True):
         """One norm's, each sublayer having one; None: there is none."""
 
 
-NORM = new_axis("norm", "where layer normalisation stands", Norm)
+NORM = new_axis("norm", "where layer normalisation stands", Norm, per_block=True)
 
 
 def _layer_norm(model: ModelConfig, *, first: bool) -> NormForm:

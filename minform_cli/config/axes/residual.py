@@ -17,7 +17,7 @@ class Residual(PartOptions, frozen=True):
         """Whether there is one."""
 
 
-RESIDUAL = new_axis("residual", "skip connections", Residual)
+RESIDUAL = new_axis("residual", "skip connections", Residual, per_block=True)
 
 
 @RESIDUAL.part

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.axes.bias import dead_bias, live_bias
 from minform_cli.config.form import Map, Over, SimilarityForm, Weights
 
@@ -20,11 +20,11 @@ class Similarity(PartOptions, frozen=True):
     """Base of the similarities."""
 
     @abstractmethod
-    def form(self, model: ModelConfig) -> SimilarityForm:
-        """One attention's."""
+    def form(self, model: ModelConfig) -> SimilarityForm | None:
+        """One attention's; None: there is no attention."""
 
 
-SIMILARITY = new_axis("similarity", "how attention scores are computed", Similarity)
+SIMILARITY = new_axis("similarity", "how attention scores are computed", Similarity, per_block=True)
 MINIMUM = "Reducing the Transformer Architecture to a Minimum, arXiv 2410.13732"
 
 
@@ -169,3 +169,16 @@ class IdentityQuery(Similarity, frozen=True):
         w_k, dead = _key_map(model)
         keeps = {"keys": model.dim}
         return SimilarityForm(module="IdentityQuery", holds=(w_k,), dead=dead, compared=model.head_dim, keeps=keeps)
+
+
+class NoSimilarity(Similarity, frozen=True):
+    """No attention in the block: no scores, and nothing mixed by them."""
+
+    kind: Literal["none"] = "none"
+    meaning = "no attention in the block (with value none)"
+    source = f"{MINIMUM}, the sublayers of a block"
+    requires: ClassVar[Requires] = {"value": ("none",)}
+    why = "a block without scores has nothing to mix by"
+
+    def form(self, model: ModelConfig) -> SimilarityForm | None:  # noqa: ARG002, D102
+        return None

@@ -26,11 +26,11 @@ class Value(PartOptions, frozen=True):
     stands_in_for: ClassVar[Requires] = {}
 
     @abstractmethod
-    def form(self, model: ModelConfig) -> ValueForm:
-        """One attention's."""
+    def form(self, model: ModelConfig) -> ValueForm | None:
+        """One attention's; None: there is no attention."""
 
 
-VALUE = new_axis("value", "what attention mixes, and how it is mapped back", Value)
+VALUE = new_axis("value", "what attention mixes, and how it is mapped back", Value, per_block=True)
 
 
 def _map(model: ModelConfig, name: str, role: Role, over: Over) -> Map:
@@ -138,3 +138,16 @@ class Key(Value, frozen=True):
 
     def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
         return ValueForm(module="Key", holds=(_output(model),), mixed=model.head_dim, keeps={"keys": model.dim})
+
+
+class NoValue(Value, frozen=True):
+    """No attention in the block: nothing is mixed."""
+
+    kind: Literal["none"] = "none"
+    meaning = "no attention in the block (with similarity none)"
+    source = f"{MINIMUM}, the sublayers of a block"
+    requires: ClassVar[Requires] = {"similarity": ("none",)}
+    why = "scores with nothing to mix have no use"
+
+    def form(self, model: ModelConfig) -> ValueForm | None:  # noqa: ARG002, D102
+        return None

@@ -12,12 +12,13 @@ Sources: Attention Is All You Need, arXiv 1706.03762, section 3.3; gated: GLU Va
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minform_cli.config.axes.mlp import WithHidden
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import Absent, Part, has_bias
 from minform_cli.models.parts.linear import linear_map, read_map, write_map
@@ -36,8 +37,9 @@ class TwoMaps(Part):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
-        self.w_1 = linear_map(model, "mlp", model.dim, model.mlp_dim, bias=has_bias(model))
-        self.w_2 = linear_map(model, "mlp", model.mlp_dim, model.dim, bias=has_bias(model))
+        hidden = cast(WithHidden, model.mlp).hidden(model)
+        self.w_1 = linear_map(model, "mlp", model.dim, hidden, bias=has_bias(model))
+        self.w_2 = linear_map(model, "mlp", hidden, model.dim, bias=has_bias(model))
         self.dropout = model.dropout
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
@@ -84,7 +86,7 @@ class SwiGlu(Part):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
-        hidden = 2 * model.mlp_dim // 3
+        hidden = cast(WithHidden, model.mlp).hidden(model)
         self.w_1 = linear_map(model, "mlp", model.dim, hidden, bias=has_bias(model))
         self.w_3 = linear_map(model, "mlp", model.dim, hidden, bias=has_bias(model))
         self.w_2 = linear_map(model, "mlp", hidden, model.dim, bias=has_bias(model))
