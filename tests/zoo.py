@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 
 from minform_cli.config import legality
 from minform_cli.config.axes import AXES
+from minform_cli.config.axes.embedding import Embedding
+from minform_cli.config.axes.readout import Readout
 from minform_cli.config.presets import read_variant, resolve, variant_names
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.data.spec import DataSpec, ImageSpec, PairSpec, TextSpec
@@ -54,7 +58,7 @@ ALL_PARTS = [(axis, kind) for axis in AXES for kind in AXES[axis].names()]
 
 
 def covering(**settings: object) -> list[ModelConfig]:
-    """Few small models that together have every part of every axis; those of text with a decoder where one goes.
+    """Few small models that together have every part of every axis, and one with a decoder.
 
     A model that stands for many parts serves where one of each part would cost too much.
     """
@@ -71,9 +75,9 @@ def covering(**settings: object) -> list[ModelConfig]:
                     model = model.model_copy(update=fields)
         for axis_, part in model.parts().items():
             left.pop((axis_, part.kind), None)
-        with_decoder = model.model_copy(update={"decoder_depth": model.depth})
-        found.append(with_decoder if _goes(with_decoder) else model)
-    return found
+        found.append(model)
+    decoder = model_with("readout", "tokens", decoder_depth=1, **settings)
+    return [*found, decoder]
 
 
 def _goes(model: ModelConfig) -> bool:
@@ -104,14 +108,19 @@ def variant_model(variant: str) -> ModelConfig:
     return variant_config(variant).model
 
 
+def takes_images(model: ModelConfig) -> bool:
+    """Whether its examples are images."""
+    return "images" in cast(Embedding, model.embedding).takes
+
+
 ALL_VARIANTS = variant_names()
-IMAGE_VARIANTS = tuple(name for name in ALL_VARIANTS if variant_model(name).embedding.kind == "patches")
+IMAGE_VARIANTS = tuple(name for name in ALL_VARIANTS if takes_images(variant_model(name)))
 """Those that make a model of images."""
 
 
 def spec_of(model: ModelConfig) -> DataSpec:
     """What small examples the model takes."""
-    if model.embedding.kind == "patches":
+    if takes_images(model):
         return SPEC
     return PAIRS if model.decoder_depth else TEXT
 
@@ -119,8 +128,8 @@ def spec_of(model: ModelConfig) -> DataSpec:
 def run_config(model: ModelConfig) -> RunConfig:
     """A config around a model, with a task that goes with it."""
     task = "classify-images"
-    if model.embedding.kind != "patches":
-        predicts = model.readout.kind == "tokens"
+    if not takes_images(model):
+        predicts = not cast(Readout, model.readout).per_example
         task = "translate" if model.decoder_depth else "next-tokens" if predicts else "masked-tokens"
     return resolve("digits").config.model_copy(update={"model": model, "task": task})
 

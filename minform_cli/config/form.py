@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 Role = Literal["qkv", "output", "mlp"]
 """What a map is for: queries, keys, values and their gate; what leads out of attention; the MLP."""
@@ -21,6 +21,7 @@ Over = Literal["tokens", "queries", "keys", "both", "example"]
 are the same sequence and twice across two; or one vector an example."""
 
 
+@runtime_checkable
 class Stored(Protocol):
     """A matrix that is stored otherwise than as its numbers, row by row."""
 
@@ -252,8 +253,8 @@ class ReadoutForm(Form):
         per_example: whether it gives one vector an example, and not one a token.
     """
 
-    tokens: int
-    per_example: bool
+    tokens: int = 0
+    per_example: bool = True
     group: str | None = "head"
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.config.setting import Setting
 from minform_cli.errors import InputError
@@ -36,7 +38,7 @@ def inherited(start: Start) -> dict[str, Setting]:
     config, origin = start.config, f"--init {start.folder}"
     baseline = (config.baseline or config.model).model_dump(mode="json", exclude=set(OWN))
     settings = {f"model.{key}": Setting(value, origin) for key, value in baseline.items()}
-    if config.model.embedding.kind != "patches":
+    if "images" not in cast(Embedding, config.model.embedding).takes:
         settings["data.vocab_size"] = Setting(config.data.vocab_size, origin)
         settings["data.tokenizer"] = Setting(str(start.tokenizer or RunFolder(start.folder).tokenizer), origin)
     return settings

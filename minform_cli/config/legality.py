@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from minform_cli.config import blocks
-from minform_cli.config.axes.embedding import EMBEDDING, Embedding
+from minform_cli.config.axes.embedding import Embedding, embeddings_of
 from minform_cli.config.axes.mlp import Mlp
 from minform_cli.config.axes.position import Position
 from minform_cli.config.axes.similarity import Similarity
@@ -113,7 +113,7 @@ def check_embedding(model: ModelConfig, kind: str, title: str) -> None:
     """Raises `IllegalModelError` if the model's embedding takes another kind of examples than those of `title`."""
     part = cast("Embedding", model.embedding)
     if kind not in part.takes:
-        fitting = [name for name in EMBEDDING.names() if kind in EMBEDDING.get(name).takes]
+        fitting = embeddings_of(kind)
         raise IllegalModelError(
             f"model.embedding {part.kind!r} takes {' and '.join(part.takes)}, and {title} is {kind}; "
             f"accepted: {', '.join(fitting)}"

@@ -67,8 +67,7 @@ def _dearer(model: ModelConfig, baseline: ModelConfig, groups: dict[str, int], r
 def _stands_in(model: ModelConfig, axis: str) -> bool:
     """Whether the part on the axis has numbers in place of another's."""
     part = model.parts()[axis]
-    stands_in_for = part.stands_in_for if isinstance(part, Value) else {}
-    return any(model.parts()[other].kind in kinds for other, kinds in stands_in_for.items())
+    return isinstance(part, Value) and part.stands_in(model)
 
 
 def _about(form: ModelForm, groups: dict[str, int]) -> list[str]:

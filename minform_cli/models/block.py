@@ -9,11 +9,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minform_cli.config.axes.mask import Mask
+from minform_cli.config.axes.residual import Residual
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.parts.attention import Attention, Seen
 from minform_cli.models.parts.mlp import MLPS
-from minform_cli.models.parts.norm import NORMS, Norm
+from minform_cli.models.parts.norm import Norm, new_norm, stands_first
 
 
 class _Convertible(Protocol):
@@ -36,15 +38,14 @@ class Block(nn.Module):
 
     def __init__(self, model: ModelConfig, *, decodes: bool = False) -> None:
         super().__init__()
-        norm = NORMS.get(model.norm.kind)
-        self.attention = Attention(model, causal=decodes or model.mask.kind == "causal")
-        self.attention_norm = norm(model)
+        self.attention = Attention(model, causal=decodes or cast(Mask, model.mask).form().causal)
+        self.attention_norm = new_norm(model)
         self.cross = Attention(model) if decodes else None
-        self.cross_norm = norm(model) if decodes else None
+        self.cross_norm = new_norm(model) if decodes else None
         self.mlp = MLPS.get(model.mlp.kind)(model)
-        self.mlp_norm = norm(model) if self.mlp is not None else None
-        self.norm_first = model.norm.kind == "pre"
-        self.residual = model.residual.kind == "on"
+        self.mlp_norm = new_norm(model) if self.mlp is not None else None
+        self.norm_first = stands_first(model)
+        self.residual = cast(Residual, model.residual).form().adds
         self.dropout = model.dropout
 
     def forward(

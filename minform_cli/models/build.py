@@ -6,15 +6,14 @@ from typing import cast
 
 from torch import nn
 
-from minform_cli.config.axes.embedding import Embedding
+from minform_cli.config.axes.embedding import Embedding as Options
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.counting.form import tokens_per_step
 from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
 from minform_cli.errors import IllegalModelError
+from minform_cli.models.parts.embedding import EMBEDDINGS, Embedding, ImageEmbedding, TextEmbedding
 from minform_cli.models.parts.linear import plan_chains
-from minform_cli.models.parts.patches import PatchEmbedding
-from minform_cli.models.parts.readout import ExampleReadout, TokenReadout
-from minform_cli.models.parts.text_embedding import EMBEDDINGS, TextEmbedding
+from minform_cli.models.parts.readout import READOUTS, EveryToken
 from minform_cli.models.stack import EncoderDecoder, ImageEncoder, TextEncoder
 from minform_cli.tasks import TASKS
 
@@ -43,26 +42,26 @@ def build_counted(config: RunConfig, spec: DataSpec) -> nn.Module:
     if TASKS.info(config.task).head_is_counted:
         return build_model(config, spec)
     assert isinstance(spec, TextSpec), "models of images are published with their head"
-    built = TextEncoder(config.model, _embedding(config.model, spec), ExampleReadout(config.model, None))
+    embedding = cast(TextEmbedding, _embedding(config.model, spec))
+    built = TextEncoder(config.model, embedding, READOUTS.get(config.model.readout.kind)(config.model, None))
     plan_chains(built, tokens_per_step(config, spec))
     return built
 
 
 def _built(config: RunConfig, spec: DataSpec) -> nn.Module:
     model, info, task = config.model, TASKS.info(config.task), TASKS.get(config.task)
+    readout = EveryToken if info.predicts_tokens else READOUTS.get(model.readout.kind)
+    embedding = _embedding(model, spec)
     if isinstance(spec, ImageSpec):
-        embedding = PatchEmbedding(model, spec.channels, spec.height, spec.width)
-        return ImageEncoder(model, embedding, ExampleReadout(model, task.head(model, spec)))
-    assert isinstance(spec, TextSpec), "a model is for images or for text"
-    tokens = _embedding(model, spec)
+        return ImageEncoder(model, cast(ImageEmbedding, embedding), readout(model, task.head(model, spec)))
+    source = cast(TextEmbedding, embedding)
     if model.decoder_depth:
-        target = _embedding(model, spec)
-        if cast(Embedding, model.embedding).ties:
-            target.words = tokens.words
-        return EncoderDecoder(model, tokens, target, TokenReadout(task.head(model, spec)))
-    head = task.head(model, spec)
-    return TextEncoder(model, tokens, TokenReadout(head) if info.predicts_tokens else ExampleReadout(model, head))
+        target = cast(TextEmbedding, _embedding(model, spec))
+        if cast(Options, model.embedding).ties:
+            target.words = source.words
+        return EncoderDecoder(model, source, target, readout(model, task.head(model, spec)))
+    return TextEncoder(model, source, readout(model, task.head(model, spec)))
 
 
-def _embedding(model: ModelConfig, spec: TextSpec) -> TextEmbedding:
-    return EMBEDDINGS.get(model.embedding.kind)(model, spec.vocab_size, spec.seq_len)
+def _embedding(model: ModelConfig, spec: DataSpec) -> Embedding:
+    return EMBEDDINGS.get(model.embedding.kind)(model, spec)

@@ -13,31 +13,34 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from minform_cli.config.axes.mask import Mask
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.block import Block
 from minform_cli.models.parts.attention import Seen
-from minform_cli.models.parts.norm import NORMS
-from minform_cli.models.parts.patches import PatchEmbedding
-from minform_cli.models.parts.readout import ExampleReadout, TokenReadout
-from minform_cli.models.parts.text_embedding import TextEmbedding
-from minform_cli.models.parts.value import StackOutput
+from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
+from minform_cli.models.parts.norm import final_norm
+from minform_cli.models.parts.readout import Readout, TokenReadout
+from minform_cli.models.parts.value import VALUES
 
-E = TypeVar("E", PatchEmbedding, TextEmbedding)
+E = TypeVar("E", ImageEmbedding, TextEmbedding)
 
 
 class Encoder(nn.Module, Generic[E]):
-    """What all models have: an embedding, blocks, and what follows the last of them."""
+    """What all models have: an embedding, blocks, what follows the last of them, and a readout."""
+
+    readout: Readout
 
     def __init__(self, model: ModelConfig, embedding: E) -> None:
         super().__init__()
         self.embedding: E = embedding
         self.blocks = nn.ModuleList(Block(model) for _ in range(model.num_blocks))
         self.order = model.block_order
-        self.stack_output = StackOutput(model) if model.value.kind == "stack-collapsed" else None
-        self.final_norm = NORMS.get("pre")(model) if model.norm.kind == "pre" else None
+        after_stack = VALUES.get(model.value.kind).after_stack
+        self.stack_output = None if after_stack is None else after_stack(model)
+        self.final_norm = final_norm(model)
 
     def from_separate(self, source: Encoder[E]) -> None:
-        """Takes its weights, but for the readout, out of those of `source`, as deep a model of standard parts.
+        """Takes its weights out of those of `source`, as deep a model of standard parts.
 
         Exact where every part is (`Convertible.exact_where`). Blocks that become one become their mean: exact where
         they are equal.
@@ -54,6 +57,7 @@ class Encoder(nn.Module, Generic[E]):
             self.stack_output.take_stack([(given.value, own.similarity) for given, own in pairs])
         if self.final_norm is not None and source.final_norm is not None:
             self.final_norm.from_separate(source.final_norm)
+        self.readout.from_separate(source.readout)
 
     def run(self, x: Float[Tensor, "b t n"], seen: Seen | None = None) -> Float[Tensor, "b t n"]:
         """The tokens after the last block and what follows it; `seen` are those that may be attended to."""
@@ -64,10 +68,10 @@ class Encoder(nn.Module, Generic[E]):
         return x if self.final_norm is None else self.final_norm(x)
 
 
-class ImageEncoder(Encoder[PatchEmbedding]):
-    """An encoder over image patches."""
+class ImageEncoder(Encoder[ImageEmbedding]):
+    """An encoder over the tokens of images."""
 
-    def __init__(self, model: ModelConfig, embedding: PatchEmbedding, readout: ExampleReadout) -> None:
+    def __init__(self, model: ModelConfig, embedding: ImageEmbedding, readout: Readout) -> None:
         super().__init__(model, embedding)
         self.readout = readout
 
@@ -79,10 +83,10 @@ class ImageEncoder(Encoder[PatchEmbedding]):
 class TextEncoder(Encoder[TextEmbedding]):
     """An encoder (or, under a causal mask, a decoder alone) over tokens."""
 
-    def __init__(self, model: ModelConfig, embedding: TextEmbedding, readout: ExampleReadout | TokenReadout) -> None:
+    def __init__(self, model: ModelConfig, embedding: TextEmbedding, readout: Readout) -> None:
         super().__init__(model, embedding)
         self.readout = readout
-        self.causal = model.mask.kind == "causal"
+        self.causal = cast(Mask, model.mask).form().causal
 
     def forward(
         self,
@@ -113,13 +117,13 @@ class EncoderDecoder(Encoder[TextEmbedding]):
     """An encoder over source tokens and a causal decoder over target tokens that attends to it."""
 
     def __init__(
-        self, model: ModelConfig, embedding: TextEmbedding, decoder_embedding: TextEmbedding, readout: TokenReadout
+        self, model: ModelConfig, embedding: TextEmbedding, decoder_embedding: TextEmbedding, readout: Readout
     ) -> None:
         super().__init__(model, embedding)
         self.decoder_embedding = decoder_embedding
         self.decoder_blocks = nn.ModuleList(Block(model, decodes=True) for _ in range(model.num_decoder_blocks))
         self.decoder_order = model.order.blocks(model.decoder_depth)
-        self.decoder_norm = NORMS.get("pre")(model) if model.norm.kind == "pre" else None
+        self.decoder_norm = final_norm(model)
         self.readout = readout
 
     def from_separate(self, source: Encoder[TextEmbedding]) -> None:

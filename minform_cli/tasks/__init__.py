@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from minform_cli.config.axes import Requires
 from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.axes.readout import readouts
 from minform_cli.config.form import Form, Map, Weights
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.errors import IllegalModelError, InputError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from minform_cli.config.axes.embedding import Embedding
     from minform_cli.data.spec import DataSpec, TextSpec
 
-EXAMPLE_READOUTS = ("class-token", "mean", "pooler")
+EXAMPLE_READOUTS = readouts(per_example=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ INFO: Mapping[str, TaskInfo] = {
         module="minform_cli.tasks.next_tokens",
         meaning="every token from those before it",
         takes="text",
-        requires={"readout": ("tokens",), "mask": ("causal",)},
+        requires={"readout": readouts(per_example=False), "mask": ("causal",)},
         why="a token that sees the next one has nothing to predict",
         head=_token_head,
         predicts_tokens=True,
@@ -130,7 +131,7 @@ INFO: Mapping[str, TaskInfo] = {
         module="minform_cli.tasks.translate",
         meaning="a sentence in another language",
         takes="pairs",
-        requires={"readout": ("tokens",), "mask": ("none",)},
+        requires={"readout": readouts(per_example=False), "mask": ("none",)},
         why="the encoder reads the whole sentence, and the decoder predicts every token of the other",
         head=_token_head,
         decodes=True,

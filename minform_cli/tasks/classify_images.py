@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minform_cli.config.axes.bias import has_bias
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec
 from minform_cli.tasks import Metric
@@ -27,7 +28,7 @@ class ClassifyImages:
 
     def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module:
         """A linear map from the readout (B, dim) to logits (B, num_classes)."""
-        return nn.Linear(model.dim, spec.num_classes, bias=model.bias.kind != "none")
+        return nn.Linear(model.dim, spec.num_classes, bias=has_bias(model))
 
     def loss(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
         """Mean cross-entropy in nats, a scalar.

@@ -7,12 +7,14 @@ Sources: BERT, arXiv 1810.04805, section 4.1; GLUE, arXiv 1804.07461, section 3 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minform_cli.config.axes.embedding import Tokens
+from minform_cli.config.axes.bias import has_bias
+from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.glue import GLUE, GlueTask, task_of
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec
@@ -36,7 +38,7 @@ class SentenceHead(nn.Module):
     def __init__(self, model: ModelConfig, num_outputs: int) -> None:
         super().__init__()
         self.dropout = model.dropout
-        self.output = nn.Linear(model.dim, num_outputs, bias=model.bias.kind != "none")
+        self.output = nn.Linear(model.dim, num_outputs, bias=has_bias(model))
 
     def forward(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
         """Logits, or the score."""
@@ -58,9 +60,10 @@ class ClassifySentences:
             IllegalModelError: the data set has neither, or has pairs and the model one token type.
         """
         num_sentences = len(_glue(spec).sentences)
-        if isinstance(model.embedding, Tokens) and 0 < model.embedding.types < num_sentences:
+        told_apart = cast(Embedding, model.embedding).sentences
+        if told_apart is not None and told_apart < num_sentences:
             raise IllegalModelError(
-                f"model.embedding types {model.embedding.types}: {spec.title} has pairs of sentences; accepted: "
+                f"model.embedding types {told_apart}: {spec.title} has pairs of sentences; accepted: "
                 f"{num_sentences} or more to tell them apart, or 0 for no token types"
             )
         return SentenceHead(model, spec.num_outputs)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minform_cli.config.axes.bias import has_bias
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec
 from minform_cli.tasks.vocabulary import TokenTask, Vocabulary
@@ -24,7 +25,7 @@ class MaskedTokenHead(nn.Module):
 
     def __init__(self, model: ModelConfig, spec: DataSpec) -> None:
         super().__init__()
-        bias = model.bias.kind != "none"
+        bias = has_bias(model)
         self.dense = nn.Linear(model.dim, model.dim, bias=bias)
         self.norm = nn.LayerNorm(model.dim, eps=EPS)
         self.output = Vocabulary(model, spec, bias=bias)

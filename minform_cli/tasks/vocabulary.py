@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from minform_cli.config.axes.bias import has_bias
 from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, TextSpec
@@ -57,7 +58,7 @@ class TokenTask:
     def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module:
         """The output over the vocabulary; tied, it has no bias."""
         tied = cast(Embedding, model.embedding).ties
-        return Vocabulary(model, spec, bias=model.bias.kind != "none" and not tied)
+        return Vocabulary(model, spec, bias=has_bias(model) and not tied)
 
     def loss(self, outputs: Float[Tensor, "p v"], labels: Int[Tensor, " p"], label_smoothing: float) -> Tensor:
         """Mean cross-entropy in nats, a scalar; `label_smoothing` is spread over the vocabulary."""

@@ -45,17 +45,15 @@ def attention_weights(model: nn.Module, images: Float[Tensor, "b c y x"]) -> lis
 def attention_record(model: ImageEncoder, image: Float[Tensor, "1 c y x"]) -> AttentionRecord:
     """How `model` attends over one normalised image, and what it takes it for."""
     layers = attention_weights(model, image)
-    patches = model.embedding.patches
-    size = patches.kernel_size[0]
-    class_token = model.embedding.class_token is not None
+    (rows, columns), added = model.embedding.grid, model.embedding.added
     with torch.no_grad():
         prediction = int(model(image).argmax(dim=1).item())
-    seen = [weights[0, :, 0, 1:] if class_token else weights[0].mean(dim=1) for weights in layers]
+    seen = [weights[0, :, 0, added:] if added else weights[0].mean(dim=1) for weights in layers]
     return AttentionRecord(
-        rows=image.shape[2] // size,
-        columns=image.shape[3] // size,
+        rows=rows,
+        columns=columns,
         tokens=layers[0].shape[-1],
-        class_token=class_token,
+        class_token=added > 0,
         weights=[[[round(weight, _DIGITS) for weight in head] for head in layer.tolist()] for layer in seen],
         prediction=prediction,
     )

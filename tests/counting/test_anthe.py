@@ -11,10 +11,10 @@ from minform_cli.config.presets import resolve
 from minform_cli.counting.cost import forward_macs
 from minform_cli.counting.count import count_config
 from minform_cli.counting.parameters import counted_groups
-from minform_cli.data.spec import spec_for
+from minform_cli.data.spec import TextSpec, spec_for
 from minform_cli.models.build import build_model
 from minform_cli.models.meta import weightless
-from minform_cli.models.parts.text_embedding import HSoftPos
+from minform_cli.models.parts.embedding import HSoftPos
 from minform_cli.models.verify import count_groups
 from tests.counting.test_cost import counted_flops
 
@@ -78,8 +78,9 @@ def test_an_embedding_of_so_many_levels_has_the_numbers_of_its_formula(levels: i
     expected = 32_000 * e + levels * m**2
     expected += (3 * e * m + m) * (levels > 1) + (3 * m**2 + m) * max(0, levels - 2)
     model = resolve("transformer-base", "h-softpos", [f"model.embedding={{kind: h-softpos, levels: {levels}}}"]).config
+    words = TextSpec(name="words", title="words", source="made here", vocab_size=32_000, seq_len=256)
     with weightless():
-        assert numbers(HSoftPos(model.model, 32_000, 256)) == expected
+        assert numbers(HSoftPos(model.model, words)) == expected
     if levels == 2:
         assert (e, m, expected) == (128, 128, 4_178_048)
         assert expected == 32_000 * e + 2 * m**2 + 3 * e * m + m

@@ -14,11 +14,13 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.block import Block
 from minform_cli.models.parts.attention import Attention
+from minform_cli.models.parts.embedding import EMBEDDINGS
+from minform_cli.models.parts.linear import LINEARS
 from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import NORMS
 from minform_cli.models.parts.position import POSITIONS
+from minform_cli.models.parts.readout import READOUTS
 from minform_cli.models.parts.similarity import SIMILARITIES
-from minform_cli.models.parts.text_embedding import EMBEDDINGS
 from minform_cli.models.parts.value import VALUES
 from minform_cli.registry import Registry
 from tests.models.test_cross_attention import asked, asking, combinations
@@ -32,6 +34,8 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "norm": NORMS,
     "position": POSITIONS,
     "embedding": EMBEDDINGS,
+    "readout": READOUTS,
+    "linear": LINEARS,
 }
 
 
@@ -192,7 +196,6 @@ def test_a_stacks_value_paths_become_one_with_biases_too(similarity: str) -> Non
     plain = randomise(build(model.model_copy(update={"value": AXES["value"].parse("separate")})))
     stack = build(model, seed=3)
     stack.from_separate(plain)
-    stack.readout.load_state_dict(plain.readout.state_dict())
     torch.testing.assert_close(stack(images()), plain(images()), atol=1e-9, rtol=1e-9)  # products of three blocks
 
 
@@ -204,7 +207,6 @@ def test_blocks_that_become_one_become_their_mean() -> None:
     for block in full.blocks[1:]:
         block.load_state_dict(full.blocks[0].state_dict())
     shared.from_separate(full)
-    shared.readout.load_state_dict(full.readout.state_dict())
     torch.testing.assert_close(shared(images()), full(images()), **EXACT)
 
 

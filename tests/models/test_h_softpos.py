@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.text_embedding import HSoftPos
+from minform_cli.data.spec import TextSpec
+from minform_cli.models.parts.embedding import HSoftPos
 from tests.models.test_identities import EXACT, randomise
 from tests.zoo import SIZES
 
@@ -24,8 +25,12 @@ def model(levels: int, dim: int = 13, **settings: object) -> ModelConfig:
     return ModelConfig.model_validate(SIZES | {"dim": dim, "heads": 1, "readout": "tokens"} | own | settings)
 
 
+def words(entries: int = ENTRIES, length: int = LENGTH) -> TextSpec:
+    return TextSpec(name="words", title="words", source="made here", vocab_size=entries, seq_len=length)
+
+
 def embedding(levels: int, **settings: object) -> HSoftPos:
-    return randomise(HSoftPos(model(levels, **settings), ENTRIES, LENGTH))
+    return randomise(HSoftPos(model(levels, **settings), words()))
 
 
 def tokens(length: int = LENGTH, seed: int = 2) -> Tensor:
@@ -131,7 +136,7 @@ def test_columns_of_words_and_of_convolutions_start_with_variance_one(levels: in
     torch.manual_seed(0)
     dim = 256
     m = dim // (2 * levels)
-    module = HSoftPos(model(levels, dim, position="none"), 4000, 64)
+    module = HSoftPos(model(levels, dim, position="none"), words(4000, 64))
     entries = torch.randint(4000, (64, 64))
     with torch.no_grad():
         out = module(entries)[:, module.reach :]  # the first ones read zeros before the sequence
@@ -149,7 +154,7 @@ def test_columns_of_words_and_of_convolutions_start_with_variance_one(levels: in
 
 def test_classes_start_orthogonal_and_biases_at_zero() -> None:
     torch.manual_seed(0)
-    module = HSoftPos(model(3), ENTRIES, LENGTH)
+    module = HSoftPos(model(3), words())
     for matrix in module.classes:
         torch.testing.assert_close(matrix @ matrix.T, torch.eye(2), atol=1e-6, rtol=0)  # float32 rounding
     assert not torch.allclose(module.classes[0], module.classes[1], atol=1e-3)

@@ -100,21 +100,18 @@ def test_stack_collapsed_is_collapsed_per_encoder_with_products():
     stack_model = model_with("value", "stack-collapsed", similarity="collapsed", bias="none")
     plain_model = stack_model.model_copy(update={"value": model_with("value", "collapsed").value})
     plain, stack = build(plain_model), build(stack_model)
-    stack.readout.load_state_dict(plain.readout.state_dict())
     stack.from_separate(plain)
     torch.testing.assert_close(stack(images()), plain(images()), **EXACT)
 
 
 def test_shared_depth_is_unshared_with_copied_weights():
     shared, full = build(model_with("order", "shared")), build(model_with("order", "sequential"), seed=9)
-    full.readout.load_state_dict(shared.readout.state_dict())
     full.from_separate(shared)
     torch.testing.assert_close(shared(images()), full(images()), **EXACT)
 
 
 def test_listed_order_runs_the_blocks_it_lists():
     listed, full = build(model_with("order", "listed")), build(model_with("order", "sequential"), seed=9)
-    full.readout.load_state_dict(listed.readout.state_dict())
     full.from_separate(listed)
     torch.testing.assert_close(listed(images()), full(images()), **EXACT)
 

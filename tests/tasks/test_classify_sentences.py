@@ -14,13 +14,14 @@ from sklearn import metrics
 from torch import nn
 
 from minform_cli.config.axes import AXES
+from minform_cli.config.axes.readout import readouts
 from minform_cli.config.glue import GLUE
 from minform_cli.config.schema import DataConfig, ModelConfig
 from minform_cli.data.sets import glue, text
 from minform_cli.data.spec import TextSpec
 from minform_cli.errors import IllegalModelError
-from minform_cli.models.parts.readout import ExampleReadout
-from minform_cli.models.parts.text_embedding import TokenEmbedding
+from minform_cli.models.parts.embedding import TokenEmbedding
+from minform_cli.models.parts.readout import READOUTS
 from minform_cli.models.stack import TextEncoder
 from minform_cli.tasks.classify_sentences import TASK
 
@@ -232,12 +233,13 @@ def test_scores_in_bfloat16_are_measured() -> None:
 
 
 @pytest.mark.parametrize("subset", ["sst2", "stsb"])
-@pytest.mark.parametrize("readout", ["class-token", "mean", "pooler"])
+@pytest.mark.parametrize("readout", readouts())
 def test_filling_up_changes_no_output_and_every_parameter_of_the_head_learns(subset: str, readout: str) -> None:
     torch.manual_seed(0)
     options = model(embedding={"kind": "tokens", "types": 2}, readout=readout)
     head = TASK.head(options, spec(subset))
-    encoder = TextEncoder(options, TokenEmbedding(options, 50, 16), ExampleReadout(options, head))
+    words = TextSpec(name="words", title="words", source="made here", vocab_size=50, seq_len=16)
+    encoder = TextEncoder(options, TokenEmbedding(options, words), READOUTS.get(readout)(options, head))
     tokens, types = torch.randint(5, 50, (3, 8)), torch.tensor([[0] * 4 + [1] * 4] * 3)
     outputs = encoder(tokens, types, None)
     filled, more = F.pad(tokens, (0, 8)), F.pad(types, (0, 8))

@@ -27,6 +27,11 @@ class Bias(PartOptions, frozen=True):
 BIAS = new_axis("bias", "which linear maps carry a bias", Bias, per_block=True)
 
 
+def has_bias(model: ModelConfig) -> bool:
+    """Whether linear maps with a live bias have one."""
+    return cast(Bias, model.bias).form().live
+
+
 def live_bias(model: ModelConfig, numbers: int) -> int:
     """The numbers of a bias that can change the output, `numbers` where there is one."""
     return numbers if cast(Bias, model.bias).form().live else 0

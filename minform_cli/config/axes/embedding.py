@@ -37,8 +37,18 @@ class Embedding(PartOptions, frozen=True):
         """Whether one matrix embeds and is the output over the vocabulary."""
         return False
 
+    @property
+    def sentences(self) -> int | None:
+        """How many sentences of one example it tells apart; None: it does not tell them apart."""
+        return None
+
 
 EMBEDDING = new_axis("embedding", "how an example becomes a sequence of vectors", Embedding)
+
+
+def embeddings_of(examples: str) -> tuple[str, ...]:
+    """Those that are for such examples, as data sets name theirs."""
+    return tuple(kind for kind in EMBEDDING.names() if examples in EMBEDDING.get(kind).takes)
 
 
 def _and_positions(model: ModelConfig, tokens: int, dim: int) -> dict[str, Form]:
@@ -104,6 +114,10 @@ class Tokens(Embedding, frozen=True):
     @property
     def ties(self) -> bool:  # noqa: D102
         return self.tied
+
+    @property
+    def sentences(self) -> int | None:  # noqa: D102
+        return self.types or None
 
     def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
         """V N for the vocabulary, N for each type."""

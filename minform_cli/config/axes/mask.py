@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar, Literal
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
+from minform_cli.config.axes.readout import READOUT
 from minform_cli.config.form import MaskForm
 
 
@@ -39,7 +40,7 @@ class Causal(Mask, frozen=True):
     kind: Literal["causal"] = "causal"
     meaning = "a token attends to itself and those before it"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.2.3, decoder"
-    requires: ClassVar[Requires] = {"readout": ("mean", "tokens")}
+    requires: ClassVar[Requires] = {"readout": tuple(kind for kind in READOUT.names() if READOUT.get(kind).reads_all)}
     why = "under this mask the first token sees itself alone, so it cannot stand for the example"
 
     def form(self) -> MaskForm:  # noqa: D102

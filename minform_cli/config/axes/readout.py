@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.axes.embedding import embeddings_of
 from minform_cli.config.form import Map, ReadoutForm
 
 if TYPE_CHECKING:
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
 
 
 class Readout(PartOptions, frozen=True):
-    """Base of the readouts."""
+    """Base of the readouts.
+
+    Class attributes:
+        per_example: whether it gives one vector an example, and not one a token.
+        reads_all: whether all tokens are read, and not the first alone.
+    """
+
+    per_example: ClassVar[bool] = True
+    reads_all: ClassVar[bool] = True
 
     @abstractmethod
     def form(self, model: ModelConfig) -> ReadoutForm:
@@ -24,6 +33,11 @@ class Readout(PartOptions, frozen=True):
 READOUT = new_axis("readout", "which vector goes to the head", Readout)
 
 
+def readouts(*, per_example: bool = True) -> tuple[str, ...]:
+    """Those that give one vector an example, or one a token."""
+    return tuple(kind for kind in READOUT.names() if READOUT.get(kind).per_example == per_example)
+
+
 @READOUT.part
 class ClassToken(Readout, frozen=True):
     """A learned token put before the others; its last state goes to the head. Text brings its own: the first token."""
@@ -31,9 +45,10 @@ class ClassToken(Readout, frozen=True):
     kind: Literal["class-token"] = "class-token"
     meaning = "a learned token put before the others (text brings its own)"
     source = "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1"
+    reads_all = False
 
     def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: ARG002, D102
-        return ReadoutForm(module="ExampleReadout", tokens=1, per_example=True)
+        return ReadoutForm(module="FirstToken", tokens=1)
 
 
 @READOUT.part
@@ -45,7 +60,7 @@ class Mean(Readout, frozen=True):
     source = "Better plain ViT baselines for ImageNet-1k, arXiv 2205.01580"
 
     def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: ARG002, D102
-        return ReadoutForm(module="ExampleReadout", tokens=0, per_example=True)
+        return ReadoutForm(module="MeanOfTokens")
 
 
 @READOUT.part
@@ -55,11 +70,12 @@ class Pooler(Readout, frozen=True):
     kind: Literal["pooler"] = "pooler"
     meaning = "the class token through a linear map and tanh"
     source = "BERT, arXiv 1810.04805, section 3, as its published code pools"
+    reads_all = False
 
     def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: D102
         n = model.dim
         pooler = Map(name="pooler", dim_in=n, dim_out=n, bias=live_bias(model, n), over="example")
-        return ReadoutForm(module="ExampleReadout", holds=(pooler,), tokens=1, per_example=True)
+        return ReadoutForm(module="Pooler", holds=(pooler,), tokens=1)
 
 
 @READOUT.part
@@ -69,8 +85,9 @@ class Tokens(Readout, frozen=True):
     kind: Literal["tokens"] = "tokens"
     meaning = "every token by itself, to predict tokens"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.4"
-    requires: ClassVar[Requires] = {"embedding": ("tokens", "h-softpos")}
+    requires: ClassVar[Requires] = {"embedding": embeddings_of("text")}
     why = "image patches have no entries of a vocabulary to predict"
+    per_example = False
 
     def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: ARG002, D102
-        return ReadoutForm(module="TokenReadout", tokens=0, per_example=False)
+        return ReadoutForm(module="EveryToken", per_example=False)

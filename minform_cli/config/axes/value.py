@@ -25,6 +25,10 @@ class Value(PartOptions, frozen=True):
     mixes_keys: ClassVar[bool] = False
     stands_in_for: ClassVar[Requires] = {}
 
+    def stands_in(self, model: ModelConfig) -> bool:
+        """Whether `model` lacks what this part has in its place."""
+        return any(model.parts()[axis].kind in kinds for axis, kinds in self.stands_in_for.items())
+
     @abstractmethod
     def form(self, model: ModelConfig) -> ValueForm | None:
         """One attention's; None: there is no attention."""

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from minform_cli.config.axes.base import PartOptions
+from minform_cli.config.axes.bias import Bias, has_bias
+from minform_cli.config.axes.value import Value
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 
@@ -39,7 +41,7 @@ class Convertible:
             InputError: nothing of `source` is of use here.
         """
         with torch.no_grad():
-            if not _copied(source, cast(nn.Module, self)):
+            if not copied(source, cast(nn.Module, self)):
                 self._take(source, beside)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
@@ -73,7 +75,7 @@ class Part(Convertible, nn.Module):
     parameter_group: ClassVar[str]
 
 
-def _copied(source: nn.Module, target: nn.Module) -> bool:
+def copied(source: nn.Module, target: nn.Module) -> bool:
     """Copies the weights if both are of one kind and size; whether they are."""
     given, wanted = dict(source.named_parameters()), dict(target.named_parameters())
     if type(source) is not type(target) or {k: p.shape for k, p in given.items()} != {
@@ -101,14 +103,10 @@ def linear(dim_in: int, dim_out: int, *, bias: bool, std: float | None = None) -
     return module
 
 
-def has_bias(model: ModelConfig) -> bool:
-    """Whether linear maps with a live bias have one."""
-    return model.bias.kind != "none"
-
-
 def has_key_bias(model: ModelConfig) -> bool:
     """Whether a key projection has a bias: it is dead unless K = V makes it a value, so `live` leaves it out."""
-    return model.bias.kind == "all" or (model.bias.kind == "live" and model.value.kind == "key")
+    biases = cast(Bias, model.bias).form()
+    return biases.live if cast(Value, model.value).mixes_keys else biases.dead
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -134,6 +132,16 @@ def join_heads(x: Tensor) -> Tensor:
 
 
 __all__ = [
-    "Absent", "Convertible", "Part", "PartOptions", "by_columns", "by_rows", "has_bias", "has_key_bias", "join_heads",
-    "linear", "split_heads",
-]  # fmt: skip
+    "Absent",
+    "Convertible",
+    "Part",
+    "PartOptions",
+    "by_columns",
+    "by_rows",
+    "copied",
+    "has_bias",
+    "has_key_bias",
+    "join_heads",
+    "linear",
+    "split_heads",
+]

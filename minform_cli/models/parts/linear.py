@@ -6,17 +6,47 @@ Every linear map of attention and MLP is made by `linear_map`; what else is line
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.axes.linear import Linear
-from minform_cli.config.form import Role
+from minform_cli.config.form import Role, Stored
 from minform_cli.config.schema import ModelConfig
 from minform_cli.config.tensor_chain import Chain, Plan
-from minform_cli.models.parts.base import linear
+from minform_cli.models.parts.base import Absent, linear
+from minform_cli.registry import Registry
+
+
+class StoredMap(nn.Module):
+    """Base of the maps x W + b that are not one matrix; b -> `bias`."""
+
+    bias: nn.Parameter | None
+
+    def matrix(self) -> Float[Tensor, "n m"]:
+        """W."""
+        raise NotImplementedError
+
+    def from_matrix(self, weight: Float[Tensor, "n m"]) -> None:
+        """Makes W as near to `weight` as it can."""
+        raise NotImplementedError
+
+    def plan_for(self, tokens: int) -> None:
+        """Chooses how it is best computed for so many tokens at once; no number of it changes."""
+
+
+class BuildsStored(Protocol):
+    """Builds the module of a map."""
+
+    def __call__(self, stored: Stored, *, bias: bool, std: float) -> StoredMap:
+        """One that is stored as its Form says; `std` is that of the numbers of W."""
+        ...
+
+
+LINEARS: Registry[BuildsStored | Absent] = Registry("linear")
+LINEARS.register("dense")(Absent("everywhere: no map is stored otherwise than as its matrix"))
 
 
 def linear_map(
@@ -26,11 +56,13 @@ def linear_map(
     stored = cast(Linear, model.linear).form(role, dim_in, dim_out)
     if stored is None:
         return linear(dim_in, dim_out, bias=bias, std=std)
-    assert isinstance(stored, Chain)
-    return TensorChain(stored, bias=bias, std=std if std is not None else math.sqrt(2 / (dim_in + dim_out)))
+    build = LINEARS.get(model.linear.kind)
+    assert not isinstance(build, Absent), "what is stored has a module"
+    return build(stored, bias=bias, std=std if std is not None else math.sqrt(2 / (dim_in + dim_out)))
 
 
-class TensorChain(nn.Module):
+@LINEARS.register("tensor-chain")
+class TensorChain(StoredMap):
     """x W + b with W = the sum over ranks of the cores' Kronecker products. Cores -> `cores`, b -> `bias`.
 
     Numbers: i_1 r o_1 + i_n r o_n, i_k r^2 o_k for every core between, and O of a bias.
@@ -38,7 +70,7 @@ class TensorChain(nn.Module):
     Source: Anthe, arXiv 2305.10991.
 
     Args:
-        chain: its shape.
+        stored: its shape, a chain.
         bias: whether b exists.
         std: of the numbers of W.
 
@@ -46,9 +78,13 @@ class TensorChain(nn.Module):
         plan: in which order tokens are multiplied with the cores; `plan_for` chooses it.
     """
 
-    def __init__(self, chain: Chain, *, bias: bool, std: float) -> None:
+    exact_where = "the matrix is that of a chain of the rank"
+    no_source = ""
+
+    def __init__(self, stored: Stored, *, bias: bool, std: float) -> None:
         super().__init__()
-        self.chain = chain
+        assert isinstance(stored, Chain)
+        self.chain = chain = stored
         self.plan: Plan = "matrix"
         each = (std**2 / chain.rank ** (len(chain.ins) - 1)) ** (0.5 / len(chain.ins))
         # (i, left rank, right rank, o); the ends have no rank outwards, kept as 1, which changes no number.
@@ -137,9 +173,7 @@ class Matrix(NamedTuple):
 
 def read_map(module: nn.Module) -> Matrix:
     """What a map does, however it is stored."""
-    weight = (
-        (module.matrix() if isinstance(module, TensorChain) else cast(nn.Linear, module).weight.T).detach().double()
-    )
+    weight = (module.matrix() if isinstance(module, StoredMap) else cast(nn.Linear, module).weight.T).detach().double()
     bias = cast("Tensor | None", module.bias)
     return Matrix(weight, weight.new_zeros(weight.shape[1]) if bias is None else bias.detach().double())
 
@@ -147,7 +181,7 @@ def read_map(module: nn.Module) -> Matrix:
 def write_map(module: nn.Module, weight: Float[Tensor, "n m"], bias: Float[Tensor, " m"] | None = None) -> None:
     """Makes a map x W + b: exactly a dense one, as near as its rank allows a chain; b is lost where it has none."""
     with torch.no_grad():
-        if isinstance(module, TensorChain):
+        if isinstance(module, StoredMap):
             module.from_matrix(weight)
         else:
             cast(nn.Linear, module).weight.copy_(weight.T)
@@ -157,7 +191,7 @@ def write_map(module: nn.Module, weight: Float[Tensor, "n m"], bias: Float[Tenso
 
 
 def plan_chains(module: nn.Module, tokens: int) -> None:
-    """Fixes how every tensor chain in `module` is multiplied, for a batch of so many tokens."""
+    """Fixes how every map in `module` that is not one matrix is computed, for a batch of so many tokens."""
     for part in module.modules():
-        if isinstance(part, TensorChain):
+        if isinstance(part, StoredMap):
             part.plan_for(tokens)

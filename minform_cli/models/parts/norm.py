@@ -10,6 +10,7 @@ from typing import ClassVar, cast
 
 from torch import nn
 
+from minform_cli.config.axes.norm import Norm as Options
 from minform_cli.config.axes.norm import Post, Pre
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import Absent, Convertible
@@ -32,3 +33,19 @@ NORMS: Registry[Callable[[ModelConfig], Norm | None]] = Registry("norm")
 NORMS.register("pre")(Norm)
 NORMS.register("post")(Norm)
 NORMS.register("none")(Absent("what it normalised had mean 0 and variance 1, and its scale was 1, its shift 0"))
+
+
+def new_norm(model: ModelConfig) -> Norm | None:
+    """One more norm of the model, if it has any."""
+    return NORMS.get(model.norm.kind)(model)
+
+
+def stands_first(model: ModelConfig) -> bool:
+    """Whether a norm is of what a sublayer reads, and the last block's tokens are normalised once more."""
+    form = cast(Options, model.norm).form(model)
+    return form is not None and form.first
+
+
+def final_norm(model: ModelConfig) -> Norm | None:
+    """That of the last block's tokens, where norms stand first."""
+    return new_norm(model) if stands_first(model) else None

@@ -7,82 +7,66 @@ Sources: arXiv 2010.11929, section 3.1; arXiv 2205.01580; arXiv 1810.04805 (pool
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import Part, has_bias, linear
+from minform_cli.errors import InputError
+from minform_cli.models.parts.base import Part, copied, has_bias, linear
 from minform_cli.registry import Registry
 
-Pick = Callable[[Tensor, Tensor | None], Tensor]
 
-READOUTS: Registry[Pick] = Registry("readout")
-
-
-@READOUTS.register("class-token")
-@READOUTS.register("pooler")
-def first_token(
-    tokens: Float[Tensor, "b t n"],
-    real: Bool[Tensor, "b t"] | None = None,  # noqa: ARG001  (the first token always is)
-) -> Float[Tensor, "b n"]:
-    """The first token's last state."""
-    return tokens[:, 0]
-
-
-@READOUTS.register("mean")
-def mean_of_tokens(tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b n"]:
-    """The mean over tokens, without those that only fill up the batch."""
-    if real is None:
-        return tokens.mean(dim=1)
-    weights = real.to(tokens.dtype).unsqueeze(-1)
-    return (tokens * weights).sum(dim=1) / weights.sum(dim=1)
-
-
-@READOUTS.register("tokens")
-def every_token(
-    tokens: Float[Tensor, "b t n"],
-    real: Bool[Tensor, "b t"] | None = None,  # noqa: ARG001  (the task says which it wants)
-) -> Float[Tensor, "p n"]:
-    """All tokens of all examples, one after another."""
-    return tokens.flatten(0, 1)
-
-
-class ExampleReadout(Part):
-    """One vector per example, through a pooler -> `pooler` where there is one, and the task's head -> `head`.
+class Readout(Part):
+    """Base of the readouts. The task's head -> `head`, after what a readout has of its own.
 
     Args:
         model: sizes and parts.
-        head: None stops at the vector.
+        head: None stops at the vectors.
     """
 
     parameter_group = "head"
 
     def __init__(self, model: ModelConfig, head: nn.Module | None) -> None:
         super().__init__()
-        self.pick = READOUTS.get(model.readout.kind)
-        pooled = model.readout.kind == "pooler"
-        self.pooler = linear(model.dim, model.dim, bias=has_bias(model)) if pooled else None
+        self.add_weights(model)
         self.head = head
+
+    def add_weights(self, model: ModelConfig) -> None:
+        """Makes what the readout itself holds."""
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
+        if self.no_source or not isinstance(source, Readout):
+            super()._take(source, beside)
+            return
+        self._take_own(source)
+        if self.head is not None and (source.head is None or not copied(source.head, self.head)):
+            raise InputError(f"the head has no weights from {type(source.head).__name__}: it is of another task")
+
+    def _take_own(self, source: Readout) -> None:
+        """Takes what the readout itself holds."""
+
+
+class ExampleReadout(Readout):
+    """Base of the readouts that give one vector an example."""
 
     def forward(self, tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b m"]:
-        """The task's outputs, (B, M); without a head the vectors, (B, N)."""
+        """The task's outputs, (B, M); without a head the vectors, (B, N).
+
+        Args:
+            tokens: the last block's.
+            real: False where a token only fills up the batch; None: nowhere.
+        """
         picked = self.pick(tokens, real)
-        if self.pooler is not None:
-            picked = torch.tanh(self.pooler(picked))
         return picked if self.head is None else self.head(picked)
 
+    def pick(self, tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None) -> Float[Tensor, "b n"]:
+        """The vector of each example."""
+        raise NotImplementedError
 
-class TokenReadout(Part):
-    """The task's head -> `head` on every token, or on those that are asked for."""
 
-    parameter_group = "head"
-
-    def __init__(self, head: nn.Module) -> None:
-        super().__init__()
-        self.head = head
+class TokenReadout(Readout):
+    """Base of the readouts that give one vector a token."""
 
     def forward(
         self,
@@ -97,5 +81,67 @@ class TokenReadout(Part):
             table: vectors of the vocabulary, for a head whose output is tied to them (then e is n).
             predict: places in the flattened batch; None: all.
         """
-        flat = every_token(tokens, None)
+        raise NotImplementedError
+
+
+READOUTS: Registry[type[Readout]] = Registry("readout")
+
+
+@READOUTS.register("class-token")
+class FirstToken(ExampleReadout):
+    """The first token's last state; it always is a real one."""
+
+    exact_where = "it was read before"
+
+    def pick(self, tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None) -> Float[Tensor, "b n"]:  # noqa: ARG002
+        """The first."""
+        return tokens[:, 0]
+
+
+@READOUTS.register("mean")
+class MeanOfTokens(ExampleReadout):
+    """The mean over tokens, without those that only fill up the batch."""
+
+    exact_where = "all tokens of an example were alike, or it was read before"
+
+    def pick(self, tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None) -> Float[Tensor, "b n"]:
+        """The mean."""
+        if real is None:
+            return tokens.mean(dim=1)
+        weights = real.to(tokens.dtype).unsqueeze(-1)
+        return (tokens * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+@READOUTS.register("pooler")
+class Pooler(ExampleReadout):
+    """tanh(x_0 W + b) of the first token. W, b -> `pooler`."""
+
+    no_source = "tanh lets no vector through as it is"
+
+    def add_weights(self, model: ModelConfig) -> None:
+        """The map."""
+        self.pooler = linear(model.dim, model.dim, bias=has_bias(model))
+
+    def pick(self, tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None) -> Float[Tensor, "b n"]:  # noqa: ARG002
+        """The first, through both."""
+        return torch.tanh(self.pooler(tokens[:, 0]))
+
+
+class EveryToken(TokenReadout):
+    """Every token, or those that are asked for, through the task's head."""
+
+    exact_where = "the task stays the same"
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "b t n"],
+        table: Float[Tensor, "v e"],
+        predict: Int[Tensor, " p"] | None = None,
+    ) -> Float[Tensor, "p v"]:
+        """All tokens of all examples, one after another."""
+        assert self.head is not None, "tokens without a head are no outputs"
+        flat = tokens.flatten(0, 1)
         return self.head(flat if predict is None else flat[predict], table)
+
+
+READOUTS.register("tokens")(EveryToken)

@@ -8,8 +8,8 @@ Need Three Projections? (ICML 2026); separate from arXiv 1706.03762, section 3.2
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -33,9 +33,14 @@ class ValueMaps(NamedTuple):
 
 
 class Value(Part):
-    """Base of the value paths."""
+    """Base of the value paths.
+
+    Class attributes:
+        after_stack: builds what stands once, after the last block; None: nothing does.
+    """
 
     parameter_group = "value_output"
+    after_stack: ClassVar[Callable[[ModelConfig], StackOutput] | None] = None
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
@@ -172,13 +177,6 @@ class Omitted(Value):
         """Holds nothing."""
 
 
-@VALUES.register("stack-collapsed")
-class StackCollapsed(Omitted):
-    """A x with one head: the stack's single W_VO stands after the last block (`StackOutput`). Numbers here: none."""
-
-    exact_where = "everywhere, once `StackOutput` has taken what was here"
-
-
 @VALUES.register("key")
 class Key(Value):
     """concat_h(A_h K_h) W_O, the keys as values. W_O -> `w_o`. Numbers: N^2 and a bias of N.
@@ -277,3 +275,11 @@ class StackOutput(Part):
             product = product @ w_vo
             shift = shift @ w_vo + values.bias @ output.weight + output.bias
         write_map(self.w_vo, product, shift)
+
+
+@VALUES.register("stack-collapsed")
+class StackCollapsed(Omitted):
+    """A x with one head: the stack's single W_VO stands after the last block (`StackOutput`). Numbers here: none."""
+
+    exact_where = "everywhere, once `StackOutput` has taken what was here"
+    after_stack = StackOutput

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from minform_cli.config.axes.embedding import Tokens
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.norm import NORMS
+from minform_cli.data.spec import DataSpec, TextSpec
+from minform_cli.models.parts.embedding.base import EMBEDDINGS, TextEmbedding
+from minform_cli.models.parts.norm import new_norm
 from minform_cli.models.parts.position import POSITIONS, LearnedPositions
-from minform_cli.models.parts.text_embedding.base import EMBEDDINGS, TextEmbedding
 
 STD = 0.02
 
@@ -28,24 +29,24 @@ class TokenEmbedding(TextEmbedding):
 
     Args:
         model: sizes and parts.
-        vocab_size: V.
-        seq_len: tokens of the longest example.
+        spec: V entries of the vocabulary, tokens of the longest example.
     """
 
     exact_where = "where token types leave, all tokens are of the first type, and positions are learned"
 
-    def __init__(self, model: ModelConfig, vocab_size: int, seq_len: int) -> None:
-        super().__init__()
+    def __init__(self, model: ModelConfig, spec: DataSpec) -> None:
+        super().__init__(model, spec)
+        text = cast(TextSpec, spec)
         options = cast(Tokens, model.embedding)
         self.scale = model.dim**0.5 if options.scale else None
-        self.words = nn.Embedding(vocab_size, model.dim)
+        self.words = nn.Embedding(text.vocab_size, model.dim)
         nn.init.normal_(self.words.weight, std=model.dim**-0.5 if options.scale else STD)
         self.types: nn.Parameter | None = None
         if options.types:
             self.types = nn.Parameter(torch.empty(options.types, model.dim))
             nn.init.normal_(self.types, std=STD)
-        self.positions = POSITIONS.get(model.position.kind)(model, seq_len, model.dim)
-        self.norm = NORMS.get(model.norm.kind)(model) if options.norm else None
+        self.positions = POSITIONS.get(model.position.kind)(model, text.seq_len, model.dim)
+        self.norm = new_norm(model) if options.norm else None
         self.dropout = model.dropout
 
     def forward(

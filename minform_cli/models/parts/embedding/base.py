@@ -1,26 +1,53 @@
-"""What every embedding of text offers."""
+"""What every embedding offers."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
+from minform_cli.data.spec import DataSpec
 from minform_cli.models.parts.base import Part
 from minform_cli.registry import Registry
 
 
-class TextEmbedding(Part):
+class Embedding(Part):
+    """Base of the embeddings.
+
+    Args:
+        model: sizes and parts.
+        spec: of the examples.
+    """
+
+    parameter_group = "embedding"
+
+    def __init__(self, model: ModelConfig, spec: DataSpec) -> None:  # noqa: ARG002  (the parts read both)
+        super().__init__()
+
+
+class ImageEmbedding(Embedding):
+    """Base of the embeddings of images.
+
+    Attributes:
+        grid: rows and columns of the tokens that an image makes.
+        added: learned tokens before them, as the model's readout asks for them.
+    """
+
+    grid: tuple[int, int]
+    added: int
+
+    def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
+        """Tokens of the images: those that are added, then those of the grid, row by row."""
+        raise NotImplementedError
+
+
+class TextEmbedding(Embedding):
     """Base of the embeddings of text.
 
     Attributes:
         words: a vector for every entry of the vocabulary.
         reach: on how many tokens before it a token's vector depends.
     """
-
-    parameter_group = "embedding"
 
     words: nn.Embedding
     reach: int = 0
@@ -43,5 +70,4 @@ class TextEmbedding(Part):
         raise NotImplementedError
 
 
-EMBEDDINGS: Registry[Callable[[ModelConfig, int, int], TextEmbedding]] = Registry("embedding")
-"""From a model, V and the tokens of the longest example."""
+EMBEDDINGS: Registry[type[Embedding]] = Registry("embedding")

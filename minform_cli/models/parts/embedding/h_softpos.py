@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from minform_cli.config.axes.embedding import HSoftPos as Options
 from minform_cli.config.schema import ModelConfig
+from minform_cli.data.spec import DataSpec, TextSpec
 from minform_cli.models.parts.base import has_bias, linear
+from minform_cli.models.parts.embedding.base import EMBEDDINGS, TextEmbedding
 from minform_cli.models.parts.position import POSITIONS
-from minform_cli.models.parts.text_embedding.base import EMBEDDINGS, TextEmbedding
 
 KERNEL = 3
 
@@ -32,19 +33,19 @@ class HSoftPos(TextEmbedding):
 
     Args:
         model: sizes and parts.
-        vocab_size: V.
-        seq_len: tokens of the longest example.
+        spec: V entries of the vocabulary, tokens of the longest example.
     """
 
     no_source = "its word vectors are narrower, and what stands before a word makes most of its columns"
 
-    def __init__(self, model: ModelConfig, vocab_size: int, seq_len: int) -> None:
-        super().__init__()
+    def __init__(self, model: ModelConfig, spec: DataSpec) -> None:
+        super().__init__(model, spec)
+        text = cast(TextSpec, spec)
         levels = cast(Options, model.embedding).levels
         m = model.dim // (2 * levels)
         e = model.dim - m * (2 * levels - 1)
         self.scale = math.sqrt(e)
-        self.words = nn.Embedding(vocab_size, e)
+        self.words = nn.Embedding(text.vocab_size, e)
         nn.init.normal_(self.words.weight, std=e**-0.5)
         self.classes = nn.Parameter(torch.empty(levels, m, m))
         for matrix in self.classes.detach():
@@ -54,7 +55,7 @@ class HSoftPos(TextEmbedding):
         self.mix = nn.ModuleList(
             linear(KERNEL * width, m, bias=has_bias(model), std=(KERNEL * width) ** -0.5) for width in widths[:-1]
         )
-        self.positions = POSITIONS.get(model.position.kind)(model, seq_len, e)
+        self.positions = POSITIONS.get(model.position.kind)(model, text.seq_len, e)
         self.dropout = model.dropout
         self.reach = (KERNEL - 1) * (2 ** (levels - 1) - 1)
 

@@ -1,48 +1,53 @@
 """Image patches as tokens: a convolution of stride and kernel p, a class token before them, positions on top.
 
-Numbers: C p^2 N (+ N bias), class token N, positions by their part.
+Numbers: C p^2 N (+ N bias), N of a class token, positions by their part.
 Source: An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1.
 """
 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minform_cli.config.axes.readout import Readout
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import Part, has_bias
+from minform_cli.data.spec import DataSpec, ImageSpec
+from minform_cli.models.parts.base import has_bias
+from minform_cli.models.parts.embedding.base import EMBEDDINGS, ImageEmbedding
 from minform_cli.models.parts.position import POSITIONS, LearnedPositions
 
 
-class PatchEmbedding(Part):
-    """From images to tokens. Patch projection -> `patches`, class token -> `class_token`, positions -> `positions`."""
+class PatchEmbedding(ImageEmbedding):
+    """From images to tokens. Projection -> `patches`, the readout's own -> `class_token`, positions -> `positions`."""
 
-    parameter_group = "embedding"
     exact_where = "both have or lack a class token and positions; what leaves takes nothing else along"
 
-    def __init__(self, model: ModelConfig, channels: int, height: int, width: int) -> None:
-        super().__init__()
-        p = model.patch_size
-        self.patches = nn.Conv2d(channels, model.dim, kernel_size=p, stride=p, bias=has_bias(model))
-        nn.init.normal_(self.patches.weight, std=1 / math.sqrt(channels * p * p))
+    def __init__(self, model: ModelConfig, spec: DataSpec) -> None:
+        super().__init__(model, spec)
+        image, p = cast(ImageSpec, spec), model.patch_size
+        self.patches = nn.Conv2d(image.channels, model.dim, kernel_size=p, stride=p, bias=has_bias(model))
+        nn.init.normal_(self.patches.weight, std=1 / math.sqrt(image.channels * p * p))
         if self.patches.bias is not None:
             nn.init.zeros_(self.patches.bias)
-        tokens = (height // p) * (width // p)
+        self.grid = (image.height // p, image.width // p)
+        self.added = cast(Readout, model.readout).form(model).tokens
         self.class_token: nn.Parameter | None = None
-        if model.readout.kind in ("class-token", "pooler"):
-            self.class_token = nn.Parameter(torch.empty(model.dim))
+        if self.added:
+            # One is kept as a vector, several as a matrix.
+            self.class_token = nn.Parameter(torch.empty((self.added, model.dim)[self.added == 1 :]))
             nn.init.normal_(self.class_token, std=0.02)
-            tokens += 1
+        tokens = self.added + math.prod(self.grid)
         self.positions = POSITIONS.get(model.position.kind)(model, tokens, model.dim)
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
         """Tokens of the images, the class token first."""
         tokens = self.patches(images).flatten(2).transpose(1, 2)
         if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(tokens.shape[0], 1, -1), tokens], dim=1)
+            tokens = torch.cat([self.class_token.expand(tokens.shape[0], self.added, -1), tokens], dim=1)
         return tokens if self.positions is None else self.positions(tokens)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
@@ -55,5 +60,7 @@ class PatchEmbedding(Part):
         if self.class_token is not None and source.class_token is not None:
             self.class_token.copy_(source.class_token)
         if isinstance(self.positions, LearnedPositions) and isinstance(source.positions, LearnedPositions):
-            left_out = source.class_token is not None and self.class_token is None
-            self.positions.take_rows(source.positions, skipped=int(left_out))
+            self.positions.take_rows(source.positions, skipped=max(0, source.added - self.added))
+
+
+EMBEDDINGS.register("patches")(PatchEmbedding)
