@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from minform_cli.data.container import Folder
 from minform_cli.data.decode import Decoder
 from minform_cli.data.images import Pixels
-from minform_cli.data.members import Container, Member, some_names
+from minform_cli.data.members import Container, Member
+from minform_cli.data.walk import some_names
 from minform_cli.errors import InputError
 
 MEMORY_SHARE = 3

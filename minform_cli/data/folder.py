@@ -209,11 +209,11 @@ def _decoded_notes(images: ImagesOnDisk, num_grey: int, num_turned: int) -> tupl
     notes: list[str] = []
     if num_converted:
         kinds = ("colour", "grey") if to_grey else ("grey", "colour")
-        notes.append(f"{num_converted:,} of the {num:,} images are {kinds[0]} and were read as {kinds[1]}")
+        notes.append(f"{kinds[0]}, and read as {kinds[1]}: {num_converted:,} of the {num:,} images")
     if num_turned and not images.decoder.upright:
         notes.append(
-            f"{num_turned:,} of the {num:,} images have EXIF data by which they are to be turned: they were read as "
-            "they are stored; --set data.exif_orientation=true turns them"
+            f"read as they are stored, though their EXIF data say that they are turned: {num_turned:,} of the {num:,} "
+            "images; --set data.exif_orientation=true reads them upright"
         )
     return tuple(notes)
 

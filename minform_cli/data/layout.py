@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minform_cli.data.images import Labels
-from minform_cli.data.members import MOST_NAMES, Listing, Member, some_names
+from minform_cli.data.members import Listing, Member
 from minform_cli.data.split_names import alluded_splits, named_splits, split_of
+from minform_cli.data.walk import MOST_NAMES, some_names
 from minform_cli.errors import InputError, did_you_mean
 
 EXPECTED = "expected train/<class>/<image>, and val/ or test/ likewise, or <class>/<image>"
@@ -205,7 +206,7 @@ def _beside_notes(prefix: str, tops: Counter[str], folders: Mapping[str, str], l
     notes: list[str] = []
     if beside := sorted(set(tops) - used):
         images = _images(sum(tops[name] for name in beside))
-        notes.append(f"beside {some_names(folders.values())}, {some_names(beside)} with {images} is left alone")
+        notes.append(f"left alone beside {some_names(folders.values())}: {some_names(beside)} with {images}")
     inside = {*listing.folders, *(folder for folder, _ in listing.others)}
     without = {top for folder in inside if (top := _top(f"{folder}/", prefix)) is not None} - set(tops)
     for name in sorted(name for name in without if split_of(name) is not None):

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from minform_cli.config.schema import DataConfig
+from minform_cli.data.duplicates import duplicate_notes
 from minform_cli.data.images import ImageData, ImageSplit, OfficialData, channel_statistics, chunks, fingerprint
 from minform_cli.data.source import Source, opened
 from minform_cli.data.spec import DATA_SETS, DataSpec, ImageSpec
@@ -85,8 +86,10 @@ def load_source(source: Source, tell: Callable[[str], None] | None = None) -> Da
         train = train.take(stratified(train.labels, data.limit, LIMIT_SEED))
     _check(spec, train, val, test)
     mean, std = _statistics(official.train)
-    checksum = fingerprint({"train": train, "val": val, "test": test})
-    return ImageData(spec, train, val, test, mean, std, checksum, (*source.notes, *official.notes))
+    splits = {"train": train, "val": val, "test": test}
+    # What the user put together may hold an image twice; a published set is what its papers took.
+    shared = duplicate_notes(splits) if source.files is not None else []
+    return ImageData(spec, train, val, test, mean, std, fingerprint(splits), (*source.notes, *official.notes, *shared))
 
 
 def _silent(_text: str) -> None:

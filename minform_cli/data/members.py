@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, Protocol
@@ -30,9 +30,6 @@ known by, so that any damaged file would be taken for one."""
 
 _OPTIONAL = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}
 """Formats that the library may have been built without, and how it calls them."""
-
-MOST_NAMES = 5
-"""Names that a sentence gives before it only says how many more there are."""
 
 
 class Member(NamedTuple):
@@ -106,10 +103,3 @@ def suffix_of(name: str) -> str:
 def is_image(name: str) -> bool:
     """Whether the file `name` (with forward slashes) is taken for an image."""
     return suffix_of(name) in suffixes() and not is_left_alone(name)
-
-
-def some_names(names: Iterable[str], most: int = MOST_NAMES) -> str:
-    """The first of `names`, quoted so that they can be printed, and how many more there are."""
-    given = list(names)
-    more = f" and {len(given) - most:,} more" if len(given) > most else ""
-    return ", ".join(repr(name) for name in given[:most]) + more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 LEFT_ALONE = frozenset(
@@ -22,6 +22,9 @@ LEFT_ALONE = frozenset(
     }
 )
 """Names, in lower case, that operating systems and file servers give; what Jupyter leaves is hidden."""
+
+MOST_NAMES = 5
+"""Names that a sentence gives before it only says how many more there are."""
 
 
 def is_left_alone(name: str) -> bool:
@@ -43,6 +46,13 @@ def walk(folder: Path, followed: int = 0) -> Iterator[tuple[str, os.DirEntry[str
         OSError: a folder cannot be read.
     """
     return _below(folder, "", followed)
+
+
+def some_names(names: Iterable[str], most: int = MOST_NAMES) -> str:
+    """The first of `names`, quoted so that they can be printed, and how many more there are."""
+    given = list(names)
+    more = f" and {len(given) - most:,} more" if len(given) > most else ""
+    return ", ".join(repr(name) for name in given[:most]) + more
 
 
 def _below(folder: Path | str, prefix: str, followed: int) -> Iterator[tuple[str, os.DirEntry[str]]]:

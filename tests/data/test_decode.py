@@ -31,7 +31,7 @@ def test_one_grey_file_leaves_a_colour_set_in_colour_and_is_told(images: Path, k
     draw(images / "train/ant/000.png", seed=0, mode="L")
     data = load(archived(images, kind) if kind else images)
     assert data.train.images.shape == (50, 3, 8, 8)
-    assert "1 of the 59 images are grey and were read as colour" in data.notes
+    assert "grey, and read as colour: 1 of the 59 images" in data.notes
 
 
 def test_one_colour_file_anywhere_makes_a_set_colour(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_setting_decides_against_the_files(images: Path, monkeypatch) -> None:
     monkeypatch.setattr(folder, "_all_grey", lambda *args: pytest.fail("looked at all files"))
     data = load(images, channels=1)
     assert data.train.images.shape == (50, 1, 8, 8)
-    assert "59 of the 59 images are colour and were read as grey" in data.notes
+    assert "colour, and read as grey: 59 of the 59 images" in data.notes
     assert data.spec.title == "my images (image-folder, 8x8 grey)"
     assert spec(images, channels=3).channels == 3
 
@@ -112,7 +112,7 @@ def test_what_the_library_reads_is_read_under_every_usual_suffix(tmp_path: Path,
     path = make_folder(tmp_path / "set", {"train": {"a": 2, "b": 2}})
     for number in range(2):
         (path / f"train/c/{number}{suffix}").parent.mkdir(exist_ok=True)
-        (path / f"train/c/{number}{suffix}").write_bytes(packed(noise(seed=number), format_))
+        (path / f"train/c/{number}{suffix}").write_bytes(packed(noise(seed=100 + number), format_))
     data = load(path)
     assert data.spec.class_names == ("a", "b", "c")
     assert data.notes == ()
@@ -194,8 +194,8 @@ def test_exif_orientation_is_applied_where_asked_for(orientation: int) -> None:
 def test_orientation_that_is_not_applied_is_told(tmp_path: Path) -> None:
     path = make_folder(tmp_path / "set", {"train": {"a": 2, "b": 2}}, size=(9, 9))
     (path / "train/a/000.png").write_bytes(turned(6))
-    told = "1 of the 4 images have EXIF data by which they are to be turned: they were read as they are stored; "
-    assert told + "--set data.exif_orientation=true turns them" in load(path, image_size=6).notes
+    told = "read as they are stored, though their EXIF data say that they are turned: 1 of the 4 images; "
+    assert told + "--set data.exif_orientation=true reads them upright" in load(path, image_size=6).notes
     assert load(path, image_size=6, exif_orientation=True).notes == ()
 
 

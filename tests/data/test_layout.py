@@ -58,7 +58,7 @@ def test_two_names_of_one_split_are_refused(tmp_path: Path, refused, other: str,
 def test_folders_with_images_beside_train_are_named(tmp_path: Path, kind: str) -> None:
     path = folder(tmp_path, {"test": "holdout"}, extra={"x": 1})
     told = notes(archived(path, kind) if kind else path)
-    assert "beside 'train', 'val', 'extra', 'holdout' with 6 images is left alone" in told
+    assert "left alone beside 'train', 'val': 'extra', 'holdout' with 6 images" in told
 
 
 def test_a_split_without_an_image_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from minform_cli.data.glue.sentences import SentenceData, SentenceSplit, encoded
 from minform_cli.data.glue.table import Table, read_table
 from minform_cli.data.spec import TextSpec, split_sizes
 from minform_cli.data.split import stratified
+from minform_cli.data.split_names import named_splits, split_of
 from minform_cli.data.text import tokenizer
+from minform_cli.data.walk import is_left_alone
 from minform_cli.errors import InputError
 
 LIMIT_SEED = 1
@@ -37,14 +39,15 @@ def load_sentences(data: DataConfig, spec: TextSpec, tell: Callable[[str], None]
         InputError: a file is missing or damaged, a tokenizer does not fit, or the limit is out of range.
     """
     task = glue_task(data.subset)
-    folder = _folder(data, task)
+    folder, names = _folder(data, task)
     tell(f"reading {spec.title}")
-    train, val = read_table(folder / TRAIN_FILE, task), read_table(folder / task.val_file, task)
+    train, val = (read_table(folder / name, task) for name in names)
+    _check_classes(train, str(folder / names[0]), task)
     sizes = split_sizes(
         data, len(train), holdout=0, num_test=0, num_classes=len(task.class_names), published_val=len(val)
     )
     vocabulary = _vocabulary(data, train, tell)
-    notes = _size_notes(train, val, task)
+    notes = [*_size_notes(train, val, task, names), *_missing_notes(val, task, names[1])]
     if data.limit is not None:
         train = train.take(_chosen(train, data.limit, task))
     tell(f"cutting {len(train) + len(val):,} examples of {spec.title} into tokens")
@@ -57,12 +60,15 @@ def load_sentences(data: DataConfig, spec: TextSpec, tell: Callable[[str], None]
         pad=vocabulary.special.pad,
         fingerprint=fingerprint(splits, vocabulary.json),
         tokenizer=vocabulary.json,
-        notes=(*notes, *_cut_notes(splits, data.seq_len)),
+        notes=(*notes, *_repeats(train, val, names), *_cut_notes(splits, data.seq_len)),
     )
 
 
-def _folder(data: DataConfig, task: GlueTask) -> Path:
-    """The folder with the files of `task`: `data.path`, or one where we look for data."""
+def _folder(data: DataConfig, task: GlueTask) -> tuple[Path, tuple[str, str]]:
+    """The folder with the files of `task`: `data.path`, or one where we look for data; and what its files are called.
+
+    The validation file may go by another of its usual names: ``valid.tsv`` for ``dev.tsv``.
+    """
     files = f"{TRAIN_FILE} and {task.val_file}"
     title = task.title.removesuffix("-mm")
     if data.path is None:
@@ -77,10 +83,19 @@ def _folder(data: DataConfig, task: GlueTask) -> Path:
         folder = found.parent
     else:
         folder = _looked_at(data.path, files)
-    for file in (TRAIN_FILE, task.val_file):
-        if not (folder / file).is_file():
+    try:
+        present = [entry.name for entry in folder.iterdir() if entry.is_file() and not is_left_alone(entry.name)]
+    except OSError as error:
+        raise InputError(f"data.path: {str(folder)!r} cannot be read: {error.strerror}") from None
+    chosen: list[str] = []
+    for split, file in (("train", TRAIN_FILE), ("val", task.val_file)):
+        rest = "_" + file.partition("_")[2] if "_" in file else ".tsv"
+        alike = [name for name in present if split_of(name, (rest,)) == split]
+        name = named_splits(alike, f"data.path: {str(folder)!r}", (rest,)).get(split)
+        if name is None:
             raise InputError(f"data.path: there is no {file} in {str(folder)!r}; accepted: a folder with {files}")
-    return folder
+        chosen.append(name)
+    return folder, (chosen[0], chosen[1])
 
 
 def _looked_at(path: str, files: str) -> Path:
@@ -111,8 +126,31 @@ def _chosen(train: Table, limit: int, task: GlueTask) -> NDArray[np.intp]:
     return np.sort(np.random.RandomState(LIMIT_SEED).permutation(len(train))[:limit])
 
 
-def _size_notes(train: Table, val: Table, task: GlueTask) -> list[str]:
-    files = ((TRAIN_FILE, train, task.num_train), (task.val_file, val, task.num_val))
+def _check_classes(train: Table, where: str, task: GlueTask) -> None:
+    """Raises `InputError` if all training examples are of one class, which any model tells at once."""
+    if not task.is_regression and len(found := np.unique(train.labels)) == 1:
+        label, names = task.texts[int(found[0])], ", ".join(task.texts)
+        raise InputError(
+            f"{where!r}: {task.label} is {label!r} in every line, so there is nothing to tell apart; accepted: {names}"
+        )
+
+
+def _missing_notes(val: Table, task: GlueTask, name: str) -> list[str]:
+    missing = sorted(set(range(len(task.class_names))) - set(val.labels.tolist())) if not task.is_regression else []
+    classes = ", ".join(task.class_names[label] for label in missing)
+    return [f"{name} has no example of class {classes}"] if missing else []
+
+
+def _repeats(train: Table, val: Table, names: tuple[str, str]) -> list[str]:
+    """What is measured on and trained on, too."""
+    measured = list(zip(*val.texts, strict=True))
+    known = set(measured).intersection(zip(*train.texts, strict=True))
+    num = sum(texts in known for texts in measured)
+    return [f"in {names[0]}, too: {num:,} of the {len(val):,} examples of {names[1]}"] if num else []
+
+
+def _size_notes(train: Table, val: Table, task: GlueTask, names: tuple[str, str]) -> list[str]:
+    files = ((names[0], train, task.num_train), (names[1], val, task.num_val))
     broken = [
         f"{table.num_broken:,} lines of {name} lack columns, as in the file that is published, and were left out"
         for name, table, _ in files

@@ -16,6 +16,7 @@ from minform_cli.data.pairs.holdout import held_out, limited
 from minform_cli.data.pairs.ragged import Ragged, encoded
 from minform_cli.data.pairs.scripts import Script, script_of
 from minform_cli.data.spec import PairSpec, split_sizes
+from minform_cli.data.text.repeats import row_hashes
 from minform_cli.data.text.tokenizer import Special, Vocabulary
 from minform_cli.data.text.vocabulary import Tell, vocabulary_for
 from minform_cli.errors import InputError
@@ -141,7 +142,7 @@ def load_pairs(
         special=vocabulary.special,
         fingerprint=_fingerprint(splits, vocabulary),
         tokenizer=vocabulary.json,
-        notes=_notes(data, vocabulary, splits["train"]),
+        notes=(*_notes(data, vocabulary, splits["train"]), *_repeats(splits)),
         script=script_of(train.target) if data.bleu_tokenizer == "auto" else "spaced",
     )
 
@@ -207,3 +208,15 @@ def _notes(data: DataConfig, vocabulary: Vocabulary, train: PairSplit) -> tuple[
     if not unused:
         return (text,)
     return (text, f"the tokenizer has {vocabulary.size:,} entries: {unused:,} rows of the embedding are never used")
+
+
+def _repeats(splits: Mapping[str, PairSplit]) -> list[str]:
+    """Sentences that are translated for a measurement and trained on, too."""
+    known, *others = (row_hashes(split.source.tokens, split.source.offsets) for split in splits.values())
+    names = {"val": "validation pairs", "test": "test pairs"}
+    counts = [int(np.isin(hashes, known).sum()) for hashes in others]
+    return [
+        f"with a sentence to translate that is trained on, too: {count:,} of the {len(splits[name]):,} {names[name]}"
+        for name, count in zip(list(splits)[1:], counts, strict=True)
+        if count
+    ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.spec import PairSpec
+from minform_cli.data.split_names import named_splits
 from minform_cli.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -91,11 +92,19 @@ def _folder(data: DataConfig) -> Path:
 def _opened(folder: Path, split: str, subset: str) -> Pairs:
     from minform_cli.data.pairs.files import open_pairs
 
-    paths: list[str] = []
-    for language in subset.split("-"):
-        names = [f"{FILES[split]}.{language}{end}" for end in ("", ".gz")]
-        found = next((name for name in names if (folder / name).exists()), None)
-        if found is None:
-            raise InputError(f"data.path: there is no {' and no '.join(names)} in {str(folder)!r}")
-        paths.append(str(folder / found))
+    paths = [str(folder / _file(folder, split, language)) for language in subset.split("-")]
     return open_pairs("data.path", paths[0], "data.path", paths[1])
+
+
+def _file(folder: Path, split: str, language: str) -> str:
+    """The file with its published name, packed or not; of training and validation, another usual name will do."""
+    ends = (f".{language}", f".{language}.gz")
+    present = {entry.name for entry in folder.iterdir()}
+    stems = {name[: -len(end)]: name for end in reversed(ends) for name in present if name.endswith(end)}
+    stem = FILES[split]
+    if stem == split:
+        stem = named_splits(stems, f"data.path: {str(folder)!r}").get(split, stem)
+    if stem not in stems:
+        names = [stem + end for end in ends]
+        raise InputError(f"data.path: there is no {' and no '.join(names)} in {str(folder)!r}")
+    return stems[stem]

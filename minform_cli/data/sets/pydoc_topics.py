@@ -45,6 +45,7 @@ def load(data: DataConfig, tell: Callable[[str], None]) -> TextData:
 
     from minform_cli.data.text.corpora import load_corpora
     from minform_cli.data.text.corpus import TextFile, look_through
+    from minform_cli.data.text.places import Texts
 
     try:
         from pydoc_data.topics import topics
@@ -57,4 +58,4 @@ def load(data: DataConfig, tell: Callable[[str], None]) -> TextData:
     content = "\n\n".join(documents).encode()
     where = "data.name: pydoc-topics"
     corpus = look_through(where, where, [TextFile(where, lambda: io.BytesIO(content))])
-    return load_corpora(data, spec(data), corpus, None, None, tell)
+    return load_corpora(data, spec(data), Texts(corpus, None, None, ()), tell)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.cache import digest_of
 from minform_cli.data.spec import TextSpec, split_sizes
-from minform_cli.data.text.corpus import Corpus, Documents, open_corpus
+from minform_cli.data.text.corpus import Corpus, Documents
+from minform_cli.data.text.places import Texts, open_texts
+from minform_cli.data.text.repeats import STRETCH, repeated_stretches
 from minform_cli.data.text.tokenizer import Special, Vocabulary
 from minform_cli.data.text.tokens import Row, Sequences, progress, row_of
 from minform_cli.data.text.vocabulary import Tell, vocabulary_for
@@ -68,27 +70,20 @@ def load_files(data: DataConfig, spec: TextSpec, tell: Tell) -> TextData:
     """The texts at `data.path`, `data.val_path` and `data.test_path`.
 
     Raises:
-        InputError: a file is missing or no text, there is too little text, or the tokenizer or a setting does not fit.
+        InputError: as `open_texts`; there is too little text, or the tokenizer or a setting does not fit.
         MachineError: there is no place for the tokens.
     """
-    train = open_corpus("data.path", data.path, "the text to train on")
-    if data.validation == "test":
-        test = open_corpus("data.test_path", data.test_path, "the text that data.validation 'test' validates on")
-        return load_corpora(data, spec, train, None, test, tell)
-    val = None if data.val_path is None else open_corpus("data.val_path", data.val_path, "the text to validate on")
-    test = None if data.test_path is None else open_corpus("data.test_path", data.test_path, "the text to test on")
-    return load_corpora(data, spec, train, val, test, tell)
+    return load_corpora(data, spec, open_texts(data), tell)
 
 
-def load_corpora(
-    data: DataConfig, spec: TextSpec, train: Corpus, val: Corpus | None, test: Corpus | None, tell: Tell
-) -> TextData:
-    """The splits of `train`, and of a validation and a test text where there are any.
+def load_corpora(data: DataConfig, spec: TextSpec, texts: Texts, tell: Tell) -> TextData:
+    """The splits of `texts`.
 
     Raises:
         InputError: there is too little text, or the tokenizer or a setting does not fit.
         MachineError: there is no place for the tokens.
     """
+    train, val, test, notes = texts
     vocabulary = vocabulary_for(
         data, [train], lambda: Documents(train, progress(tell, "read for the tokenizer", train))
     )
@@ -122,7 +117,7 @@ def load_corpora(
         ordinary=vocabulary.ordinary,
         tokenizer=vocabulary.json,
         fingerprint=_fingerprint(rows, splits, vocabulary),
-        notes=_notes(data, vocabulary, train, rows["train"]),
+        notes=(*notes, *_notes(data, vocabulary, train, rows["train"]), *train.notes, *_repeats(splits)),
     )
 
 
@@ -173,3 +168,15 @@ def _notes(data: DataConfig, vocabulary: Vocabulary, train: Corpus, row: Row) ->
     if not unused:
         return (text,)
     return (text, f"the tokenizer has {vocabulary.size:,} entries: {unused:,} rows of the embedding are never used")
+
+
+def _repeats(splits: Mapping[str, Sequences]) -> list[str]:
+    """What is measured on and trained on, too."""
+    counts = {name: repeated_stretches(splits["train"], split) for name, split in splits.items() if name != "train"}
+    verbs = {"val": "validated", "test": "tested"}
+    return [
+        f"{100 * num / of:.2f} % of what is {verbs[name]} on stands word for word in the training text: {num:,} of "
+        f"{of:,} stretches of {min(STRETCH, splits[name].length)} tokens"
+        for name, (num, of) in counts.items()
+        if num
+    ]

@@ -10,13 +10,13 @@ import codecs
 import gzip
 import hashlib
 import io
-import os
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from minform_cli.data.walk import some_names, walk
 from minform_cli.errors import InputError, did_you_mean_file
 
 CHUNK_BYTES = 2**20
@@ -68,6 +68,8 @@ class Corpus:
         files: in the order they are read.
         size_bytes: of all, unpacked.
         digest: SHA-256 in hex over their contents.
+        paths: the files as they really lie, whatever links lead to them; none of a text that is no file.
+        notes: what the user should know of the folder, a sentence each.
     """
 
     where: str
@@ -75,6 +77,8 @@ class Corpus:
     files: tuple[TextFile, ...]
     size_bytes: int
     digest: str
+    paths: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def pieces(self) -> Iterator[Piece]:
         """All documents; the end of a file ends one, too.
@@ -133,14 +137,16 @@ def open_corpus(key: str, path: str | None, purpose: str) -> Corpus:
     if not path:
         raise InputError(f"{key}: is missing: {purpose}; {ACCEPTED}")
     where = f"{key}: {path!r}"
+    notes: tuple[str, ...] = ()
     try:
         place = Path(path).expanduser()
         if place.is_dir():
-            found = _inside(place)
+            found, notes = _inside(place)
             if not found:
                 raise InputError(f"{where}: there is no text in this folder; {ACCEPTED}")
             files = [TextFile(f"{key}: {str(file)!r}", _opener(file)) for file in found]
         elif place.is_file():
+            found = [place]
             files = [TextFile(where, _opener(place))]
         elif place.exists():
             raise InputError(f"{where}: is neither a file nor a folder; {ACCEPTED}")
@@ -149,7 +155,8 @@ def open_corpus(key: str, path: str | None, purpose: str) -> Corpus:
     except (OSError, RuntimeError, ValueError) as error:  # a folder that may not be entered; no such user; a NUL
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
-    return look_through(where, str(place.resolve()), files)
+    paths = tuple(str(file.resolve()) for file in found)
+    return replace(look_through(where, str(place.resolve()), files), paths=paths, notes=notes)
 
 
 def look_through(where: str, place: str, files: list[TextFile]) -> Corpus:
@@ -170,19 +177,21 @@ def look_through(where: str, place: str, files: list[TextFile]) -> Corpus:
     return Corpus(where, place, tuple(files), size, digest.hexdigest())
 
 
-def _inside(folder: Path) -> list[Path]:
-    """The texts below `folder`, sorted by their names relative to it; links to folders are not followed."""
+def is_text(name: str) -> bool:
+    """Whether the file `name` of a folder is read."""
+    return name.lower().endswith(SUFFIXES)
 
-    def fail(error: OSError) -> None:
-        raise error
 
-    found = [
-        Path(root, name)
-        for root, _, names in os.walk(folder, onerror=fail)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and Path(root, name).is_file()
-    ]
-    return sorted(found, key=lambda file: file.relative_to(folder).as_posix())
+def _inside(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """The texts below `folder`, sorted by their names relative to it, and what to say of other files there.
+
+    Links to folders are not followed.
+    """
+    files = sorted((name, entry) for name, entry in walk(folder) if entry.is_file())
+    found = [Path(entry.path) for name, entry in files if is_text(name)]
+    others = [name for name, _ in files if not is_text(name)]
+    left_out = f"left out of the text, as they are no {' or '.join(SUFFIXES)}: {some_names(others, 3)}"
+    return found, (left_out,) if others else ()
 
 
 def _opener(path: Path) -> Callable[[], io.BufferedIOBase]:

@@ -148,7 +148,7 @@ def test_sentences_that_are_too_long_are_cut_counted_and_told(tmp_path: Path) ->
 
 
 def test_of_a_pair_the_longer_sentence_is_cut_and_the_second_begins_where_it_begins(tmp_path: Path) -> None:
-    folder = sentences(tmp_path / "files", ["w1\tw2 w3 w4 w5\tentailment", "w1 w2 w3 w4\tw5\tentailment"], "rte")
+    folder = sentences(tmp_path / "files", ["w1\tw2 w3 w4 w5\tentailment", "w1 w2 w3 w4\tw5\tnot_entailment"], "rte")
     data = loaded(settings(folder, "rte", seq_len=6))
     one, other = examples(data.train)
     assert one == [CLS, word(1), SEP, word(2), word(3), SEP]
@@ -174,6 +174,8 @@ def test_files_of_another_size_than_published_are_told(tmp_path: Path) -> None:
     assert data.notes == (
         "train.tsv of RTE has 2 examples, as published it has 2,490",
         "dev.tsv of RTE has 1 examples, as published it has 277",
+        "dev.tsv has no example of class not_entailment",
+        "in train.tsv, too: 1 of the 1 examples of dev.tsv",
     )
 
 
@@ -238,7 +240,7 @@ def test_the_fingerprint_changes_with_whatever_is_trained_or_measured_on(tmp_pat
     lines = ["w1 w2\t0", "w3\t1"]
     seen = {loaded(settings(sentences(tmp_path / "files", lines), "sst2")).fingerprint}
     assert {loaded(settings(sentences(tmp_path / "files", lines), "sst2")).fingerprint} == seen
-    for changed in (["w1 w2\t1", "w3\t1"], ["w1\t0", "w2 w3\t1"], ["w3\t1", "w1 w2\t0"]):
+    for changed in (["w1 w2\t1", "w3\t0"], ["w1\t0", "w2 w3\t1"], ["w3\t1", "w1 w2\t0"]):
         seen.add(loaded(settings(sentences(tmp_path / "files", changed, val=lines), "sst2")).fingerprint)
         seen.add(loaded(settings(sentences(tmp_path / "files", lines, val=changed), "sst2")).fingerprint)
     other = word_tokenizer(tmp_path / "other.json", ("[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"))
@@ -262,3 +264,32 @@ def test_sst2_has_its_published_sizes_and_classes(real_data: Path, tmp_path: Pat
     assert np.bincount(data.train.labels).tolist() == [29_780, 37_569]
     assert np.bincount(data.val.labels).tolist() == [428, 444]
     assert data.notes == (), "sizes as published, and no sentence has more than 62 words"
+
+
+@pytest.mark.parametrize("name", ["valid.tsv", "Validation.tsv", "DEV.TSV"])
+def test_the_validation_file_goes_by_its_usual_names(tmp_path: Path, refused, name: str) -> None:
+    folder = sentences(tmp_path / "files", ["w1\t0", "w2\t1"], val=["w3\t0", "w4\t1"])
+    expected = loaded(settings(folder, "sst2")).fingerprint
+    (folder / "dev.tsv").rename(folder / name)
+    assert loaded(settings(folder, "sst2")).fingerprint == expected
+    (folder / "val.tsv").write_bytes((folder / name).read_bytes())
+    assert "two names of one split" in refused(InputError, loaded, settings(folder, "sst2"))
+
+
+def test_the_validation_files_of_mnli_are_told_apart_under_every_name(tmp_path: Path) -> None:
+    folder = write(tmp_path / "files", "mnli")
+    expected = loaded(settings(folder, "mnli")).fingerprint
+    (folder / "dev_matched.tsv").rename(folder / "valid_matched.tsv")
+    (folder / "dev_mismatched.tsv").write_text("other")
+    assert loaded(settings(folder, "mnli")).fingerprint == expected
+
+
+def test_one_class_in_all_training_lines_is_refused(tmp_path: Path, refused) -> None:
+    folder = sentences(tmp_path / "files", ["w1\t1", "w2\t1"], val=["w1\t0"])
+    message = refused(InputError, loaded, settings(folder, "sst2"))
+    assert "train.tsv': label is '1' in every line, so there is nothing to tell apart; accepted: 0, 1" in message
+
+
+def test_examples_that_are_trained_and_measured_on_are_told_whatever_their_label(tmp_path: Path) -> None:
+    folder = sentences(tmp_path / "files", ["w1\t0", "w2\t1"], val=["w1\t1", "w3\t0", "w2\t1"])
+    assert "in train.tsv, too: 2 of the 3 examples of dev.tsv" in loaded(settings(folder, "sst2")).notes

@@ -195,3 +195,14 @@ def test_notes_say_how_many_pairs_and_tokens_and_which_rows_are_never_used(tmp_p
         f"the tokenizer has {size:,} entries: {5000 - size:,} rows of the embedding are never used",
     )
     assert len(load(tmp_path, vocab_size=280).notes) == 1
+
+
+def test_sentences_that_are_measured_and_trained_on_are_told(tmp_path: Path) -> None:
+    given = {**split(tmp_path, "val", 20, 5), **split(tmp_path, "test", 10, 7)}
+    trained = sentences(200)
+    fresh = [sentence for sentence in sentences(90, 5) if sentence not in trained]
+    for known in (0, 3):
+        written(tmp_path / "val.one", content([*trained[40 : 40 + known], *fresh[known:20]]))
+        written(tmp_path / "test.one", content(fresh[30:40]))
+        told = f"with a sentence to translate that is trained on, too: {known} of the 20 validation pairs"
+        assert load(tmp_path, vocab_size=280, **given).notes[1:] == ((told,) if known else ())

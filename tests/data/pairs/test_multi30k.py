@@ -82,3 +82,14 @@ def test_multi30k_has_its_published_sizes() -> None:
     assert texts(data, data.test.source)[0] == "A man in an orange hat starring at something."
     assert data.train.source.tokens.max() < 4000
     assert len(load_multi30k(vocab_size=4000, seq_len=100, limit=500).train) == 500
+
+
+def test_the_validation_files_go_by_their_usual_names(tmp_path: Path, refused) -> None:
+    multi30k(tmp_path, packed=False)
+    expected = load_multi30k(path=str(tmp_path)).fingerprint
+    for language in ("en", "de"):
+        (tmp_path / f"val.{language}").rename(tmp_path / f"valid.{language}")
+    assert load_multi30k(path=str(tmp_path)).fingerprint == expected
+    written(tmp_path / "dev.en", "a\n")
+    message = refused(InputError, load_multi30k, path=str(tmp_path))
+    assert "has 'dev' and 'valid', two names of one split" in message
