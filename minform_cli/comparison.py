@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import parse_settings
-from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import CompareRecord, PlanRecord, ResultRecord, RunFolder, check_folder, write_atomic
+from minform_cli.study.options import StudyOptions
 from minform_cli.tasks import TASKS, check_task
 
 if TYPE_CHECKING:
+    from minform_cli.data.source import Source
+    from minform_cli.results import StudyDetails
     from minform_cli.study.execute import StudyListener
     from minform_cli.study.plan import Plan
     from minform_cli.study.stored import StoredStudy
@@ -24,6 +26,8 @@ TABLES = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "tab
 """Tables in a study's folder -> their format."""
 
 REPORT = "report.html"
+
+DEFAULT = StudyOptions()
 
 PRETRAIN = "pretrain"
 """Folder, inside a study's, of the study that its runs start from."""
@@ -44,46 +48,36 @@ class Comparison:
     notes: list[str]
 
 
-def plan_comparison(
-    preset: str | None,
-    variants: Sequence[str],
-    settings: Sequence[str],
-    *,
-    seeds: int | Sequence[int] | None,
-    out: Path | str | None,
-    grid: Sequence[str] = (),
-    study: str | None = None,
-    init: Path | str | None = None,
-    pretrain: str | None = None,
-    pretrain_settings: Sequence[str] = (),
-) -> Plan:
-    """The runs of a comparison; nothing is written. Imports no torch. Arguments as for `api.compare`."""
+def plan_comparison(options: StudyOptions) -> Plan:
+    """The runs of a comparison; nothing is written. Imports no torch.
+
+    Raises:
+        InputError: a name or setting is wrong, or the folder holds something else.
+    """
     from minform_cli.study.folders import file_name
     from minform_cli.study.grid import parse_grid
     from minform_cli.study.plan import plan_study
     from minform_cli.study.starts import planned_starts, read_starts
     from minform_cli.study.study_file import Study, read_study
 
-    if isinstance(seeds, int):
-        if seeds < 1:
-            raise InputError(f"--seeds: expected 1 or more, not {seeds}")
-        seeds = range(seeds)
+    study = options.study
     told = read_study(study) if study is not None else Study(DEFAULT_PRESET)
-    told = told.changed(preset, variants, seeds, parse_settings(settings), parse_grid(grid))
+    settings, grid = parse_settings(options.settings), parse_grid(options.grid)
+    told = told.changed(options.preset, options.variants, options.each_seed(), settings, grid)
     name = f"compare-{file_name(told.preset)}" if study is None else f"study-{file_name(study)}"
-    folder = Path(out) if out is not None else Path("runs") / name
-    before, starts = None, None if init is None else read_starts(Path(init))
-    if pretrain is not None:
-        if init is not None:
+    folder = Path(options.out) if options.out is not None else Path("runs") / name
+    before, starts = None, None if options.init is None else read_starts(Path(options.init))
+    if (pretrain := options.pretrain) is not None:
+        if options.init is not None:
             raise InputError("--pretrain: trains what the runs start from, and --init names it; accepted: one of them")
-        given_before = parse_settings(pretrain_settings, "--pretrain-set")
+        given_before = parse_settings(options.pretrain_settings, "--pretrain-set")
         try:
             before = plan_study(folder / PRETRAIN, pretrain, told.variants, told.seeds, given_before)
             _check_plan(before)
         except InputError as error:
             raise type(error)(f"--pretrain {pretrain}: {error}") from None
         starts = planned_starts(before)
-    elif pretrain_settings:
+    elif options.pretrain_settings:
         raise InputError("--pretrain-set: has no meaning without --pretrain")
     plan = plan_study(folder, told.preset, told.variants, told.seeds, told.settings, told.grid, starts)
     _check_plan(plan)
@@ -95,23 +89,10 @@ def _check_plan(plan: Plan) -> None:
     for run in plan.runs[:: len(plan.seeds)]:
         if run.config.task not in TASKS.names():
             raise unknown_name("task", run.config.task, TASKS.names(), f"preset {run.config.preset}")
-        check_task(run.config, spec_for(run.config))
+        check_task(run.config, run.source.spec)
 
 
-def check_margin(margin: float | None) -> None:
-    """Raises `InputError` unless `margin` is a share of the examples, or None."""
-    if margin is not None and not 0 <= margin <= 1:
-        raise InputError(f"--margin: expected 0 to 100 points, not {100 * margin:g}")
-
-
-def check_plan(
-    plan: Plan,
-    *,
-    jobs: int | None = None,
-    device: str = "auto",
-    reference: str = BASELINE,
-    launch: Launch | None = None,
-) -> None:
+def check_plan(plan: Plan, options: StudyOptions = DEFAULT, launch: Launch | None = None) -> None:
     """Finds what `run_comparison` would refuse before its first run, or during it: for a dry run, too. Writes nothing.
 
     Raises:
@@ -124,76 +105,82 @@ def check_plan(
     from minform_cli.training.initial import weights_digest
     from minform_cli.training.runtime import choose_device
 
-    if reference not in (BASELINE, *plan.variants):
-        raise unknown_name("variant", reference, plan.variants, "--against")
-    check_jobs(jobs, launch)
+    if options.reference not in (BASELINE, *plan.variants):
+        raise unknown_name("variant", options.reference, plan.variants, "--against")
+    check_jobs(options.jobs, launch)
     left = [run for run in plan.runs if not run.finished]
     if left:
         check_folder(plan.out)
-        choose_device(device)
+        choose_device(options.device)
     for start in dict.fromkeys(run.config.init for run in left if run.config.init is not None):
         if RunFolder(Path(start)).is_finished():  # else it is a run of the stage before
             weights_digest(Path(start))
     fresh = next((run for run in left if not run.begun), None)
     if fresh is not None and plan.fingerprint is not None:  # else each run looks for itself
-        check_data(plan.out, fresh.config, plan.fingerprint)
+        check_data(plan.out, fresh.source, plan.fingerprint)
 
 
-def preview(
-    plan: Plan, *, device: str = "auto", threads: int | None = None, tell: Callable[[str], None] | None = None
-) -> list[PlanRecord]:
+def preview(plan: Plan, options: StudyOptions = DEFAULT, tell: Callable[[str], None] | None = None) -> list[PlanRecord]:
     """The runs of a plan with parameters, state and the time they will take. Nothing is written."""
     from minform_cli.study.preview import preview as look
 
-    return look(plan, device=device, threads=threads, tell=tell)
+    return look(plan, device=options.device, threads=options.threads, tell=tell)
 
 
 def run_comparison(
     plan: Plan,
+    options: StudyOptions = DEFAULT,
     *,
-    jobs: int | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    margin: float | None = None,
-    reference: str = BASELINE,
     launch: Launch | None = None,
     on_progress: StudyListener | None = None,
 ) -> Comparison | None:
     """Does what is left of a plan and summarises its rows.
 
+    Args:
+        plan: the runs.
+        options: how they are done, and how judged.
+        launch: this process among several that share them.
+        on_progress: is told how each run goes.
+
     Returns:
         The comparison; None in a process of a launch in which another one reports.
 
     Raises:
-        InputError, NumericalError, MachineError, Interrupted: as `study.execute.execute`; the data are not those that
-            the study was begun with.
+        InputError, NumericalError, MachineError, Interrupted: as `check_plan` and `study.execute.execute`.
     """
-    from minform_cli.data.load import load_data
     from minform_cli.study.execute import execute
     from minform_cli.study.extension import extended
     from minform_cli.study.record import write_record
     from minform_cli.study.stored import check_same_data
     from minform_cli.study.summary import count_plan, summarise
 
-    check_margin(margin)
-    check_plan(plan, jobs=jobs, device=device, reference=reference, launch=launch)
+    check_plan(plan, options, launch)
     counts = count_plan(plan)  # a model that cannot be counted must not surface after hours of training
     fresh = next((run for run in plan.runs if not run.begun), None)
-    if fresh is not None and plan.fingerprint is None and spec_for(fresh.config).kind != "images":
-        load_data(fresh.config.data)  # images' files the spec has seen
+    if fresh is not None and plan.fingerprint is None and fresh.source.spec.kind != "images":
+        fresh.source.load()  # images' files the plan has seen
     if launch is None or launch.rank == 0:
         write_record(plan.out, extended(plan.out, plan.record()))
-    results = execute(plan, jobs=jobs, device=device, threads=threads, launch=launch, on_progress=on_progress)
+    results = execute(
+        plan,
+        jobs=options.jobs,
+        device=options.device,
+        threads=options.threads,
+        launch=launch,
+        on_progress=on_progress,
+    )
     if results is None:
         return None
     check_same_data(results)
-    return Comparison(summarise(counts, results, margin, reference), results, plan.notes())
+    return Comparison(summarise(counts, results, options.margin, options.reference), results, plan.notes())
 
 
-def stored_comparison(
-    folder: Path, margin: float | None = None, reference: str = BASELINE
-) -> tuple[Comparison, StoredStudy]:
+def stored_comparison(folder: Path, options: StudyOptions = DEFAULT) -> tuple[Comparison, StoredStudy]:
     """What the finished runs in a study's folder say, with nothing trained.
+
+    Args:
+        folder: the study's.
+        options: how they are judged.
 
     Raises:
         InputError: the folder holds no study, or a damaged one, or none of its runs is finished.
@@ -201,27 +188,22 @@ def stored_comparison(
     from minform_cli.study.stored import read_study_folder
     from minform_cli.study.summary import summarise
 
-    check_margin(margin)
     stored = read_study_folder(folder)
     results = list(stored.results)
-    return Comparison(summarise(stored.counts(), results, margin, reference), results, list(stored.notes)), stored
+    records = summarise(stored.counts(), results, options.margin, options.reference)
+    return Comparison(records, results, list(stored.notes)), stored
 
 
 def write_files(
-    folder: Path,
-    *,
-    margin: float | None = None,
-    reference: str = BASELINE,
-    device: str = "auto",
-    tell: Callable[[str], None],
+    folder: Path, options: StudyOptions = DEFAULT, *, tell: Callable[[str], None], source: Source | None = None
 ) -> list[Path]:
     """Writes the tables and the report of all finished runs in a study's folder.
 
     Args:
         folder: the study's.
-        margin, reference: as for `run_comparison`.
-        device: what the report has to measure is measured there.
+        options: how they are judged, and where the report measures what it has to.
         tell: is told what is measured, and what cannot be drawn.
+        source: the study's data, where they have been opened.
 
     Returns:
         The files; one that is as it should be is left untouched.
@@ -231,17 +213,18 @@ def write_files(
         MachineError: the folder cannot be written.
     """
     from minform_cli.report.compare_table import compare_table
+    from minform_cli.study.details import collect
 
-    comparison, stored = stored_comparison(folder, margin, reference)
+    comparison, stored = stored_comparison(folder, options)
     for name, fmt in TABLES.items():
         _put(folder / name, f"{compare_table(comparison.records, fmt)}\n")
     written = [folder / name for name in TABLES]
     try:
-        report = _report(comparison, stored, device, tell)
+        details = collect(folder, stored.runs(), device=options.device, tell=tell, source=source)
     except InputError as error:
         tell(f"no {REPORT}: {error}")
         return written
-    _put(folder / REPORT, report)
+    _put(folder / REPORT, _report(comparison, stored, details, tell))
     return [*written, folder / REPORT]
 
 
@@ -252,9 +235,8 @@ def _put(path: Path, text: str) -> None:
         write_atomic(path, described)
 
 
-def _report(comparison: Comparison, stored: StoredStudy, device: str, tell: Callable[[str], None]) -> str:
+def _report(comparison: Comparison, stored: StoredStudy, details: StudyDetails, tell: Callable[[str], None]) -> str:
     from minform_cli.report.html import StudyReport, study_html
-    from minform_cli.study.details import collect
 
     record, first = stored.record, comparison.records[0]
     asked = [] if first["margin"] is None else ["--margin", f"{100 * first['margin']:g}"]
@@ -264,7 +246,7 @@ def _report(comparison: Comparison, stored: StoredStudy, device: str, tell: Call
             title=f"{record.preset}: {', '.join(record.variants)}",
             records=comparison.records,
             results=comparison.results,
-            details=collect(stored.folder, stored.runs(), device=device, tell=tell),
+            details=details,
             command=record.command(*asked),
             settings=record.set,
             notes=[*comparison.notes, *(f"{name} left out: {reason}" for name, reason in record.skipped.items())],

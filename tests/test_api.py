@@ -1,5 +1,6 @@
 """The Python API returns the records that the commands print."""
 
+import dataclasses
 import inspect
 import json
 from collections.abc import Mapping
@@ -60,9 +61,11 @@ def test_train_and_evaluate_return_what_the_commands_print(minform: Command, tmp
 
 
 def test_compare_returns_what_the_command_prints(minform: Command, tmp_path: Path) -> None:
-    records = minform_cli.compare(
-        "debug", ["baseline", "minimal"], SETTINGS, seeds=1, out=tmp_path, jobs=1, device="cpu", threads=1
-    )
+    options = minform_cli.StudyOptions(
+        preset="debug", variants=["baseline", "minimal"], settings=SETTINGS, seeds=1, out=tmp_path, jobs=1,
+        device="cpu", threads=1,
+    )  # fmt: skip
+    records = minform_cli.compare(options)
     given = ["compare", *TINY, "--variant", "baseline", "--variant", "minimal", "--seeds", "1", "--out", str(tmp_path)]
     assert printed(minform, *given) == records  # the same runs, taken as they are
 
@@ -96,8 +99,12 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], tmp_path: Path) -
         (lambda: minform_cli.train(seed=-1), "--seed: should be greater than or equal to 0, not -1"),
         (lambda: minform_cli.evaluate("nowhere"), "nowhere is not a run folder"),
         (lambda: minform_cli.evaluate("nowhere", "tset"), "--split: unknown split 'tset'; did you mean 'test'?"),
-        (lambda: minform_cli.compare(seeds=0), "--seeds: expected 1 or more, not 0"),
-        (lambda: minform_cli.compare(device="tpu", out="nowhere"), "--device: unknown device 'tpu'"),
+        (lambda: minform_cli.StudyOptions(seeds=0), "--seeds: expected 1 or more, not 0"),
+        (lambda: minform_cli.StudyOptions(margin=1.5), "--margin: expected 0 to 100 points, not 150"),
+        (
+            lambda: minform_cli.compare(minform_cli.StudyOptions(device="tpu", out="nowhere")),
+            "--device: unknown device 'tpu'",
+        ),
     ],
 )
 def test_a_mistake_raises_our_error_with_the_same_line(call: object, message: str) -> None:
@@ -108,6 +115,7 @@ def test_a_mistake_raises_our_error_with_the_same_line(call: object, message: st
 
 def test_what_is_public_is_named_and_explained() -> None:
     assert set(minform_cli.__all__) == {
+        "StudyOptions",
         "__version__",
         "count",
         "count_model",
@@ -123,6 +131,8 @@ def test_what_is_public_is_named_and_explained() -> None:
         doc = inspect.getdoc(function) or ""
         for parameter in inspect.signature(function).parameters:
             assert parameter in doc, (name, parameter)
+    for option in dataclasses.fields(minform_cli.StudyOptions):
+        assert option.name in (inspect.getdoc(minform_cli.StudyOptions) or ""), option.name
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ from minform_cli.api.checks import DEVICES, check_device, checked_spec
 from minform_cli.api.counts import count, count_configs, count_model, counted_configs, layers, verify_configs
 from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, train
 from minform_cli.api.studies import compare, redraw
+from minform_cli.study.options import StudyOptions
 
 __all__ = [
     "CHECKPOINTS",
     "DEVICES",
     "SPLITS",
+    "StudyOptions",
     "check_device",
     "checked_spec",
     "compare",

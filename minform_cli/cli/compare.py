@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +14,12 @@ from minform_cli.cli.one_voice import said_elsewhere, silent
 from minform_cli.cli.tensorboard import check_log, logging
 from minform_cli.config.names import BASELINE
 from minform_cli.errors import InputError, MachineError
+from minform_cli.study.options import StudyOptions
 from minform_cli.training.launch import Launch, launched
 
 if TYPE_CHECKING:
     from minform_cli.comparison import Comparison
+    from minform_cli.data.source import Source
     from minform_cli.results import Progress
     from minform_cli.study.plan import Plan, PlannedRun
 
@@ -76,45 +79,59 @@ def compare(
     seeds, variants or grid values extend the study. Its folder ends with tables and report.html.
     """
     launch = launched()
-    verdict = None if margin is None else margin / 100
     with silent(*said_elsewhere(launch)):
-        fmt = chosen_format(fmt)
+        shown = _Shown(chosen_format(fmt), plot, quiet)
         from minform_cli import api
         from minform_cli.comparison import check_plan, plan_comparison
 
+        options = StudyOptions(
+            preset=preset,
+            variants=variant or (),
+            settings=setting or (),
+            seeds=_seeds(seeds, seed),
+            grid=grid or (),
+            study=study,
+            init=init,
+            pretrain=pretrain,
+            pretrain_settings=pretrain_set or (),
+            out=out,
+            jobs=jobs,
+            device=device,
+            threads=threads,
+            margin=None if margin is None else margin / 100,
+            reference=against,
+        )
         api.check_device(device)
         check_log(log)
         if plot is not None:
             _check_plot(plot, dry_run=dry_run)
         if folder is not None:
             _refuse_others(ctx)
-            _redraw(folder, verdict, against, device, fmt, plot, quiet=quiet)
+            _redraw(folder, options, shown)
             return
-        plan = plan_comparison(
-            preset,
-            variant or [],
-            setting or [],
-            seeds=_seeds(seeds, seed),
-            out=out,
-            grid=grid or [],
-            study=study,
-            init=init,
-            pretrain=pretrain,
-            pretrain_settings=pretrain_set or [],
-        )
+        plan = plan_comparison(options)
     for stage in plan.stages():
         if dry_run:
             if stage is not plan and all(run.finished for run in stage.runs):
                 continue
-            check_plan(stage, jobs=jobs, device=device, reference=against, launch=launch)
+            check_plan(stage, options, launch)
             if launch is None or launch.rank == 0:
-                _show_plan(stage, jobs, device, threads, fmt, quiet=quiet)
+                _show_plan(stage, options, shown)
             return  # what a second stage takes is known after the first
-        comparison = _run(stage, jobs, device, threads, verdict, against, launch, log=log, quiet=quiet)
+        comparison = _run(stage, options, launch, log, quiet=quiet)
         if comparison is not None:
-            if stage is plan or fmt not in ("csv", "json"):  # for a program there is one document
-                _show(comparison, fmt, plot if stage is plan else None, quiet=quiet)
-            _write_files(stage.out, verdict, against, device, fmt, quiet=quiet)
+            if stage is plan or shown.fmt not in ("csv", "json"):  # for a program there is one document
+                _show(comparison, shown if stage is plan else replace(shown, plot=None))
+            _write_files(stage.out, options, shown, stage.source)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Where results go: the format of the table, the picture if one is asked for, and whether captions are left out."""
+
+    fmt: str
+    plot: Path | None
+    quiet: bool
 
 
 def _seeds(num: int | None, each: list[int] | None) -> int | list[int] | None:
@@ -148,16 +165,7 @@ def _check_plot(plot: Path, *, dry_run: bool) -> None:
 
 
 def _run(
-    plan: Plan,
-    jobs: int | None,
-    device: str,
-    threads: int | None,
-    margin: float | None,
-    against: str,
-    launch: Launch | None,
-    *,
-    log: str | None,
-    quiet: bool,
+    plan: Plan, options: StudyOptions, launch: Launch | None, log: str | None, *, quiet: bool
 ) -> Comparison | None:
     """Trains what is left, with live progress and, if asked for, a log of every run."""
     from minform_cli.cli.study_progress import StudyProgress
@@ -174,67 +182,57 @@ def _run(
             progress.listen(run, news)
             logs(run.folder, news)
 
-        return run_comparison(
-            plan,
-            jobs=jobs,
-            device=device,
-            threads=threads,
-            margin=margin,
-            reference=against,
-            launch=launch,
-            on_progress=tell,
-        )
+        return run_comparison(plan, options, launch=launch, on_progress=tell)
 
 
-def _redraw(
-    folder: Path, margin: float | None, against: str, device: str, fmt: str, plot: Path | None, *, quiet: bool
-) -> None:
+def _redraw(folder: Path, options: StudyOptions, shown: _Shown) -> None:
     """Shows what the folder of a study holds, and writes its tables and its report anew."""
     from minform_cli.comparison import stored_comparison
 
-    comparison, _ = stored_comparison(folder, margin, against)
-    _show(comparison, fmt, plot, quiet=quiet)
-    _write_files(folder, margin, against, device, fmt, quiet=quiet)
+    comparison, _ = stored_comparison(folder, options)
+    _show(comparison, shown)
+    _write_files(folder, options, shown)
 
 
-def _show(comparison: Comparison, fmt: str, plot: Path | None, *, quiet: bool) -> None:
+def _show(comparison: Comparison, shown: _Shown) -> None:
     from minform_cli.report.compare_table import compare_caption, compare_table, study_line
 
-    show(compare_table(comparison.records, fmt))
+    show(compare_table(comparison.records, shown.fmt))
     drawn: list[str] = []
-    if plot is not None:
+    if shown.plot is not None:
         from minform_cli.report.plots import plot_compare
 
         try:
-            plot_compare(comparison.records, plot, study_line(comparison.results))
-            drawn = [f"Drawn to {plot}."]
+            plot_compare(comparison.records, shown.plot, study_line(comparison.results))
+            drawn = [f"Drawn to {shown.plot}."]
         except (InputError, MachineError) as error:  # the study is finished, and its tables are there
             warn(str(error))
-    if not quiet:
-        caption([*compare_caption(comparison.records, comparison.results), *comparison.notes, *drawn], fmt)
+    if not shown.quiet:
+        caption([*compare_caption(comparison.records, comparison.results), *comparison.notes, *drawn], shown.fmt)
 
 
-def _write_files(folder: Path, margin: float | None, against: str, device: str, fmt: str, *, quiet: bool) -> None:
+def _write_files(folder: Path, options: StudyOptions, shown: _Shown, source: Source | None = None) -> None:
     """Leaves tables and report in the study's folder, once the table is on the screen."""
     from minform_cli.cli.progress import Display
     from minform_cli.comparison import write_files
 
-    with Display(quiet=quiet) as display:
-        written = write_files(folder, margin=margin, reference=against, device=device, tell=display.say)
-    if not quiet:
-        caption([f"Written to {folder}: {', '.join(path.name for path in written)}."], fmt)
+    with Display(quiet=shown.quiet) as display:
+        written = write_files(folder, options, tell=display.say, source=source)
+    if not shown.quiet:
+        caption([f"Written to {folder}: {', '.join(path.name for path in written)}."], shown.fmt)
 
 
-def _show_plan(plan: Plan, jobs: int | None, device: str, threads: int | None, fmt: str, *, quiet: bool) -> None:
+def _show_plan(plan: Plan, options: StudyOptions, shown: _Shown) -> None:
     """Prints the runs of a study that is not begun, or not gone on with, now."""
     from minform_cli.cli.progress import Display
     from minform_cli.comparison import preview
     from minform_cli.report.plan_table import plan_caption, plan_table
     from minform_cli.study.preview import side_by_side
 
-    with Display(quiet=quiet) as display:
-        records = preview(plan, device=device, threads=threads, tell=display.say)
-    show(plan_table(records, fmt))
-    if not quiet:
+    with Display(quiet=shown.quiet) as display:
+        records = preview(plan, options, display.say)
+    show(plan_table(records, shown.fmt))
+    if not shown.quiet:
         skipped = [f"{name} left out: {reason}" for name, reason in plan.skipped.items()]
-        caption([*skipped, *plan.notes(), *plan_caption(records, side_by_side(plan, jobs, device))], fmt)
+        together = side_by_side(plan, options.jobs, options.device)
+        caption([*skipped, *plan.notes(), *plan_caption(records, together)], shown.fmt)

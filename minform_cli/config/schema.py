@@ -223,6 +223,10 @@ class TrainConfig(Settings):
         )
 
 
+NUM_SEEDS = 2**31
+"""Seeds are whole numbers from 0 on, below this one."""
+
+
 class RunConfig(Settings):
     """One run: preset, variant and seed as the user named them, and every setting resolved.
 
@@ -239,7 +243,7 @@ class RunConfig(Settings):
     preset: str
     variant: str = "baseline"
     task: str = "classify-images"
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=NUM_SEEDS)
     init: str | None = None
     data: DataConfig
     model: ModelConfig = ModelConfig()

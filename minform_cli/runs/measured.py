@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from minform_cli.config.presets import parse_settings
 from minform_cli.config.schema import PLACES, DataConfig, RunConfig
 from minform_cli.config.validation import build
-from minform_cli.data.source import opened
+from minform_cli.data.source import Source, opened
 from minform_cli.data.spec import CHOICES, DATA_SETS, DataSpec, ImageSpec, TextSpec
 from minform_cli.errors import InputError
 from minform_cli.runs.folder import check_data
@@ -43,19 +43,20 @@ class Measured:
     notes: tuple[str, ...]
 
 
-def data_for(run: StoredRun, settings: Sequence[str] = ()) -> Measured:
+def data_for(run: StoredRun, settings: Sequence[str] = (), source: Source | None = None) -> Measured:
     """The data that `run` is measured on.
 
     Args:
         run: the run.
         settings: ``data.key=value`` texts: where its data have moved, or other data.
+        source: its data, where somebody has opened them.
 
     Raises:
         InputError: a setting is wrong; the data are not there, not those of the run and no others were named, or of
             another shape.
     """
-    section = _given(run, settings) if settings else run.data()
-    source = opened(section)
+    if source is None:
+        source = opened(_given(run, settings) if settings else run.data())
     if run.spec is not None:
         _check_shape(run, run.spec, source.spec)
     data = source.load()
@@ -69,7 +70,7 @@ def data_for(run: StoredRun, settings: Sequence[str] = ()) -> Measured:
         spec = data.spec
     if run.normalisation is not None:
         data = replace(cast("ImageData", data), mean=run.normalisation.mean, std=run.normalisation.std)
-    return Measured(run.config.model_copy(update={"data": section}), spec, data, tuple(notes))
+    return Measured(run.config.model_copy(update={"data": source.data}), spec, data, tuple(notes))
 
 
 def _given(run: StoredRun, settings: Sequence[str]) -> DataConfig:

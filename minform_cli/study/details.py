@@ -26,6 +26,7 @@ from minform_cli.results import (
 )
 
 if TYPE_CHECKING:
+    from minform_cli.data.source import Source
     from minform_cli.study.measure import StudyData
 
 FILE = "details.json"
@@ -50,6 +51,7 @@ def collect(
     *,
     device: str = "auto",
     tell: Callable[[str], None],
+    source: Source | None = None,
 ) -> StudyDetails:
     """What a report of the study needs beside its results; measures what nobody has measured yet.
 
@@ -58,6 +60,7 @@ def collect(
         results: folder and result of each finished run, one at least.
         device: to measure on, as `choose_device` takes it.
         tell: is told what is measured, as it takes a while.
+        source: the study's data, where somebody has opened them.
 
     Raises:
         InputError: the device is not there.
@@ -73,7 +76,7 @@ def collect(
     ]
     if results[0][1]["data"]["kind"] != "images":
         todo = []  # accuracy by class and attention are shown of images alone
-    missing = _measure(folder / FILE, cache, todo, device, tell) if todo else []
+    missing = _measure(folder / FILE, cache, todo, source, device, tell) if todo else []
     return StudyDetails(
         class_names=cache["class_names"],
         example=cache["example"],
@@ -86,6 +89,7 @@ def _measure(
     path: Path,
     cache: _Cache,
     todo: Sequence[tuple[Path, ResultRecord, bool]],
+    source: Source | None,
     device: str,
     tell: Callable[[str], None],
 ) -> list[str]:
@@ -94,7 +98,7 @@ def _measure(
 
     choose_device(device)
     tell(f"measuring {_runs(len(todo))} class by class")
-    data = _load(todo[0][0])
+    data = _load(todo[0][0], source)
     if isinstance(data, str):
         return [f"Accuracy by class and attention are missing: {data}"]
     cache["class_names"], cache["example"] = data.class_names, data.example()
@@ -114,12 +118,12 @@ def _measure(
     return [f"Accuracy by class and attention are missing for {'; '.join(failed)}: {next(iter(failed.values()))}"]
 
 
-def _load(run: Path) -> StudyData | str:
+def _load(run: Path, source: Source | None) -> StudyData | str:
     """The study's data, or why there are none."""
     from minform_cli.study.measure import StudyData
 
     try:
-        return StudyData(run)
+        return StudyData(run, source)
     except InputError as error:
         return str(error)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minform_cli.config.schema import RunConfig
+from minform_cli.data.source import Source
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder
 from minform_cli.runs import folder as run_folder
@@ -60,11 +61,9 @@ def _first_begun(out: Path) -> RunFolder | None:
     return None if entry is None else RunFolder(out / entry.folder)
 
 
-def check_data(out: Path, config: RunConfig, fingerprint: str) -> None:
-    """Raises `InputError` unless the examples of `config` are still those that the study in `out` was begun with."""
-    from minform_cli.data.load import load_data
-
-    found = load_data(config.data).fingerprint
+def check_data(out: Path, source: Source, fingerprint: str) -> None:
+    """Raises `InputError` unless the examples of `source` are still those that the study in `out` was begun with."""
+    found = source.load().fingerprint
     if found != fingerprint:
         raise InputError(
             f"{out}: the data differ from those the study was made with: fingerprint {fingerprint[:12]}... there, "

@@ -17,6 +17,7 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.data.batches import make_batches
 from minform_cli.data.files import ImageFiles
 from minform_cli.data.images import ImageData, ImageSplit
+from minform_cli.data.source import Source
 from minform_cli.models.stack import ImageEncoder
 from minform_cli.results import ExampleRecord, MeasuredRecord
 from minform_cli.runs.folder import check_data
@@ -38,13 +39,14 @@ class StudyData:
 
     Args:
         first: folder of any of its runs.
+        source: where somebody has opened them.
 
     Raises:
         InputError: the run or the data cannot be read.
     """
 
-    def __init__(self, first: Path) -> None:
-        data = data_for(read_run(first)).data
+    def __init__(self, first: Path, source: Source | None = None) -> None:
+        data = data_for(read_run(first), source=source).data
         assert isinstance(data, ImageData), "classes and attention are shown of images alone"
         self._data = data
 

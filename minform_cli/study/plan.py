@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from minform_cli import __version__
 from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, parse_settings, resolve
-from minform_cli.config.schema import RunConfig
+from minform_cli.config.schema import NUM_SEEDS, DataConfig, RunConfig
 from minform_cli.config.setting import Setting
-from minform_cli.data.spec import spec_for
+from minform_cli.data.source import Source, opened
+from minform_cli.data.spec import check_fits
 from minform_cli.errors import IllegalModelError, InputError
 from minform_cli.results import RunFolder, read_result, row_label
 from minform_cli.runs import folder as run_folder
@@ -31,6 +32,7 @@ class PlannedRun:
 
     Attributes:
         config: with every setting resolved.
+        source: its data, whose files the whole study has looked at once.
         folder: where it lies or will lie.
         finished: whether its result was there when the plan was made.
         begun: whether it had been begun or finished then.
@@ -40,6 +42,7 @@ class PlannedRun:
     """
 
     config: RunConfig
+    source: Source = field(repr=False, compare=False)
     folder: Path
     finished: bool
     begun: bool = False
@@ -80,6 +83,11 @@ class Plan:
     fingerprint: str | None = None
     init: str | None = None
     before: Plan | None = None
+
+    @property
+    def source(self) -> Source:
+        """Its data."""
+        return self.runs[0].source
 
     def stages(self) -> tuple[Plan, ...]:
         """What is to be done, in its order: the study that the runs start from, if it is to be done, and this one."""
@@ -145,17 +153,22 @@ def plan_study(
     chosen, grid = tuple(variants or DEFAULT_VARIANTS), grid or {}
     _check_once("--variant", chosen)
     _check_once("--seeds", seeds)
+    for seed in seeds:
+        if not 0 <= seed < NUM_SEEDS:
+            raise InputError(f"--seed: expected a whole number from 0 to {NUM_SEEDS - 1}, not {seed}")
     optional = bool(grid) or not variants  # a combination that nobody asked for by name may turn out to be no model
     skipped: dict[str, str] = {}
     runs: list[PlannedRun] = []
-    begun = begun_config(out)
+    begun, sources = begun_config(out), _Sources()
     for point in points(grid):
         for variant in chosen:
             try:
                 configs = _configs(preset, variant, seeds, {**given, **point}, starts)
                 if begun is not None:
                     configs = [config.begun_as(begun) for config in configs]
-                runs += _runs(out, variant, configs, _values(point))
+                source = sources.of(configs[0])
+                check_fits(configs[0], source.spec)  # a patch that does not fit the images is found here
+                runs += _runs(out, variant, configs, source, _values(point))
             except IllegalModelError as error:
                 if not optional:
                     raise
@@ -173,31 +186,51 @@ def _configs(
     preset: str, variant: str, seeds: Sequence[int], settings: Mapping[str, Setting], starts: Starts | None
 ) -> list[RunConfig]:
     """One for each seed; `IllegalModelError` if there is no such model."""
-    configs = [resolve(preset, variant, settings, seed, starts and starts.of(variant, seed)).config for seed in seeds]
-    spec_for(configs[0])  # a patch that does not fit the images is found here
-    return configs
+    if starts is not None:
+        return [resolve(preset, variant, settings, seed, starts.of(variant, seed)).config for seed in seeds]
+    first = resolve(preset, variant, settings, seeds[0]).config
+    return [first.model_copy(update={"seed": seed}) for seed in seeds]
 
 
-def _runs(out: Path, variant: str, configs: Sequence[RunConfig], grid: dict[str, Any]) -> list[PlannedRun]:
+class _Sources:
+    """The data of a study, each data section's opened once."""
+
+    def __init__(self) -> None:
+        self._opened: dict[DataConfig, Source] = {}
+
+    def of(self, config: RunConfig) -> Source:
+        if config.data not in self._opened:
+            self._opened[config.data] = opened(config.data)
+        return self._opened[config.data]
+
+
+def _runs(
+    out: Path, variant: str, configs: Sequence[RunConfig], source: Source, grid: dict[str, Any]
+) -> list[PlannedRun]:
     """The runs of one variant at one grid point."""
     folder = out / folder_name(variant) / (point_folder(grid) if grid else "")
-    return [_planned(config, folder / f"seed-{config.seed}", grid) for config in configs]
+    return [_planned(config, _own(source, config), folder / f"seed-{config.seed}", grid) for config in configs]
+
+
+def _own(source: Source, config: RunConfig) -> Source:
+    """The source under the run's own data section: started from another run, each seed has a tokenizer of its own."""
+    return source if source.data == config.data else replace(source, data=config.data)
 
 
 def _values(settings: Mapping[str, Setting]) -> dict[str, Any]:
     return {key: setting.value for key, setting in settings.items()}
 
 
-def _planned(config: RunConfig, folder: Path, grid: dict[str, Any]) -> PlannedRun:
+def _planned(config: RunConfig, source: Source, folder: Path, grid: dict[str, Any]) -> PlannedRun:
     """The run, once what lies in its folder is known to be an earlier part of it, or nothing."""
     meta = run_folder.look(RunFolder(folder), config, resume=True)
     if meta is None:
-        return PlannedRun(config, folder, finished=False, grid=grid)
+        return PlannedRun(config, source, folder, finished=False, grid=grid)
     _check_initial(config, folder, meta)
     finished = RunFolder(folder).is_finished()
     if finished:
         read_result(folder)  # a damaged one must not surface after hours of other runs
-    return PlannedRun(config, folder, finished, True, grid, meta["minform"], meta["fingerprint"])
+    return PlannedRun(config, source, folder, finished, True, grid, meta["minform"], meta["fingerprint"])
 
 
 def _check_initial(config: RunConfig, folder: Path, meta: Mapping[str, Any]) -> None:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from minform_cli.data.spec import spec_for
 from minform_cli.results import PlanRecord, RunFolder
 from minform_cli.study.plan import Plan, PlannedRun
 from minform_cli.study.summary import count_plan
@@ -35,7 +34,7 @@ def preview(
         if not run.finished and row not in speeds:
             if tell is not None:
                 tell(f"timing {run}")
-            speeds[row] = time_run(run.config, spec_for(run.config), device=device, threads=threads)
+            speeds[row] = time_run(run.config, run.source, device=device, threads=threads)
         records.append(
             PlanRecord(
                 preset=plan.preset,

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from minform_cli.config.names import shipped_folder, study_names
 from minform_cli.config.presets import check_key, check_top, find_file, seen_from, shown
+from minform_cli.config.schema import NUM_SEEDS
 from minform_cli.config.setting import Setting
 from minform_cli.config.strict_yaml import Place, read_yaml
 from minform_cli.errors import InputError
@@ -149,7 +150,7 @@ def _is_texts(value: Any) -> bool:
 
 def _is_seeds(value: Any) -> bool:
     if isinstance(value, list):
-        return bool(value) and all(_is_whole(item) and 0 <= item < 2**31 for item in cast("list[Any]", value))
+        return bool(value) and all(_is_whole(item) and 0 <= item < NUM_SEEDS for item in cast("list[Any]", value))
     return _is_whole(value) and value > 0
 
 

@@ -28,12 +28,11 @@ def count_plan(plan: Plan) -> list[CountRecord]:
     Shares refer to the baseline at the same point, trained or not.
     """
     from minform_cli.counting.count import count_config
-    from minform_cli.data.spec import spec_for
 
     counts: list[CountRecord] = []
     for run in plan.runs:
         if run.config.seed == plan.seeds[0]:
-            counts.append(count_config(run.config, spec_for(run.config)))
+            counts.append(count_config(run.config, run.source.spec))
             counts[-1]["grid"] = run.grid
     return counts
 

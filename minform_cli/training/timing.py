@@ -16,7 +16,7 @@ import torch
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batch import Batch
 from minform_cli.data.batches import make_batches
-from minform_cli.data.load import load_data
+from minform_cli.data.source import Source
 from minform_cli.data.spec import DataSpec, ImageSpec
 from minform_cli.models.build import build_model
 from minform_cli.training.evaluate import score
@@ -56,9 +56,9 @@ class Speed:
         return (steps - steps_done) * self.step_s + epochs_left * self.evaluation_s
 
 
-def time_run(config: RunConfig, spec: DataSpec, *, device: str = "auto", threads: int | None = None) -> Speed:
-    """Times training steps and a validation batch of `config`: on random images of the shape that `spec` says, or on
-    the text itself.
+def time_run(config: RunConfig, source: Source, *, device: str = "auto", threads: int | None = None) -> Speed:
+    """Times training steps and a validation batch of `config`: on random images of the shape that its source has, or
+    on the text itself.
 
     Raises:
         InputError: the device is not there.
@@ -66,8 +66,8 @@ def time_run(config: RunConfig, spec: DataSpec, *, device: str = "auto", threads
         NumericalError: a loss or gradient is not finite.
     """
     train = config.train
-    data = None if isinstance(spec, ImageSpec) else load_data(config.data)
-    spec = spec if data is None else data.spec
+    data = None if isinstance(source.spec, ImageSpec) else source.load()
+    spec = source.spec if data is None else data.spec
     with runtime(device, threads) as used:
         torch.manual_seed(derive_seed(config.seed, "weights"))
         with used.device:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from minform_cli.comparison import plan_comparison
+from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import plan_study
 from minform_cli.study.record import RunEntry, StudyRecord
 from minform_cli.training import timing
@@ -59,17 +60,19 @@ def test_a_study_file_with_lists_mappings_paths_and_odd_seeds_is_done_again_by_i
         "set:\n  data.name: digits\n  model.depth: 2\n  model.similarity: {kind: pairwise, noise: 0.2}\n"
         "grid:\n  model.order: [sequential, [0, 0], [0, 1], {kind: shared}]\n  train.clip_norm: [null, 1.0e-5]\n"
     )
-    plan = plan_comparison(None, [], [], seeds=None, out=tmp_path / "out", study=str(place / "study.yaml"))
+    plan = plan_comparison(StudyOptions(out=tmp_path / "out", study=str(place / "study.yaml")))
     assert len(plan.runs) == 2 * 4 * 2 * 2
     command = plan.record().command()
     assert "\n" not in command
     asked = [row(run.config.variant, run.grid, run.config.seed) for run in plan.runs]
     assert done_by(command, minform) == asked
     words = shlex.split(command)
-    again = plan_comparison(
-        "debug", [f"{place}/it's a variant.yaml+no-vo"], [words[words.index("--set") + i] for i in (1, 3, 5)],
-        seeds=[3, 5], out=tmp_path / "again", grid=[words[words.index("--grid") + i] for i in (1, 3)],
+    options = StudyOptions(
+        preset="debug", variants=[f"{place}/it's a variant.yaml+no-vo"], seeds=[3, 5], out=tmp_path / "again",
+        settings=[words[words.index("--set") + 1 + i] for i in (0, 2, 4)],
+        grid=[words[words.index("--grid") + 1 + i] for i in (0, 2)],
     )  # fmt: skip
+    again = plan_comparison(options)
     assert [run.config.identity() for run in again.runs] == [
         run.config.identity() for run in plan.runs if run.config.variant != "baseline"
     ]
@@ -94,7 +97,9 @@ def test_a_study_that_grew_unevenly_is_done_again_by_several_commands(minform: C
 
 
 def test_what_makes_no_model_is_asked_for_again_and_left_out_again(minform: Command, tmp_path: Path) -> None:
-    plan = plan_comparison("debug", ["minimal"], [], seeds=1, out=tmp_path, grid=["model.heads=2,3"])
+    plan = plan_comparison(
+        StudyOptions(preset="debug", variants=["minimal"], seeds=1, out=tmp_path, grid=["model.heads=2,3"])
+    )
     assert plan.skipped
     command = plan.record().command()
     assert "--grid model.heads=2,3" in command

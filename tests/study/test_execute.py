@@ -95,7 +95,7 @@ def test_a_result_is_reported_under_the_names_of_this_study(tmp_path: Path) -> N
     plan = pair(tmp_path)
     execute(plan, jobs=1, trainer=trainers.quick)
     renamed = plan.runs[0].config.model_copy(update={"variant": "./no-mlp.yaml", "preset": "./debug.yaml"})
-    run = PlannedRun(renamed, plan.runs[0].folder, finished=True)
+    run = PlannedRun(renamed, plan.source, plan.runs[0].folder, finished=True)
     (result,) = execute(dataclasses.replace(plan, runs=(run,)))
     assert (result["preset"], result["variant"]) == ("./debug.yaml", "./no-mlp.yaml")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from minform_cli.errors import InputError
 from minform_cli.results import RunFolder, read_json, write_json
 from minform_cli.runs import folder as run_folder
 from minform_cli.study.extension import extended
+from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan, plan_study
 from minform_cli.study.record import read_record, write_record
 from minform_cli.study.stored import read_study_folder
@@ -69,8 +71,9 @@ def test_another_recipe_is_refused_even_where_no_run_is_shared(
 
 
 def test_what_is_swept_may_differ(tmp_path: Path) -> None:
-    begin(comparison.plan_comparison("debug", ["baseline"], [], seeds=1, out=tmp_path))
-    plan = comparison.plan_comparison("debug", ["baseline"], [], seeds=1, out=tmp_path, grid=["model.depth=1,3"])
+    options = StudyOptions(preset="debug", variants=["baseline"], seeds=1, out=tmp_path)
+    begin(comparison.plan_comparison(options))
+    plan = comparison.plan_comparison(replace(options, grid=["model.depth=1,3"]))
     assert [run.grid for run in plan.runs] == [{"model.depth": 1}, {"model.depth": 3}]
     begin(plan)
     assert [run.grid for run in read_record(tmp_path).runs] == [{}, {"model.depth": 1}, {"model.depth": 3}]
@@ -140,8 +143,11 @@ def test_a_damaged_study_is_refused_in_one_line(change: dict[str, object], messa
 
 def test_the_command_of_a_study_plans_the_same_runs(tmp_path: Path) -> None:
     plan = comparison.plan_comparison(
-        "debug", ["baseline", "minimal"], ["train.epochs=2"], seeds=2, out=tmp_path, grid=["model.depth=1,2"]
-    )
+        StudyOptions(
+            preset="debug", variants=["baseline", "minimal"], settings=["train.epochs=2"], seeds=2, out=tmp_path,
+            grid=["model.depth=1,2"],
+        )
+    )  # fmt: skip
     words = plan.record().command().split()
     assert words[:2] == ["minform", "compare"]
     said = "--preset debug --variant baseline --variant minimal --set train.epochs=2 --grid model.depth=1,2 --seeds 2"

@@ -16,6 +16,7 @@ from minform_cli.study.grid import parse_grid, points
 from minform_cli.study.plan import plan_study
 from minform_cli.study.summary import count_plan, summarise
 from tests.report.records import NAMES, count_record, result_record
+from tests.runs.made_up import data_of
 from tests.study import trainers
 
 
@@ -117,7 +118,7 @@ def test_runs_of_a_point_are_found_again(tmp_path: Path) -> None:
     grid = parse_grid(["model.heads=1,2"])
     plan = plan_study(tmp_path, "debug", ["minimal"], [0], grid=grid)
     plan.runs[1].folder.mkdir(parents=True)
-    run_folder.begin(RunFolder(plan.runs[1].folder), plan.runs[1].config, "fingerprint", {})
+    run_folder.begin(RunFolder(plan.runs[1].folder), plan.runs[1].config, data_of(plan.runs[1].config), {})
     again = plan_study(tmp_path, "debug", ["minimal"], [0], grid=grid)
     assert [(run.begun, run.finished) for run in again.runs] == [(False, False), (True, False)]
 

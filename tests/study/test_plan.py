@@ -14,13 +14,14 @@ from minform_cli.runs import folder as run_folder
 from minform_cli.study.folders import folder_name
 from minform_cli.study.plan import DEFAULT_VARIANTS, plan_study
 from tests.report.records import result_record
+from tests.runs.made_up import data_of
 
 
 def begin(path: Path, variant: str, settings: list[str], *, finished: bool) -> None:
     """Makes `path` the folder of a run that was begun, or finished."""
     (run,) = plan_study(path.parent / "elsewhere", "debug", [variant], [0], settings).runs
     path.mkdir(parents=True)
-    run_folder.begin(RunFolder(path), run.config, "fingerprint", {})
+    run_folder.begin(RunFolder(path), run.config, data_of(run.config), {})
     if finished:
         write_json(RunFolder(path).result, result_record(variant))
 

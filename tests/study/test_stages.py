@@ -14,12 +14,14 @@ from minform_cli.comparison import check_plan, plan_comparison, run_comparison, 
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder, read_json, read_result
 from minform_cli.runs.folder import read_meta
+from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan
 from minform_cli.study.record import read_record, write_record
 from minform_cli.training.initial import weights_digest
 from tests.training.test_initial import TUNING, sentences
 from tests.training.test_text import corpus, settings
 
+ALONE = StudyOptions(jobs=1, device="cpu")
 VARIANTS = ("baseline", "symmetric-pairwise")
 ROWS = [(variant, seed) for variant in VARIANTS for seed in (0, 1)]
 
@@ -44,7 +46,8 @@ def planned(made: Path) -> Planned:
         pretrain: dict[str, object] = {"pretrain": "bert-tiny", "pretrain_settings": before}
         given: dict[str, object] = {"init": init} if init is not None else pretrain
         sets = [f"data.path={made / 'SST-2'}", *TUNING, "train.epochs=1"]
-        return plan_comparison("glue-sst2", variants or VARIANTS, sets, seeds=seeds, out=out, **(given | more))  # type: ignore[arg-type]
+        asked: dict[str, object] = {"variants": variants or VARIANTS, "settings": sets, "seeds": seeds, "out": out}
+        return plan_comparison(StudyOptions(preset="glue-sst2", **(asked | given | more)))  # type: ignore[arg-type]
 
     return plan
 
@@ -52,8 +55,8 @@ def planned(made: Path) -> Planned:
 def done(plan: Plan) -> None:
     """Does all stages of `plan`, one run after another."""
     for stage in plan.stages():
-        assert run_comparison(stage, jobs=1, device="cpu") is not None
-        write_files(stage.out, device="cpu", tell=lambda _: None)
+        assert run_comparison(stage, ALONE) is not None
+        write_files(stage.out, ALONE, tell=lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +217,7 @@ def test_damaged_weights_to_start_from_are_found_before_the_first_run_and_by_a_d
     with pytest.raises(InputError) as tried:
         check_plan(plan)
     with pytest.raises(InputError) as done_:
-        run_comparison(plan, jobs=1, device="cpu")
+        run_comparison(plan, ALONE)
     assert str(weights.name) in str(tried.value) and str(tried.value) == str(done_.value)
     assert not (tmp_path / "other").exists()
 

@@ -11,6 +11,7 @@ from minform_cli.comparison import plan_comparison
 from minform_cli.config.names import study_names
 from minform_cli.errors import InputError, MachineError
 from minform_cli.study.extension import extended
+from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan
 from minform_cli.study.preview import preview
 from minform_cli.study.record import write_record
@@ -32,8 +33,8 @@ grid:
 
 
 def planned(study: str, tmp_path: Path, preset: str | None = None, **options: object) -> Plan:
-    given: dict[str, object] = {"variants": [], "settings": [], "seeds": None, "out": tmp_path / "out"} | options
-    return plan_comparison(preset, study=study, **given)  # type: ignore[arg-type]
+    given: dict[str, object] = {"out": tmp_path / "out"} | options
+    return plan_comparison(StudyOptions(preset=preset, study=study, **given))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -168,11 +169,11 @@ def test_every_shipped_study_makes_only_legal_models(name: str, tmp_path: Path) 
 
 
 def test_the_default_folder_is_named_after_the_study(good: str) -> None:
-    assert plan_comparison(None, [], [], seeds=None, out=None, study=good).out == Path("runs/study-good")
-    assert plan_comparison(None, [], [], seeds=1, out=None, study="paper-table1-mnist").out == Path(
+    assert plan_comparison(StudyOptions(study=good)).out == Path("runs/study-good")
+    assert plan_comparison(StudyOptions(seeds=1, study="paper-table1-mnist")).out == Path(
         "runs/study-paper-table1-mnist"
     )
-    assert plan_comparison("debug", [], [], seeds=1, out=None).out == Path("runs/compare-debug")
+    assert plan_comparison(StudyOptions(preset="debug", seeds=1)).out == Path("runs/compare-debug")
 
 
 def write_plan(plan: Plan) -> None:
