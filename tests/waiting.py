@@ -8,10 +8,12 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minform_cli.training.interrupt import StopRequest
-from minform_cli.training.step import Stepper
+
+if TYPE_CHECKING:
+    from minform_cli.training.step import Stepper
 
 HANGS_S = 900.0
 
@@ -35,6 +37,8 @@ def hold(step: int) -> None:
 
     A signal from outside finds it there, be the sender late or not. A run that went on from a later step is not held.
     """
+    from minform_cli.training.step import Stepper  # here, as processes of a study wait without torch
+
     take = Stepper.take
 
     def held(self: Stepper, number: int, batch: Any) -> tuple[float, int]:

@@ -11,7 +11,6 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.errors import Interrupted, NumericalError
 from minform_cli.results import Listener, Progress, RunFolder, write_json
 from minform_cli.training.interrupt import StopRequest
-from minform_cli.training.run import train
 from tests.report.records import result_record
 from tests.waiting import HANGS_S, hold, until
 
@@ -65,6 +64,8 @@ def held(
     config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
 ) -> None:
     """Trains, and goes no further than its first epochs until it is asked to stop."""
+    from minform_cli.training.run import train  # here, as no other needs torch
+
     hold(step=20)
     train(config, out, resume=resume, device=device, threads=threads, on_progress=on_progress)
 

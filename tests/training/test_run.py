@@ -29,7 +29,7 @@ def test_the_same_command_twice_gives_the_same_bytes(train_tiny: TrainTiny, undi
 
 def test_two_threads_repeat_their_own_bits(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        assert train(tiny(), tmp_path / name, threads=2)["environment"]["threads"] == 2
+        assert train(tiny("train.epochs=1"), tmp_path / name, threads=2)["environment"]["threads"] == 2
     assert bits(tmp_path / "a") == bits(tmp_path / "b")
 
 
