@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import parse_settings
+from minform_cli.config.schema import PLACES
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import CompareRecord, PlanRecord, ResultRecord, RunFolder, check_folder, write_atomic
 from minform_cli.study.options import StudyOptions
@@ -115,9 +116,14 @@ def check_plan(plan: Plan, options: StudyOptions = DEFAULT, launch: Launch | Non
     for start in dict.fromkeys(run.config.init for run in left if run.config.init is not None):
         if RunFolder(Path(start)).is_finished():  # else it is a run of the stage before
             weights_digest(Path(start))
-    fresh = next((run for run in left if not run.begun), None)
-    if fresh is not None and plan.fingerprint is not None:  # else each run looks for itself
-        check_data(plan.out, fresh.source, plan.fingerprint)
+    if plan.fingerprint is not None and (left or _is_of_the_user(plan.source)):
+        # What the path of a finished study names now may be other data than its results come from.
+        check_data(plan.out, (left or plan.runs)[0].source, plan.fingerprint)
+
+
+def _is_of_the_user(source: Source) -> bool:
+    """Whether the data are files that lie where the user says."""
+    return any(getattr(source.data, key) is not None for key in PLACES)
 
 
 def preview(plan: Plan, options: StudyOptions = DEFAULT, tell: Callable[[str], None] | None = None) -> list[PlanRecord]:
