@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import torch
 
-from minform_cli.config.schema import RunConfig
+from minform_cli.config.schema import TOKENIZERS, RunConfig
 from minform_cli.data.batch import WHOLE, Batches, Share
 from minform_cli.data.image_batches import ImageBatches
 from minform_cli.data.images import ImageData
 from minform_cli.data.load import Data
 from minform_cli.data.spec import check_batch_tokens
+
+
+def check_tokenizer(config: RunConfig) -> None:
+    """Raises `InputError` for a tokenizer file without what the task hides tokens with: before a text is tokenised.
+
+    What data need whatever the task, loading them asks for.
+    """
+    if config.task == "masked-tokens" and config.data.tokenizer not in TOKENIZERS:
+        from minform_cli.data.text.tokenizer import loaded
+
+        loaded(config.data.tokenizer, config.data.vocab_size, needs=("mask",))
 
 
 def make_batches(dataset: Data, config: RunConfig, device: torch.device, share: Share = WHOLE) -> Batches:

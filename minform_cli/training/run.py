@@ -17,7 +17,7 @@ from minform_cli.config import legality
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.count import count_config
 from minform_cli.data.batch import Batches, Share
-from minform_cli.data.batches import make_batches
+from minform_cli.data.batches import check_tokenizer, make_batches
 from minform_cli.data.load import Data, load_data
 from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.models.build import build_model
@@ -90,6 +90,7 @@ def train(
             used = held.enter_context(runtime(team.device(device), _threads(meta, threads)))
             tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
             verify(config, spec)
+            check_tokenizer(config)
             data = load_data(config.data, lambda text: tell(_note(text)))
             batches = make_batches(data, config, used.device, Share(team.rank, team.size))
             initial = _initial(config, meta)
@@ -144,6 +145,7 @@ def dry_run(
     meta = None if out is None else _look(out, config, resume)
     with StopRequest("nothing was written"), runtime(device, _threads(meta, threads)) as used:
         verify(config, spec)
+        check_tokenizer(config)
         data = load_data(config.data)
         if out is not None and meta is not None:
             folder = RunFolder(out)

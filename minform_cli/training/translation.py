@@ -68,7 +68,7 @@ class Translations:
         special = self.vocabulary.special
         lengths = torch.full((len(source),), source.shape[1]) if real is None else real.sum(1).cpu()
         most = (lengths + LONGER).clamp_(max=self.longest)
-        banned = (special.pad, special.cls, special.mask)
+        banned = tuple(each for each in special.numbers if each != special.sep)
         if self.beams == 1:
             written = greedy(model, source, real, start=special.cls, end=special.sep, most=most, banned=banned)
         else:

@@ -27,6 +27,7 @@ from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper
 from tests.data.text.prose import prose, written
+from tests.data.text.test_tokenizer import of_gpt2
 from tests.training.conftest import bits, lines
 from tests.training.launching import launch
 
@@ -296,3 +297,15 @@ def test_two_processes_compute_what_one_does(text: Path, task: str, limit: int, 
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     for line in lines(tmp_path / "two" / "timings.jsonl"):  # of both together
         assert line["examples_per_s"] * line["train_s"] == pytest.approx(limit, rel=1e-9)
+
+
+def test_a_tokenizer_is_asked_for_what_its_task_uses(text: Path, tmp_path: Path) -> None:
+    path = written(tmp_path / "tokenizer.json", of_gpt2().to_str())
+    sets = (f"data.tokenizer={path}", "train.epochs=1")
+    result = train(text_run(text, *sets, task="next-tokens"), tmp_path / "run", device="cpu", threads=1)
+    assert evaluate_run(tmp_path / "run", device="cpu", threads=1)["loss"] == result["metrics"]["val_loss"]
+    with pytest.raises(
+        InputError, match=r"has no entry to hide with \(\[MASK\], <mask>, .*: <\|endoftext\|>; accepted"
+    ):
+        train(text_run(text, *sets), tmp_path / "masked", device="cpu", threads=1)
+    assert not (tmp_path / "masked").exists()

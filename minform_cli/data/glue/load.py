@@ -47,6 +47,8 @@ def load_sentences(data: DataConfig, spec: TextSpec, tell: Callable[[str], None]
         data, len(train), holdout=0, num_test=0, num_classes=len(task.class_names), published_val=len(val)
     )
     vocabulary = _vocabulary(data, train, tell)
+    pad = vocabulary.special.pad
+    assert pad is not None, "the tokenizer was asked for it"
     notes = [*_size_notes(train, val, task, names), *_missing_notes(val, task, names[1])]
     if data.limit is not None:
         train = train.take(_chosen(train, data.limit, task))
@@ -57,7 +59,7 @@ def load_sentences(data: DataConfig, spec: TextSpec, tell: Callable[[str], None]
         train=splits["train"],
         val=splits["val"],
         test=None,
-        pad=vocabulary.special.pad,
+        pad=pad,
         fingerprint=fingerprint(splits, vocabulary.json),
         tokenizer=vocabulary.json,
         notes=(*notes, *_repeats(train, val, names), *_cut_notes(splits, data.seq_len)),
@@ -113,7 +115,7 @@ def _looked_at(path: str, files: str) -> Path:
 def _vocabulary(data: DataConfig, train: Table, tell: Callable[[str], None]) -> tokenizer.Vocabulary:
     """That of the file named; or trained on all training sentences, whatever `data.limit` is."""
     if data.tokenizer not in TOKENIZERS:
-        return tokenizer.loaded(data.tokenizer, data.vocab_size)
+        return tokenizer.loaded(data.tokenizer, data.vocab_size, needs=("pad", "cls", "sep"))
     documents = [text for column in train.texts for text in column]
     tell(f"training the tokenizer on {len(documents):,} sentences")
     return tokenizer.trained(data, documents)

@@ -18,7 +18,6 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.data.batch import WHOLE, Batch, Share, Split, generator, there
 from minform_cli.data.pairs.load import ADDED, PairData, PairSplit
 from minform_cli.data.pairs.ragged import Ragged
-from minform_cli.data.text.tokenizer import Special
 from minform_cli.errors import InputError
 
 
@@ -34,6 +33,8 @@ class PairBatches:
     """
 
     def __init__(self, dataset: PairData, config: RunConfig, device: torch.device, share: Share = WHOLE) -> None:
+        assert dataset.special.pad is not None, "the tokenizer was asked for it"
+        self._pad = dataset.special.pad
         self._dataset = dataset
         self._train = config.train
         self._seed = config.seed
@@ -90,15 +91,15 @@ class PairBatches:
 
     def _batch(self, pairs: PairSplit, chunk: NDArray[np.int64]) -> Batch:
         """This process's part of the batch of the pairs in `chunk` (B,); as wide as the whole needs."""
-        special = self._dataset.special
+        special, pad = self._dataset.special, self._pad
         part = self._share.of(torch.from_numpy(chunk))
         mine = chunk[part]
-        source, real, _ = _filled(pairs.source, chunk, part, special)
-        following, places, num_labels = _filled(pairs.target, chunk, part, special)
+        source, real, _ = _filled(pairs.source, chunk, part, special.sep, pad)
+        following, places, num_labels = _filled(pairs.target, chunk, part, special.sep, pad)
         starts = torch.full((len(mine), 1), special.cls)
         target = torch.cat([starts, following[:, :-1]], 1)
         if places is not None:
-            target.masked_fill_(~places, special.pad)
+            target.masked_fill_(~places, pad)
         # Of an empty part it must be said that nothing is predicted.
         predict = following.flatten() if not len(mine) else None
         if places is not None:
@@ -125,9 +126,9 @@ def _by_length(widths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _filled(
-    sentences: Ragged, chunk: NDArray[np.int64], part: slice, special: Special
+    sentences: Ragged, chunk: NDArray[np.int64], part: slice, end: int, pad: int
 ) -> tuple[Tensor, Tensor | None, int]:
-    """Those of the sentences in `chunk` (B,) that are in `part`, with the end behind them, filled up.
+    """Those of the sentences in `chunk` (B,) that are in `part`, with `end` behind them, filled up with `pad`.
 
     Returns:
         Tokens (b, W), int64; which of them are no filling (b, W), None if there is none in the whole chunk; and how
@@ -140,7 +141,7 @@ def _filled(
     # What lies behind a sentence is replaced; behind the last one, or if none has a token, there is nothing to take.
     index = np.minimum(begins[part, None] + places, max(0, len(sentences.tokens) - 1))
     tokens = sentences.tokens[index] if len(sentences.tokens) else index
-    rows = np.where(places < ends, tokens, np.where(places == ends, special.sep, special.pad)).astype(np.int64)
+    rows = np.where(places < ends, tokens, np.where(places == ends, end, pad)).astype(np.int64)
     has_filling = int(lengths.min()) + ADDED < width
     return (
         torch.from_numpy(rows),

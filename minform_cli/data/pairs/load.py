@@ -123,7 +123,7 @@ def load_pairs(
         tell(f"training the tokenizer on {2 * len(train):,} sentences")
         return Sentences(train.files)
 
-    vocabulary = vocabulary_for(data, train.files, sentences)
+    vocabulary = vocabulary_for(data, train.files, sentences, needs=("pad",))
     whole = {name: _tokens(data, train, pairs, vocabulary, tell) for name, pairs in opened.items()}
     _check_lengths(data, opened, whole)
     splits = {"train": _split(whole["train"], limited(~holdout, sizes["num_train"]), None)}

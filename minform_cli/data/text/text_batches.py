@@ -17,6 +17,7 @@ from torch import Tensor
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batch import Batch, Share, Split, generator, there
 from minform_cli.data.text.corpora import TextData
+from minform_cli.data.text.tokenizer import from_json
 from minform_cli.data.text.tokens import Sequences
 
 MASKED, REPLACED = 0.8, 0.1
@@ -112,8 +113,11 @@ class _Masks:
     def __init__(self, dataset: TextData, rate: float) -> None:
         special = dataset.special
         self._rate = rate
+        if special.mask is None:
+            from_json(dataset.tokenizer, "data.tokenizer", needs=("mask",))
+        assert special.mask is not None, "else that is refused"
         self._mask = special.mask
-        self._special = torch.tensor([special.pad, special.cls, special.sep, special.mask])
+        self._special = torch.tensor(special.numbers)
         self._ordinary = torch.from_numpy(dataset.ordinary)
 
     def hidden(self, spans: Int[Tensor, "b s"], draws: Float[Tensor, "b s"]) -> Bool[Tensor, "b s"]:

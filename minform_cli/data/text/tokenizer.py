@@ -6,9 +6,10 @@ inside words in the order of a hash table, another one in every process, so here
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,27 @@ from minform_cli.errors import InputError, MinformError, did_you_mean
 TRAINED_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """The first entries of a tokenizer trained here, in this order."""
 
-NAMES = {"pad": ("[PAD]", "<pad>"), "cls": ("[CLS]", "<s>"), "sep": ("[SEP]", "</s>"), "mask": ("[MASK]", "<mask>")}
-"""How BERT's and RoBERTa's tokenizers call the entries that a run needs."""
+Role = Literal["pad", "cls", "sep", "mask"]
+"""What a special entry is for: filling up, the start, the end of a sentence or document, what is hidden."""
+
+NAMES: Mapping[Role, tuple[str, ...]] = {
+    "pad": ("[PAD]", "<pad>", "<|pad|>", "<PAD>", "<|finetune_right_pad_id|>", "<|padding|>"),
+    "cls": (
+        "[CLS]", "<s>", "<bos>", "<cls>", "[BOS]", "<BOS>", "<|startoftext|>", "<|begin_of_text|>", "<|bos|>",
+    ),
+    "sep": (
+        "[SEP]", "</s>", "<eos>", "<sep>", "[EOS]", "<EOS>", "<|endoftext|>", "<|end_of_text|>", "<|eos|>",
+    ),
+    "mask": ("[MASK]", "<mask>", "<|mask|>", "<MASK>"),
+}  # fmt: skip
+"""How tokenizers call the entries that a run needs, those of BERT, RoBERTa, GPT-2, T5, Gemma and Llama among them."""
+
+_USES: Mapping[Role, str] = {
+    "pad": "to fill up with",
+    "cls": "to open with",
+    "sep": "to end with",
+    "mask": "to hide with",
+}
 
 MIN_FREQUENCY = 2
 """An entry made for what occurs once would be learnt from one example."""
@@ -32,12 +52,24 @@ INSIDE = "##"
 
 @dataclass(frozen=True)
 class Special:
-    """Entries with a meaning of their own: filling up, the start, the end of a sentence or document, what is hidden."""
+    """Entries with a meaning of their own.
 
-    pad: int
+    Attributes:
+        cls: the start of a sentence or document; the same as `sep` in a tokenizer with one entry for both, as GPT-2's.
+        sep: its end.
+        pad: fills up; None in a tokenizer that has no such entry.
+        mask: stands for what is hidden; likewise.
+    """
+
     cls: int
     sep: int
-    mask: int
+    pad: int | None = None
+    mask: int | None = None
+
+    @property
+    def numbers(self) -> list[int]:
+        """Those there are, ascending."""
+        return sorted({each for each in (self.pad, self.cls, self.sep, self.mask) if each is not None})
 
 
 @dataclass(frozen=True)
@@ -63,7 +95,7 @@ class Vocabulary:
     def ordinary(self) -> NDArray[np.int64]:
         """Every entry that is not special, ascending."""
         special = {number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
-        special |= {self.special.pad, self.special.cls, self.special.sep, self.special.mask}
+        special |= set(self.special.numbers)
         return np.array(sorted(set(self.tokenizer.get_vocab().values()) - special), dtype=np.int64)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
@@ -99,19 +131,20 @@ def trained(data: DataConfig, documents: Iterable[str]) -> Vocabulary:
     return from_json(tokenizer.to_str().encode(), "data.tokenizer")
 
 
-def loaded(path: str | Path, vocab_size: int) -> Vocabulary:
+def loaded(path: str | Path, vocab_size: int, needs: Iterable[Role] = ()) -> Vocabulary:
     """The tokenizer of a file.
 
     Args:
         path: a `tokenizer.json`.
         vocab_size: rows of the embedding, which its entries must fit in.
+        needs: the special entries that it is used with, beside one for the start or the end.
 
     Raises:
         InputError: there is no such file, it is damaged, lacks a special entry or has too many entries.
     """
     where = f"data.tokenizer: {str(path)!r}"
     try:
-        vocabulary = from_json(Path(path).expanduser().read_bytes(), where)
+        vocabulary = from_json(Path(path).expanduser().read_bytes(), where, needs)
     except FileNotFoundError:
         near = did_you_mean(str(path), TOKENIZERS)
         raise InputError(
@@ -128,8 +161,13 @@ def loaded(path: str | Path, vocab_size: int) -> Vocabulary:
     return vocabulary
 
 
-def from_json(content: bytes, where: str) -> Vocabulary:
-    """The tokenizer in the content of a `tokenizer.json`; `where` opens the message of what it raises.
+def from_json(content: bytes, where: str, needs: Iterable[Role] = ()) -> Vocabulary:
+    """The tokenizer in the content of a `tokenizer.json`.
+
+    Args:
+        content: of the file.
+        where: opens the message of what it raises.
+        needs: as for `loaded`.
 
     Raises:
         InputError: it is damaged or lacks a special entry.
@@ -146,12 +184,26 @@ def from_json(content: bytes, where: str) -> Vocabulary:
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
     found = {role: _entry(tokenizer, names) for role, names in NAMES.items()}
-    missing = [" or ".join(NAMES[role]) for role, entry in found.items() if entry is None]
+    if found["cls"] is None and found["sep"] is None:
+        needs = ("sep", *needs)
+    missing: list[Role] = [role for role in dict.fromkeys(needs) if found[role] is None]
     if missing:
-        raise InputError(f"{where}: has no {', no '.join(missing)}; a tokenizer needs such an entry")
-    return Vocabulary(
-        tokenizer, Special(**{role: entry for role, entry in found.items() if entry is not None}), content
-    )
+        raise InputError(f"{where}: {_lacking(tokenizer, missing)}")
+    cls, sep = (found[role] if found[role] is not None else found[other] for role, other in (_START, _START[::-1]))
+    assert cls is not None, "one of them is there"
+    assert sep is not None
+    return Vocabulary(tokenizer, Special(cls, sep, found["pad"], found["mask"]), content)
+
+
+_START: tuple[Role, Role] = ("cls", "sep")
+
+
+def _lacking(tokenizer: Tokenizer, missing: Sequence[Role]) -> str:
+    """Which entries a tokenizer lacks and how they may be called, and which special ones it has."""
+    wanted = " and ".join(f"no entry {_USES[role]} ({', '.join(NAMES[role][:3])} or the like)" for role in missing)
+    special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+    told = f"{', '.join(special[:8])}{', ...' if len(special) > 8 else ''}" if special else "none"
+    return f"has {wanted}, which the task needs; its special entries: {told}; accepted: a tokenizer with such entries"
 
 
 def _entry(tokenizer: Tokenizer, names: tuple[str, ...]) -> int | None:

@@ -11,7 +11,7 @@ import tokenizers
 from minform_cli.config.schema import TOKENIZERS, DataConfig
 from minform_cli.data.cache import digest_of
 from minform_cli.data.text.kept import Put, kept
-from minform_cli.data.text.tokenizer import Vocabulary, from_json, loaded, trained
+from minform_cli.data.text.tokenizer import Role, Vocabulary, from_json, loaded, trained
 
 FORMAT = 1
 """Version of what is kept in the cache: to be raised when reading or tokenising changes."""
@@ -36,20 +36,23 @@ class Source(Protocol):
     def digest(self) -> str: ...  # noqa: D102
 
 
-def vocabulary_for(data: DataConfig, sources: Sequence[Source], texts: Callable[[], Iterable[str]]) -> Vocabulary:
+def vocabulary_for(
+    data: DataConfig, sources: Sequence[Source], texts: Callable[[], Iterable[str]], needs: Iterable[Role] = ()
+) -> Vocabulary:
     """The tokenizer that `data` asks for.
 
     Args:
         data: says which.
         sources: what it is trained on.
         texts: their texts, which are read only if it has to be trained.
+        needs: the special entries that it is used with, as `loaded` takes them.
 
     Raises:
         InputError: as `trained` or `loaded` raises it.
         MachineError: as `kept` raises it.
     """
     if data.tokenizer not in TOKENIZERS:
-        return loaded(data.tokenizer, data.vocab_size)
+        return loaded(data.tokenizer, data.vocab_size, needs)
 
     def write(put: Put) -> None:
         put(trained(data, texts()).json)

@@ -16,6 +16,8 @@ from minform_cli.data.sets import glue
 from minform_cli.data.spec import DATA_SETS
 from minform_cli.errors import InputError
 from tests.data.glue.published import CLS, PUBLISHED, SEP, settings, word, word_tokenizer, write
+from tests.data.text.prose import written
+from tests.data.text.test_tokenizer import of_t5
 
 
 def loaded(data: DataConfig) -> SentenceData:
@@ -253,6 +255,14 @@ def test_sentences_cannot_be_changed_by_accident(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         data.pad = 1  # type: ignore[misc]
     assert replace(data, pad=1).pad == 1
+
+
+def test_a_tokenizer_file_needs_what_opens_ends_and_fills_up(tmp_path: Path, refused) -> None:
+    path = written(tmp_path / "t5.json", of_t5().to_str())
+    data = settings(write(tmp_path / "files", "rte"), "rte").model_copy(update={"tokenizer": path})
+    message = refused(InputError, loaded, data)
+    assert message.startswith(f"data.tokenizer: {path!r}: has no entry to open with ([CLS], <s>, <bos> or the like)")
+    assert "its special entries: <pad>, </s>, <unk>" in message
 
 
 @pytest.mark.real_data

@@ -15,6 +15,7 @@ from minform_cli.data.text.tokenizer import from_json
 from minform_cli.errors import InputError
 from tests.data.pairs.made import all_pairs, content, equal, load, pairs, sentences, settings, split, translated
 from tests.data.text.prose import written
+from tests.data.text.test_tokenizer import of_gpt2, of_t5
 
 
 def test_tokens_are_those_of_the_sentences_with_nothing_added(tmp_path: Path) -> None:
@@ -184,6 +185,14 @@ def test_the_first_file_with_a_long_sentence_is_named_and_the_longest_of_all_fil
 def test_a_tokenizer_file_must_fit(tmp_path: Path, refused) -> None:
     tokenizer = written(tmp_path / "tokenizer.json", load(tmp_path).tokenizer)
     assert "more than data.vocab_size 300" in refused(InputError, load, tmp_path, tokenizer=tokenizer, vocab_size=300)
+
+
+def test_a_tokenizer_file_needs_what_fills_up_and_an_end_and_no_more(tmp_path: Path, refused) -> None:
+    special = load(tmp_path, tokenizer=written(tmp_path / "t5.json", of_t5().to_str()), seq_len=80).special
+    assert (special.cls, special.mask) == (special.sep, None)
+    gpt2 = written(tmp_path / "gpt2.json", of_gpt2().to_str())
+    message = refused(InputError, load, tmp_path, tokenizer=gpt2)
+    assert message.startswith(f"data.tokenizer: {gpt2!r}: has no entry to fill up with ([PAD], <pad>, <|pad|> or")
 
 
 def test_notes_say_how_many_pairs_and_tokens_and_which_rows_are_never_used(tmp_path: Path) -> None:

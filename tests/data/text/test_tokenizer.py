@@ -7,14 +7,15 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.text.tokenizer import TRAINED_SPECIAL, Special, from_json, loaded, trained
+from minform_cli.data.text.tokenizer import TRAINED_SPECIAL, Role, Special, from_json, loaded, trained
 from minform_cli.errors import InputError, Interrupted
 from tests.data.text.prose import prose, written
 
@@ -127,14 +128,82 @@ def test_a_file_may_name_its_entries_as_roberta_does_and_must_fit_in_the_embeddi
 
 
 @pytest.mark.parametrize(
-    ("role", "told"), [("pad", "[PAD] or <pad>"), ("cls", "[CLS] or <s>"), ("sep", "</s>"), ("mask", "<mask>")]
+    ("role", "told"), [("pad", "[PAD], <pad>"), ("cls", "[CLS], <s>"), ("sep", "</s>"), ("mask", "<mask>")]
 )
-def test_a_missing_special_entry_is_named(tmp_path: Path, refused, role: str, told: str) -> None:
+def test_a_missing_special_entry_is_named_where_it_is_needed(tmp_path: Path, refused, role: Role, told: str) -> None:
     path = written(tmp_path / "t.json", roberta(**{role: ""}))
-    message = refused(InputError, loaded, path, 1000)
-    assert message.startswith(f"data.tokenizer: {path!r}: has no [")
+    message = refused(InputError, loaded, path, 1000, (role,))
+    assert message.startswith(f"data.tokenizer: {path!r}: has no entry to ")
     assert told in message
-    loaded(written(tmp_path / "t.json", roberta(unk="")), 1000)
+    assert "its special entries: <" in message
+    roles: tuple[Role, ...] = ("pad", "cls", "sep", "mask")
+    loaded(path, 1000, [other for other in roles if other != role])
+    loaded(written(tmp_path / "t.json", roberta(unk="")), 1000, roles)
+
+
+def of_gpt2() -> Tokenizer:
+    """Byte-level BPE with one special entry, for the start and the end."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(initial_alphabet=alphabet, vocab_size=280, show_progress=False)
+    tokenizer.train_from_iterator(TEXT, trainer)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|endoftext|>"])
+    return tokenizer
+
+
+def of_t5() -> Tokenizer:
+    """Unigram without an entry for the start."""
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((letter, -2.0) for letter in "\u2581abeiklmnorstu")]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
+    return tokenizer
+
+
+def of_llama() -> Tokenizer:
+    """BPE over letters that falls back on bytes, with nothing to fill up with."""
+    entries = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *"\u2581abeiklmnorstu"]
+    tokenizer = Tokenizer(
+        models.BPE(dict(zip(entries, range(len(entries)), strict=True)), [], byte_fallback=True, unk_token="<unk>")
+    )
+    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.add_special_tokens(entries[:3])
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("make", "cls", "sep", "lacks"),
+    [
+        (of_gpt2, "<|endoftext|>", "<|endoftext|>", ("pad", "cls", "mask")),
+        (of_t5, "</s>", "</s>", ("cls", "mask")),
+        (of_llama, "<s>", "</s>", ("pad", "mask")),
+    ],
+)
+def test_tokenizers_of_others_are_taken_for_what_they_have(
+    make: Callable[[], Tokenizer], cls: str, sep: str, lacks: tuple[Role, ...], refused
+) -> None:
+    made = make()
+    found = from_json(made.to_str().encode(), "data.tokenizer")
+    assert [made.id_to_token(number) for number in (found.special.cls, found.special.sep)] == [cls, sep]
+    assert found.tokenizer.decode(found.encode(["balo ko"])[0]).split() == ["balo", "ko"]
+    assert not set(found.ordinary) & set(found.special.numbers)
+    roles: tuple[Role, ...] = ("pad", "cls", "sep", "mask")
+    for role in roles:
+        if role in lacks:
+            message = refused(InputError, from_json, found.json, "file", (role,))
+            assert message.startswith("file: has no entry to ")
+        else:
+            from_json(found.json, "file", (role,))
+
+
+def test_a_tokenizer_with_neither_start_nor_end_is_of_no_use(refused) -> None:
+    none = roberta(cls="", sep="").encode()
+    message = refused(InputError, from_json, none, "file")
+    assert message.startswith("file: has no entry to end with ([SEP], </s>, <eos> or the like), which the task needs")
 
 
 def test_damaged_and_foreign_files_are_refused_in_one_line(tmp_path: Path, refused) -> None:
