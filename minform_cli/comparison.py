@@ -67,7 +67,7 @@ def plan_comparison(options: StudyOptions) -> Plan:
     told = told.changed(options.preset, options.variants, options.each_seed(), settings, grid)
     name = f"compare-{file_name(told.preset)}" if study is None else f"study-{file_name(study)}"
     folder = Path(options.out) if options.out is not None else Path("runs") / name
-    before, starts = None, None if options.init is None else read_starts(Path(options.init))
+    before, starts = None, None if options.init is None else read_starts(Path(options.init), folder)
     if (pretrain := options.pretrain) is not None:
         if options.init is not None:
             raise InputError("--pretrain: trains what the runs start from, and --init names it; accepted: one of them")

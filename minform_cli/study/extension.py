@@ -10,7 +10,8 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.data.source import Source
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder
-from minform_cli.runs import folder as run_folder
+from minform_cli.runs.folder import flat
+from minform_cli.runs.stored import read_run
 from minform_cli.study.record import FILE, StudyRecord, read_record
 
 
@@ -31,9 +32,9 @@ def check_extends(
     """
     known = {folder: fingerprint for folder, fingerprint in fingerprints.items() if fingerprint is not None}
     if (folder := _first_begun(out)) is not None:
-        meta = run_folder.read_meta(folder)
-        _check_recipe(out, run_folder.stored_config(folder, meta), config, {*swept, *read_record(out).grid})
-        known[folder.path] = meta["fingerprint"]
+        run = read_run(folder)
+        _check_recipe(out, run.config, config, {*swept, *read_record(out).grid})
+        known[folder] = run.fingerprint
     for folder, fingerprint in known.items():
         other, first = next(iter(known.items()))
         if fingerprint != first:
@@ -51,14 +52,14 @@ def begun_config(out: Path) -> RunConfig | None:
         InputError: `study.json` or the run is damaged or another format's.
     """
     folder = _first_begun(out)
-    return None if folder is None else run_folder.stored_config(folder, run_folder.read_meta(folder))
+    return None if folder is None else read_run(folder).config
 
 
-def _first_begun(out: Path) -> RunFolder | None:
+def _first_begun(out: Path) -> Path | None:
     if not (out / FILE).is_file():
         return None
     entry = next((entry for entry in read_record(out).runs if _begun(out, entry.folder)), None)
-    return None if entry is None else RunFolder(out / entry.folder)
+    return None if entry is None else out / entry.folder
 
 
 def check_data(out: Path, source: Source, fingerprint: str) -> None:
@@ -111,6 +112,6 @@ def _recipe(config: RunConfig, swept: set[str]) -> dict[str, Any]:
     identity["model"] = (config.baseline or config.model).model_dump(mode="json")
     return {
         key: value
-        for key, value in run_folder.flat(identity).items()
+        for key, value in flat(identity).items()
         if not any(key == name or key.startswith(f"{name}.") for name in swept)
     }

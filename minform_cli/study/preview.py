@@ -61,13 +61,9 @@ def side_by_side(plan: Plan, jobs: int | None, device: str) -> int:
 
 def _steps_done(run: PlannedRun) -> int:
     """Steps in the run's last checkpoint."""
-    from minform_cli.runs.checkpoint import read_checkpoint
-    from minform_cli.runs.folder import read_meta
+    from minform_cli.runs.stored import read_run
 
-    folder = RunFolder(run.folder)
-    if not folder.checkpoint.is_file():
-        return 0
-    return read_checkpoint(folder, read_meta(folder)["sha256"]).state.step
+    return read_run(run.folder).checkpoint().state.step if RunFolder(run.folder).checkpoint.is_file() else 0
 
 
 def _row(variant: str, grid: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from minform_cli.config.initial import Start
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder
-from minform_cli.runs.stored import read_start
+from minform_cli.runs.stored import read_run, read_start
 from minform_cli.study.record import FILE, read_record
 
 if TYPE_CHECKING:
@@ -46,8 +46,12 @@ class Starts:
         return start
 
 
-def read_starts(folder: Path) -> Starts:
+def read_starts(folder: Path, out: Path | None = None) -> Starts:
     """The finished runs of the study in `folder`, or the run there.
+
+    Args:
+        folder: as the user wrote it.
+        out: of the study that starts from them. If they are gone, its begun runs have kept all that they took over.
 
     Raises:
         InputError: it is neither, is damaged, has no finished run, or sweeps settings, so that a variant and a seed
@@ -58,7 +62,8 @@ def read_starts(folder: Path) -> Starts:
     except OSError:  # what is wrong with it, `read_start` says
         is_study = False
     if not is_study:
-        return Starts(folder, {None: read_start(folder)})
+        kept = {} if out is None or RunFolder(folder).meta.is_file() else _kept_starts(out)
+        return Starts(folder, kept or {None: read_start(folder)})
     record = read_record(folder)
     if record.grid:
         swept = ", ".join(record.grid)
@@ -69,6 +74,19 @@ def read_starts(folder: Path) -> Starts:
     if not finished:
         raise InputError(f"--init {folder}: none of its runs is finished; accepted: a study with finished runs")
     return Starts(folder, {(entry.variant, entry.seed): read_start(folder / entry.folder) for entry in finished})
+
+
+def _kept_starts(out: Path) -> dict[tuple[str, int] | None, Start]:
+    """What the begun runs of the study in `out` were started from, by variant and seed."""
+    if not (out / FILE).is_file():
+        return {}
+    begun = [entry for entry in read_record(out).runs if RunFolder(out / entry.folder).meta.is_file()]
+    runs = {(entry.variant, entry.seed): read_run(out / entry.folder) for entry in begun}
+    return {
+        key: read_start(Path(run.config.init), run.folder.path)
+        for key, run in runs.items()
+        if run.config.init is not None
+    }
 
 
 def planned_starts(plan: Plan) -> Starts:

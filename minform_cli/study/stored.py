@@ -10,7 +10,7 @@ from pathlib import Path
 from minform_cli import __version__
 from minform_cli.errors import InputError
 from minform_cli.results import CountRecord, ResultRecord, RunFolder, read_result, row_label
-from minform_cli.runs.folder import read_meta, stored_config
+from minform_cli.runs.stored import read_run
 from minform_cli.study.record import RunEntry, StudyRecord, read_record
 
 
@@ -66,9 +66,8 @@ def _recipe_notes(folder: Path, entries: Sequence[RunEntry]) -> list[str]:
     """What the recipes of finished runs say of themselves, each sentence once."""
     found: dict[str, None] = {}
     for entry in entries:
-        run = RunFolder(folder / entry.folder)
         with suppress(InputError):  # the results stand for themselves
-            found |= dict.fromkeys(stored_config(run, read_meta(run)).train.notes())
+            found |= dict.fromkeys(read_run(folder / entry.folder).config.train.notes())
     return list(found)
 
 

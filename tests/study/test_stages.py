@@ -207,6 +207,23 @@ def test_runs_that_started_from_other_weights_are_not_taken_as_they_are(
         planned(tmp_path / "other", "baseline", init=tmp_path / "source", seeds=1)
 
 
+def test_a_study_whose_start_is_gone_is_done_again_but_not_extended(
+    planned: Planned, study: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(study / "pretrain", tmp_path / "source")
+    done(planned(tmp_path / "other", "baseline", init=tmp_path / "source", seeds=1))
+    shutil.rmtree(tmp_path / "source")
+    before = content(tmp_path / "other")
+    plan = planned(tmp_path / "other", "baseline", init=tmp_path / "source", seeds=1)
+    assert [run.finished for run in plan.runs] == [True]
+    done(plan)
+    assert content(tmp_path / "other") == before
+    with pytest.raises(InputError, match="source: has no finished run of variant 'baseline' with seed 1; accepted: ba"):
+        planned(tmp_path / "other", "baseline", init=tmp_path / "source", seeds=2)
+    with pytest.raises(InputError, match="source: is no run folder; accepted: the folder of a finished run"):
+        planned(tmp_path / "another", "baseline", init=tmp_path / "source", seeds=1)
+
+
 def test_damaged_weights_to_start_from_are_found_before_the_first_run_and_by_a_dry_run(
     planned: Planned, study: Path, tmp_path: Path
 ) -> None:
