@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import environment
+from tests.cli.commands import Command, environment
 from tests.waiting import HANGS_S, until
 
 NUM_KILLS = int(os.environ.get("MINFORM_KILLS", "2"))
@@ -24,16 +24,38 @@ TIMES = ("seconds_per_epoch_mean", "predicted_per_s_mean")
 
 STUDY = [
     *("compare", "--preset", "debug", "--variant", "baseline", "--variant", "minimal", "--seeds", "2"),
-    *("--set", f"train.epochs={120 + 40 * NUM_KILLS}", "--set", "train.checkpoint_every_s=0.2", "--format", "json"),
+    *("--set", "train.epochs=30", "--set", "train.checkpoint_every_s=0", "--format", "json"),
 ]
 
+COMMAND = """
+import sys, threading
+from pathlib import Path
+from minform_cli.cli import main
+from minform_cli.study.jobs import Jobs
 
-def start(out: Path, *more: str) -> subprocess.Popen[str]:
+ready, left = Path(sys.argv.pop(1)), int(sys.argv.pop(1))
+hear = Jobs._hear
+
+def counted(self, worker, waiting):
+    # Hands out no further run from then on: what a run is killed in, it cannot be over before.
+    global left
+    hear(self, worker, waiting)
+    left -= 1
+    if left <= 0:
+        ready.touch()
+        threading.Event().wait()
+
+Jobs._hear = counted
+main()
+"""
+"""The command line, which after so much news touches a file and waits there while its runs go on."""
+
+
+def start(out: Path, ready: Path, news: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "minform_cli", *STUDY, "--out", str(out), *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", COMMAND, str(ready), str(news), *STUDY, "--out", str(out), "--jobs", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         env=environment(),
     )
 
@@ -56,37 +78,30 @@ def alive(pid: int) -> bool:
         return False
 
 
-def table(out: Path, *more: str) -> list[dict[str, object]]:
+def table(minform: Command, out: Path) -> list[dict[str, object]]:
     """The study's records without times, once it is finished."""
-    output, errors = start(out, *more).communicate(timeout=HANGS_S)
-    records = json.loads(output or errors)
+    records = json.loads(minform(*STUDY, "--out", str(out), "--jobs", "1", "-q").out)
     return [{key: value for key, value in record.items() if key not in TIMES} for record in records]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
-def test_a_study_killed_at_random_moments_ends_with_the_table_of_an_undisturbed_one(tmp_path: Path) -> None:
-    rng = random.Random("moments")
-    killed, landed = tmp_path / "killed", 0
-    while landed < NUM_KILLS:
-        process = start(killed)
-        longest = 6.0  # importing and training
-        while not any(killed.glob("*/*/metrics.jsonl")) and process.poll() is None:
-            time.sleep(0.02)  # importing takes most of the time at first, and a kill there shows nothing
-            longest = 1.5  # of training alone: the study must not be over by then
-        time.sleep(rng.uniform(0, longest))
+def test_a_study_killed_at_random_moments_ends_with_the_table_of_an_undisturbed_one(
+    minform: Command, tmp_path: Path
+) -> None:
+    rng, killed = random.Random("moments"), tmp_path / "killed"
+    for kill in range(NUM_KILLS):
+        ready = tmp_path / f"ready {kill}"
+        process = start(killed, ready, rng.randint(1, 12))
+        until(lambda ready=ready, process=process: ready.exists() or process.poll() is not None, "news of a run")
+        time.sleep(rng.uniform(0, 0.2))
         everyone = family(process.pid)
-        for number in everyone if rng.random() < 0.7 else everyone[:1]:  # else the runs see it die, and save themselves
+        for number in everyone[:1] if kill % 2 else everyone:  # else the runs see it die, and save themselves
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
-        process.communicate(timeout=HANGS_S)
+        assert process.wait(HANGS_S) == -signal.SIGKILL or kill > 1, "the study was over before the kill"
         until(lambda everyone=everyone: not any(map(alive, everyone)), "the end of the runs")
-        landed += process.returncode == -signal.SIGKILL
-        if process.returncode == 0:
-            break  # over before the kill came
-    print(f"{landed} kills")
-    assert landed >= NUM_KILLS / 2, "the study was over before most of the kills"
-    assert table(killed) == table(tmp_path / "undisturbed", "--jobs", "1")
+    assert table(minform, killed) == table(minform, tmp_path / "undisturbed")
     for result in killed.glob("*/*/result.json"):
         there = json.loads((tmp_path / "undisturbed" / result.relative_to(killed)).read_text())
         assert json.loads(result.read_text())["weights_sha256"] == there["weights_sha256"]
