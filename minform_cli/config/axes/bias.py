@@ -32,14 +32,19 @@ def has_bias(model: ModelConfig) -> bool:
     return cast(Bias, model.bias).form().live
 
 
+def has_dead_bias(model: ModelConfig) -> bool:
+    """Whether those have one whose bias cannot change the output."""
+    return cast(Bias, model.bias).form().dead
+
+
 def live_bias(model: ModelConfig, numbers: int) -> int:
     """The numbers of a bias that can change the output, `numbers` where there is one."""
-    return numbers if cast(Bias, model.bias).form().live else 0
+    return numbers if has_bias(model) else 0
 
 
 def dead_bias(model: ModelConfig, numbers: int) -> int:
     """Likewise of one that cannot."""
-    return numbers if cast(Bias, model.bias).form().dead else 0
+    return numbers if has_dead_bias(model) else 0
 
 
 @BIAS.part

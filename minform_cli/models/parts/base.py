@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from minform_cli.config.axes.base import PartOptions
-from minform_cli.config.axes.bias import Bias, has_bias
+from minform_cli.config.axes.bias import has_bias, has_dead_bias
 from minform_cli.config.axes.value import Value
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
@@ -105,8 +105,7 @@ def linear(dim_in: int, dim_out: int, *, bias: bool, std: float | None = None) -
 
 def has_key_bias(model: ModelConfig) -> bool:
     """Whether a key projection has a bias: it is dead unless K = V makes it a value, so `live` leaves it out."""
-    biases = cast(Bias, model.bias).form()
-    return biases.live if cast(Value, model.value).mixes_keys else biases.dead
+    return has_bias(model) if cast(Value, model.value).mixes_keys else has_dead_bias(model)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -140,6 +139,7 @@ __all__ = [
     "by_rows",
     "copied",
     "has_bias",
+    "has_dead_bias",
     "has_key_bias",
     "join_heads",
     "linear",
