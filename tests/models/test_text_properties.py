@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from minform_cli.config.axes import AXES
+from minform_cli.config.axes.readout import readouts
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.build import build_counted
 from tests.zoo import ALL_PARTS, TEXT, build, model_with, run_config
@@ -123,7 +125,13 @@ def test_padding_more_changes_no_output_of_a_real_token(axis: str, kind: str, ma
 
 
 @pytest.mark.parametrize(
-    ("readout", "mask"), [("mean", "none"), ("mean", "causal"), ("pooler", "none"), ("class-token", "none")]
+    ("readout", "mask"),
+    [
+        (readout, mask)
+        for readout in readouts()
+        for mask in AXES["mask"].names()
+        if readout in AXES["mask"].get(mask).requires.get("readout", (readout,))
+    ],
 )
 @pytest.mark.parametrize(("axis", "kind"), [part for part in PARTS if part[0] in ("similarity", "value", "norm")])
 def test_padding_changes_no_vector_of_an_example(axis: str, kind: str, readout: str, mask: str) -> None:
@@ -134,7 +142,7 @@ def test_padding_changes_no_vector_of_an_example(axis: str, kind: str, readout: 
     for row, length in enumerate((5, 3, 1)):
         alone = module(tokens()[row : row + 1, :length])
         torch.testing.assert_close(vectors[row : row + 1], alone, **ROUNDING)
-    if readout == "mean":
+    if AXES["readout"].get(readout).reads_all:
         assert not torch.allclose(module(tokens()), vectors, atol=1e-6)
 
 
