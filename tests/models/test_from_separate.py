@@ -222,3 +222,10 @@ def test_every_variant_takes_the_weights_of_its_baseline_or_says_which_part_cann
         assert re.fullmatch(r"\w+ has no weights from \w+: .+", str(error)), error
     else:
         assert bool(reduced(*examples(config.model)).isfinite().all())
+
+
+def test_weights_by_scores_of_zero_are_the_mean() -> None:
+    mean, pool = build(model_with("readout", "mean")), build(model_with("readout", "sequence-pool"), seed=3)
+    assert not torch.allclose(pool(images()), mean(images()), atol=1e-6)
+    pool.from_separate(mean)
+    torch.testing.assert_close(pool(images()), mean(images()), **EXACT)

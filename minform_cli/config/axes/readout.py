@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
-from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.axes.bias import dead_bias, live_bias
 from minform_cli.config.axes.embedding import embeddings_of
 from minform_cli.config.form import Map, ReadoutForm
 
@@ -91,3 +91,18 @@ class Tokens(Readout, frozen=True):
 
     def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: ARG002, D102
         return ReadoutForm(module="EveryToken", per_example=False)
+
+
+@READOUT.part
+class SequencePool(Readout, frozen=True):
+    """The mean of all tokens, weighted by the softmax over a learned score of each; no class token."""
+
+    kind: Literal["sequence-pool"] = "sequence-pool"
+    meaning = "the mean of all tokens, weighted by the softmax over a learned score of each"
+    source = "Escaping the Big Data Paradigm with Compact Transformers, arXiv 2104.05704, section 3.3"
+
+    def form(self, model: ModelConfig) -> ReadoutForm:
+        """N for the score, and a bias of 1, which is dead: softmax cancels what is added to all scores."""
+        bias = dead_bias(model, 1)
+        score = Map(name="score", dim_in=model.dim, dim_out=1, bias=bias)
+        return ReadoutForm(module="SequencePool", holds=(score,), dead={"score.bias": bias} if bias else {})

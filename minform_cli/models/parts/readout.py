@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
-from minform_cli.models.parts.base import Part, copied, has_bias, linear
+from minform_cli.models.parts.base import Part, copied, has_bias, has_dead_bias, linear
 from minform_cli.registry import Registry
 
 
@@ -145,3 +145,31 @@ class EveryToken(TokenReadout):
 
 
 READOUTS.register("tokens")(EveryToken)
+
+
+@READOUTS.register("sequence-pool")
+class SequencePool(ExampleReadout):
+    """sum_t softmax_t(x_t w + b) x_t over the tokens t that do not only fill up the batch. w, b -> `score`.
+
+    Numbers: N, and the source's N + 1 under ``bias: all`` alone: softmax cancels b, so it is dead.
+    Initial scale: N(0, 0.02^2), as the authors' code has it, so that it begins close to the mean.
+    Source: Escaping the Big Data Paradigm with Compact Transformers, arXiv 2104.05704, section 3.3.
+    """
+
+    exact_where = "the mean was read before: scores of zero"
+
+    def add_weights(self, model: ModelConfig) -> None:
+        """The map to the scores."""
+        self.score = linear(model.dim, 1, bias=has_dead_bias(model), std=0.02)
+
+    def pick(self, tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None) -> Float[Tensor, "b n"]:
+        """The weighted mean."""
+        scores: Tensor = self.score(tokens)
+        if real is not None:
+            scores = scores.masked_fill(~real.unsqueeze(-1), -torch.inf)
+        return (scores.softmax(dim=1) * tokens).sum(dim=1)
+
+    def _take_own(self, source: Readout) -> None:
+        if not isinstance(source, MeanOfTokens):
+            raise InputError(f"{type(self).__name__} has no weights from {type(source).__name__}: it reads one token")
+        nn.init.zeros_(self.score.weight)
