@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from minform_cli.config.schema import RunConfig
-from minform_cli.data.spec import DataSpec, spec_for
+from minform_cli.counting.variants import check
+from minform_cli.data.spec import DataSpec, described
 from minform_cli.errors import unknown_name
-from minform_cli.tasks import TASKS, check_task
+from minform_cli.tasks import TASKS
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 
@@ -16,8 +17,8 @@ def checked_spec(config: RunConfig) -> DataSpec:
     """The spec of the config's data set, once all that can be wrong with the config is checked. Imports no torch."""
     if config.task not in TASKS.names():
         raise unknown_name("task", config.task, TASKS.names(), f"preset {config.preset}")
-    spec = spec_for(config)
-    check_task(config, spec)
+    spec = described(config.data)
+    check(config, spec)
     return spec
 
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from minform_cli.api.checks import checked_spec
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
-from minform_cli.config.presets import legal_variants, resolve
+from minform_cli.config.presets import Recipe
 from minform_cli.config.schema import RunConfig
+from minform_cli.counting.budget import fitting
+from minform_cli.counting.variants import check, fitting_variants
 from minform_cli.data.spec import DataSpec
-from minform_cli.errors import IllegalModelError, InputError
+from minform_cli.errors import InputError
 from minform_cli.results import CountedRecord, LayerRecord, ModelRecord
 
 
@@ -136,22 +138,14 @@ def counted_configs(
     preset: str, variants: Sequence[str], settings: Sequence[str], budget: str | None = None
 ) -> tuple[list[RunConfig], DataSpec]:
     """The configs that `count` counts, and their data set's spec."""
-    if budget is not None:
-        if variants:
-            raise InputError("--budget: finds the variants itself; accepted: --budget or --variant")
-        spec = checked_spec(resolve(preset, BASELINE, settings).config)
-        from minform_cli.counting.budget import fitting
-
-        return fitting(preset, settings, budget, spec), spec
-    configs: list[RunConfig] = []
-    specs: list[DataSpec] = []
-    for name in variants or legal_variants(preset, settings):
-        config = resolve(preset, name, settings).config
-        try:
-            specs.append(checked_spec(config))
-        except IllegalModelError:
-            if variants or name == BASELINE:
-                raise
-            continue  # a variant for other examples than these
-        configs.append(config)
-    return configs, specs[0]
+    recipe = Recipe(preset, settings)
+    if budget is not None and variants:
+        raise InputError("--budget: finds the variants itself; accepted: --budget or --variant")
+    if variants:
+        configs = [recipe.resolve(name).config for name in variants]
+        spec = checked_spec(configs[0])
+        for config in configs[1:]:
+            check(config, spec)
+        return configs, spec
+    spec = checked_spec(recipe.resolve(BASELINE).config)
+    return (fitting_variants(recipe, spec) if budget is None else fitting(recipe, budget, spec)), spec

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from minform_cli.config.axes.base import PartOptions
 
 Role = Literal["qkv", "output", "mlp"]
 """What a map is for: queries, keys, values and their gate; what leads out of attention; the MLP."""
@@ -136,6 +139,8 @@ class Form:
         holds: its maps and other numbers, in the module's order.
         children: Forms of the parts in it, by the names of their modules.
         dead: numbers that no loss can depend on: where they are -> how many.
+        part: whose Form it is, with its options; None: no part's, or it is not said. Models with equal Forms, these
+            included, are one model.
     """
 
     module: str
@@ -143,6 +148,7 @@ class Form:
     holds: tuple[Map | Weights, ...] = ()
     children: Mapping[str, Form] = field(default_factory=dict[str, "Form"])
     dead: Mapping[str, int] = field(default_factory=dict[str, int])
+    part: PartOptions | None = None
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Form]]:
         """It and all Forms in it with their paths, in the order of the modules."""

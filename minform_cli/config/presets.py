@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -59,27 +60,81 @@ def resolve(
         InputError: a name, key or value is wrong, the run to start from has another model, or (`IllegalModelError`) the
             parts do not go together; names file, line and key.
     """
-    recipe = read_preset(preset).settings | (inherited(start) if start is not None else {})
-    given = dict(settings) if isinstance(settings, Mapping) else parse_settings(settings)
-    merged = recipe | read_variant(variant).settings | given
-    init = None if start is None else str(start.folder)
-    names: dict[str, Any] = {"preset": preset, "variant": variant, "seed": seed, "init": init}
-    config, baseline = _legal(names, merged), _legal(names, recipe | given, "baseline (the same without the variant)")
-    if baseline.model != config.model:
-        config = config.model_copy(update={"baseline": baseline.model})
-    if start is not None:
-        check_same_model(start, config)
-    return Resolved(config, {key: merged[key].origin if key in merged else "default" for key in known_keys()})
+    return Recipe(preset, settings, seed, start).resolve(variant)
 
 
-def _legal(names: Mapping[str, Any], settings: Mapping[str, Setting], where: str = "") -> RunConfig:
-    """The config of these settings, typed and legal; `where` opens the message if its parts do not go together."""
-    values = {key: setting.value for key, setting in settings.items()}
-    task = {"task": values.pop("task")} if "task" in values else {}
-    origins = {key: setting.origin for key, setting in settings.items()}
-    config = build({**names, **task}, values, origins | {"seed": "--seed"}, where=f"preset {names['preset']}")
-    legality.check(config.model, where, origins)
-    return config
+class Recipe:
+    """A preset with settings: the configs of any of its variants, with every file read once.
+
+    Args:
+        preset, settings, seed, start: as for `resolve`, whose errors it raises.
+    """
+
+    def __init__(
+        self,
+        preset: str = DEFAULT_PRESET,
+        settings: Sequence[str] | Mapping[str, Setting] = (),
+        seed: int = 0,
+        start: Start | None = None,
+    ) -> None:
+        self.preset = preset
+        self._start = start
+        self._below = read_preset(preset).settings | (inherited(start) if start is not None else {})
+        self._given = dict(settings) if isinstance(settings, Mapping) else parse_settings(settings)
+        init = None if start is None else str(start.folder)
+        self._names: dict[str, Any] = {"preset": preset, "seed": seed, "init": init}
+        self._read: dict[str, Layer] = {}
+
+    def resolve(self, variant: str = BASELINE) -> Resolved:
+        """The config of `variant`, and where its values came from; errors as of the function `resolve`."""
+        plain = self._below | self._given
+        merged = self._below | read_variant(variant, read=self._read).settings | self._given
+        origins = {key: setting.origin for key, setting in merged.items()}
+        same = merged == plain
+        config = self._plain.model_copy(update={"variant": variant}) if same else self._built(variant, merged)
+        legality.check(config.model, origins=origins)
+        if config.model != self._plain.model:
+            origins_of_plain = {key: setting.origin for key, setting in plain.items()}
+            legality.check(self._plain.model, "baseline (the same without the variant)", origins_of_plain)
+            config = config.model_copy(update={"baseline": self._plain.model})
+        if self._start is not None:
+            check_same_model(self._start, config)
+        return Resolved(config, {key: origins.get(key, "default") for key in known_keys()})
+
+    def legal(self, variants: Sequence[str] | None = None) -> list[RunConfig]:
+        """The configs of those of `variants` (None: all that are shipped) whose parts go together.
+
+        Raises:
+            InputError: not even the baseline is legal.
+        """
+        found = [self.resolve(BASELINE).config]
+        for name in variant_names() if variants is None else variants:
+            if name == BASELINE:
+                continue
+            try:
+                found.append(self.resolve(name).config)
+            except InputError:
+                continue
+        return found
+
+    def own_values(self, variant: str) -> dict[str, Any]:
+        """What `variant` sets in the model: field -> value, typed; whether it goes together is not asked."""
+        own = read_variant(variant, read=self._read).settings
+        model = self._built(variant, self._below | own | self._given).model
+        return {key.partition(".")[2]: getattr(model, key.partition(".")[2]) for key in own}
+
+    @cached_property
+    def _plain(self) -> RunConfig:
+        """The config without a variant; whether its parts go together is not asked."""
+        return self._built(BASELINE, self._below | self._given)
+
+    def _built(self, variant: str, settings: Mapping[str, Setting]) -> RunConfig:
+        """The config of these settings, typed; likewise."""
+        values = {key: setting.value for key, setting in settings.items()}
+        task = {"task": values.pop("task")} if "task" in values else {}
+        origins = {key: setting.origin for key, setting in settings.items()} | {"seed": "--seed"}
+        names = {**self._names, "variant": variant, **task}
+        return build(names, values, origins, where=f"preset {self.preset}")
 
 
 def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, Setting]:
@@ -113,23 +168,6 @@ def load_config(path: Path) -> RunConfig:
     return config
 
 
-def legal_variants(preset: str, settings: Sequence[str] = ()) -> tuple[str, ...]:
-    """Names of the shipped variants that make a model with this preset and these settings.
-
-    Raises:
-        InputError: the preset or a setting is wrong, or not even the baseline is legal.
-    """
-    resolve(preset, BASELINE, settings)
-    legal: list[str] = []
-    for name in variant_names():
-        try:
-            resolve(preset, name, settings)
-        except InputError:
-            continue
-        legal.append(name)
-    return tuple(legal)
-
-
 def read_preset(name: str, chain: tuple[Path, ...] = ()) -> Layer:
     """The preset `name` (or the file at that path), with what it extends already merged below it.
 
@@ -147,18 +185,22 @@ def read_preset(name: str, chain: tuple[Path, ...] = ()) -> Layer:
     return Layer(name, {key: values[key] for key in _ABOUT if key in values}, settings)
 
 
-def read_variant(name: str, chain: tuple[Path, ...] = ()) -> Layer:
+def read_variant(name: str, chain: tuple[Path, ...] = (), read: dict[str, Layer] | None = None) -> Layer:
     """The variant `name`: one file, or several joined by ``+`` whose settings must not contradict each other.
 
     Args:
         name: shipped names or paths.
         chain: the files that extend it, outermost first.
+        read: files that were read already, by name; they are not read again, and others are added.
     """
+    read = {} if read is None else read
     merged = Layer(name, {}, {})
     for part in dict.fromkeys([name] if _is_file(name) else name.split("+")):
         if part == BASELINE:
             continue
-        layer = _read_one_variant(part, chain)
+        if part not in read:
+            read[part] = _read_one_variant(part, chain, read)
+        layer = read[part]
         for key, setting in layer.settings.items():
             earlier = merged.settings.get(key)
             if earlier is not None and earlier.value != setting.value:
@@ -171,11 +213,11 @@ def read_variant(name: str, chain: tuple[Path, ...] = ()) -> Layer:
     return merged
 
 
-def _read_one_variant(name: str, chain: tuple[Path, ...]) -> Layer:
+def _read_one_variant(name: str, chain: tuple[Path, ...], read: dict[str, Layer]) -> Layer:
     path = find_file(name, "variant", shipped_folder() / "variants", variant_names())
     values, lines = read_yaml(path)
     check_top(values, _VARIANT_KEYS, path, lines)
-    inherited = _extended(values, path, lines, chain, read_variant)
+    inherited = _extended(values, path, lines, chain, partial(read_variant, read=read))
     own = _flatten({s: values[s] for s in ("model",) if s in values}, shown(path), lines)
     return Layer(name, {key: values[key] for key in _ABOUT if key in values}, inherited.settings | own)
 

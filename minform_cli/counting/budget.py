@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import Any
 
-from minform_cli.config import legality
 from minform_cli.config.names import BASELINE, variant_names
-from minform_cli.config.presets import read_variant, resolve
+from minform_cli.config.presets import Recipe
 from minform_cli.config.schema import RunConfig
-from minform_cli.counting.parameters import counted_groups
+from minform_cli.counting.form import ModelForm, counted_form
+from minform_cli.counting.parameters import groups_of
+from minform_cli.counting.variants import fits
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError
 
@@ -30,54 +32,77 @@ def parse_budget(text: str, baseline: int) -> int:
     return int(baseline * number / 100 if unit == "%" else number * _SUFFIXES[unit])
 
 
-def fitting(preset: str, settings: Sequence[str], budget: str, spec: DataSpec) -> list[RunConfig]:
+def fitting(recipe: Recipe, budget: str, spec: DataSpec) -> list[RunConfig]:
     """The configs of all combinations of shipped variants that fit, smallest first; each model once.
 
     Args:
-        preset: name or path.
-        settings: ``section.field=value`` texts.
+        recipe: the preset and its settings.
         budget: as `parse_budget` takes it.
         spec: of the preset's data set.
 
     Raises:
         InputError: the budget cannot be read, or nothing fits; the smallest that there is is named.
     """
-    sized: list[tuple[int, RunConfig]] = []
-    for name in combinations():
-        try:
-            config = resolve(preset, name, settings).config
-            legality.check_embedding(config.model, spec.kind, spec.title)
-        except InputError:
-            continue  # these parts do not go together here
-        sized.append((sum(counted_groups(config.model, spec, config.task).values()), config))
-    baseline = resolve(preset, BASELINE, settings).config
-    limit = parse_budget(budget, sum(counted_groups(baseline.model, spec, baseline.task).values()))
-    sized.sort(key=lambda pair: pair[0])
+    baseline = recipe.resolve(BASELINE).config
+    sized = sorted(models(recipe, spec), key=lambda pair: pair[0])
+    limit = parse_budget(budget, _size(counted_form(baseline.model, spec, baseline.task)))
     if sized[0][0] > limit:
         least, smallest = sized[0]
         raise InputError(
             f"--budget {budget}: no combination has {limit:,} parameters or fewer; the smallest, {smallest.variant}, "
             f"has {least:,}"
         )
-    return [config for size, config in sized if size <= limit]
+    return [config for numbers, config in sized if numbers <= limit]
 
 
-def combinations() -> list[str]:
-    """Names of all models that shipped variants and their combinations make, each under its shortest name."""
-    settings = {name: _values(name) for name in variant_names()}
-    found: dict[frozenset[tuple[str, str]], str] = {frozenset(): BASELINE}
-    for name, own in settings.items():
-        for values, combined in list(found.items()):
-            merged = dict(values)
+def models(recipe: Recipe, spec: DataSpec) -> list[tuple[int, RunConfig]]:
+    """All models that shipped variants and their combinations make of a preset, each once, after its parameters.
+
+    Two are one where their Forms are equal: where what sets them apart has nothing to act on, as a way to store linear
+    maps in a model that has none. The shortest name is taken.
+    """
+    found: dict[int, list[tuple[ModelForm, RunConfig]]] = {}
+    for config in combinations(recipe):
+        if not fits(config, spec):
+            continue
+        form = counted_form(config.model, spec, config.task)
+        alike = found.setdefault(_size(form), [])
+        for place, (known, other) in enumerate(alike):
+            if known == form and other.model.dropout == config.model.dropout:
+                alike[place] = known, min(other, config, key=lambda each: _length(each.variant))
+                break
+        else:
+            alike.append((form, config))
+    return [(size, config) for size, alike in found.items() for _, config in alike]
+
+
+def combinations(recipe: Recipe) -> Iterator[RunConfig]:
+    """The configs of all combinations of shipped variants that do not contradict each other, legal or not.
+
+    Combinations of the same settings come once, under their shortest name.
+    """
+    values: dict[str, dict[str, Any]] = {name: recipe.own_values(name) for name in variant_names()}
+    found: dict[frozenset[tuple[str, Any]], str] = {frozenset(): BASELINE}
+    for name, own in values.items():
+        for settings, combined in list(found.items()):
+            merged = dict(settings)
             if any(merged.get(key, value) != value for key, value in own.items()):
                 continue
             joined = name if combined == BASELINE else f"{combined}+{name}"
             key = frozenset((merged | own).items())
-            known = found.get(key)
-            if known is None or (joined.count("+"), len(joined)) < (known.count("+"), len(known)):
+            if key not in found or _length(joined) < _length(found[key]):
                 found[key] = joined
-    return ["+".join(sorted(name.split("+"), key=lambda part: part != "no-mlp")) for name in found.values()]
+    baseline = recipe.resolve(BASELINE).config
+    for settings, name in found.items():
+        model = baseline.model.model_copy(update=dict(settings))
+        ordered = "+".join(sorted(name.split("+"), key=lambda part: part != "no-mlp"))
+        other = {} if model == baseline.model else {"baseline": baseline.model}
+        yield baseline.model_copy(update={"variant": ordered, "model": model, **other})
 
 
-def _values(variant: str) -> dict[str, str]:
-    return {key: repr(setting.value) for key, setting in read_variant(variant).settings.items()}
+def _size(form: ModelForm) -> int:
+    return sum(groups_of(form).values())
+
+
+def _length(name: str) -> tuple[int, int]:
+    return name.count("+"), len(name)

@@ -8,11 +8,12 @@ and skips, the optimiser; their share shrinks with the width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 
-from minform_cli.config.form import AttentionForm, Form, Map, Over, Weights
+from minform_cli.config.form import AttentionForm, Form, Over
 from minform_cli.config.schema import RunConfig
-from minform_cli.counting.form import ModelForm, Stack, counted_form, tokens_per_step
+from minform_cli.counting.form import ModelForm, counted_form, tokens_per_step
 from minform_cli.data.spec import DataSpec
 
 Calls = dict[Over, tuple[int, ...]]
@@ -27,7 +28,7 @@ def forward_macs(config: RunConfig, spec: DataSpec, examples: int = 1) -> int:
         spec: examples are as long as its longest; source and target of a pair both are.
         examples: of the batch. All costs are in proportion to them but for chains that are made a matrix once a batch.
     """
-    return _macs(config, spec, examples)[0]
+    return _macs(counted_form(config.model, spec, config.task), tokens_per_step(config, spec), examples)[0]
 
 
 def training_macs(config: RunConfig, spec: DataSpec, examples: int = 1) -> int:
@@ -36,15 +37,19 @@ def training_macs(config: RunConfig, spec: DataSpec, examples: int = 1) -> int:
     The backward pass of a product is two products of its size, one for each factor's gradient. Only the examples
     themselves need no gradient, which saves the second one of what reads them.
     """
-    forward, reading = _macs(config, spec, examples)
-    return 3 * forward - reading
+    return _macs(counted_form(config.model, spec, config.task), tokens_per_step(config, spec), examples)[1]
 
 
-def per_example(macs: Callable[[RunConfig, DataSpec, int], int], config: RunConfig, spec: DataSpec) -> int:
-    """An example's part of what `macs` says of a training step's batch, rounded up."""
-    tokens = counted_form(config.model, spec, config.task).embedding.tokens
-    examples = max(1, tokens_per_step(config, spec) // tokens)
-    return -(-macs(config, spec, examples) // examples)
+def macs_per_example(form: ModelForm, planned_for: int) -> tuple[int, int]:
+    """An example's part of what a training step's batch costs, rounded up: forward, and of the step.
+
+    Args:
+        form: the model's.
+        planned_for: about how many tokens the batch has.
+    """
+    examples = max(1, planned_for // form.embedding.tokens)
+    forward, training = _macs(form, planned_for, examples)
+    return -(-forward // examples), -(-training // examples)
 
 
 def cached_numbers(form: ModelForm) -> int | None:
@@ -59,21 +64,19 @@ def cached_numbers(form: ModelForm) -> int | None:
     return sum(block.attention.kept for block in stack.runs if block.attention is not None)
 
 
-def _macs(config: RunConfig, spec: DataSpec, examples: int) -> tuple[int, int]:
-    """Of a batch's forward pass, and those of them that the examples themselves go through."""
-    form = counted_form(config.model, spec, config.task)
-    planned_for, tokens = tokens_per_step(config, spec), form.embedding.tokens
-    pair = examples * tokens**2
-    along = _calls(examples, tokens, across=False)
+def _macs(form: ModelForm, planned_for: int, examples: int) -> tuple[int, int]:
+    """Of a batch's forward pass, and of a training step on it."""
+    tokens = form.embedding.tokens
+    along, across = (_calls(examples, tokens, across=across) for across in (False, True))
     total = reading = 0
-    for each, calls in _passes(form, along, _calls(examples, tokens, across=True)):
-        if isinstance(each, AttentionForm):
-            total += pair * each.pair_macs
-            continue
-        macs = sum(each.macs_for(each.often * number, planned_for) for number in calls[each.over])
-        total += macs
-        reading += macs if each.reads_data else 0
-    return total, reading
+    for part, times, calls in _passes(form, along, across):
+        if isinstance(part, AttentionForm):
+            total += times * examples * tokens**2 * part.pair_macs
+        for each in part.holds:
+            macs = times * sum(each.macs_for(each.often * number, planned_for) for number in calls[each.over])
+            total += macs
+            reading += macs if each.reads_data else 0
+    return total, 3 * total - reading
 
 
 def _calls(examples: int, tokens: int, *, across: bool) -> Calls:
@@ -82,24 +85,16 @@ def _calls(examples: int, tokens: int, *, across: bool) -> Calls:
     return {"tokens": once, "queries": once, "keys": once, "both": once * 2 if across else once, "example": (examples,)}
 
 
-def _passes(form: ModelForm, along: Calls, across: Calls) -> Iterator[tuple[AttentionForm | Map | Weights, Calls]]:
-    """Everything that costs, once for every time it runs, and what goes through it then."""
+def _passes(form: ModelForm, along: Calls, across: Calls) -> Iterator[tuple[Form, int, Calls]]:
+    """Every part, how many times it runs, and what goes through it then."""
     stacks = {stack.path: stack for stack in (form.encoder, form.decoder) if stack is not None}
     for name, child in form.children.items():
-        if name in stacks:
-            yield from _stack_passes(stacks[name], along, across)
-        else:
-            yield from ((each, along) for _, part in child.walk() for each in part.holds)
-
-
-def _stack_passes(stack: Stack, along: Calls, across: Calls) -> Iterator[tuple[AttentionForm | Map | Weights, Calls]]:
-    for block in stack.runs:
-        for name, child in block.children.items():
-            for part in _parts(child):
-                if isinstance(part, AttentionForm):
-                    yield part, along
-                yield from ((each, across if name == "cross" else along) for each in part.holds)
-
-
-def _parts(form: Form) -> Iterator[Form]:
-    return (part for _, part in form.walk())
+        if name not in stacks:
+            yield from ((part, 1, along) for _, part in child.walk())
+            continue
+        runs = stacks[name].runs
+        times = Counter(map(id, runs))
+        for block in {id(block): block for block in runs}.values():
+            for sublayer, inner in block.children.items():
+                calls = across if sublayer == "cross" else along
+                yield from ((part, times[id(block)], calls) for _, part in inner.walk())

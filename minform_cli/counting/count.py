@@ -6,7 +6,7 @@ from minform_cli.config import blocks
 from minform_cli.config.axes.value import Value
 from minform_cli.config.form import Map
 from minform_cli.config.schema import ModelConfig, RunConfig
-from minform_cli.counting.cost import forward_macs, per_example
+from minform_cli.counting.cost import macs_per_example
 from minform_cli.counting.form import ModelForm, counted_form, head_numbers, tokens_per_step
 from minform_cli.counting.parameters import dead_numbers, groups_of
 from minform_cli.data.spec import DataSpec
@@ -29,6 +29,7 @@ def count_config(
     baseline = config.baseline or config.model
     reference = groups_of(counted_form(baseline, spec, config.task))
     total = sum(groups.values())
+    planned_for = tokens_per_step(config, spec)
     # Examples of a task that predicts tokens are cuts of one text: how many there are means nothing.
     k = examples or (0 if TASKS.info(config.task).predicts_tokens else spec.num_train)
     return CountRecord(
@@ -37,7 +38,7 @@ def count_config(
         parameters=total,
         share_of_baseline=total / sum(reference.values()),
         determination_ratio=k * (outputs or spec.num_outputs) / total if k else None,
-        macs=per_example(forward_macs, config, spec),
+        macs=macs_per_example(form, planned_for)[0],
         groups=groups,
         heads=config.model.heads,
         task_head_parameters=head_numbers(config.model, spec, config.task),
@@ -45,7 +46,7 @@ def count_config(
         notes=[
             *_dearer(config.model, baseline, groups, reference),
             *_about(form, groups),
-            *_stored(form, tokens_per_step(config, spec)),
+            *_stored(form, planned_for),
         ],
     )
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from typing import TypeVar, cast, overload
 
 from minform_cli.config import blocks
+from minform_cli.config.axes.base import PartOptions
 from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.axes.linear import Linear
 from minform_cli.config.axes.mask import Mask
 from minform_cli.config.axes.mlp import Mlp
 from minform_cli.config.axes.norm import Norm
 from minform_cli.config.axes.readout import Readout, Tokens
+from minform_cli.config.axes.residual import Residual
 from minform_cli.config.axes.similarity import Similarity
 from minform_cli.config.axes.value import Value
-from minform_cli.config.form import AttentionForm, EmbeddingForm, Form, Map, ReadoutForm
+from minform_cli.config.form import AttentionForm, EmbeddingForm, Form, Map, ReadoutForm, ResidualForm
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.data.spec import DataSpec
 from minform_cli.tasks import TASKS
@@ -30,10 +32,12 @@ class BlockForm(Form):
     Attributes:
         attention: of its tokens to each other.
         cross: of its tokens to the encoder's, in a decoder.
+        residual: what is added to what a sublayer gives.
     """
 
     attention: AttentionForm | None
     cross: AttentionForm | None
+    residual: ResidualForm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +88,7 @@ def counted_form(model: ModelConfig, spec: DataSpec, task: str) -> ModelForm:
     info = TASKS.info(task)
     if info.head_is_counted:
         return whole_form(model, spec, task)
-    return _model(model, spec, cast(Readout, model.readout).form(_last(model)))
+    return _model(model, spec, _of(model.readout, cast(Readout, model.readout).form(_last(model))))
 
 
 def whole_form(model: ModelConfig, spec: DataSpec, task: str) -> ModelForm:
@@ -92,7 +96,7 @@ def whole_form(model: ModelConfig, spec: DataSpec, task: str) -> ModelForm:
     info = TASKS.info(task)
     part = Tokens() if info.predicts_tokens else cast(Readout, model.readout)
     last = _last(model)
-    readout = part.form(last)
+    readout = _of(part, part.form(last))
     return _model(model, spec, replace(readout, children={**readout.children, "head": info.head(last, spec)}))
 
 
@@ -144,12 +148,16 @@ def _model(model: ModelConfig, spec: DataSpec, readout: ReadoutForm) -> ModelFor
 
 def _embedding(model: ModelConfig, spec: DataSpec, *, decodes: bool = False) -> EmbeddingForm:
     first = blocks.before(model, decodes=decodes)
-    return cast(Embedding, first.embedding).form(first, spec)
+    return _of(first.embedding, cast(Embedding, first.embedding).form(first, spec))
 
 
 def _stack(model: ModelConfig, path: str, order: tuple[int, ...], *, decodes: bool) -> Stack:
-    made = tuple(_block(model.at(block), decodes=decodes) for block in sorted(set(order)))
-    return Stack(path=path, blocks=made, order=order)
+    numbers = sorted(set(order))
+    if model.has_lists:
+        made = [_block(model.at(block), decodes=decodes) for block in numbers]
+    else:
+        made = [_block(model, decodes=decodes)] * len(numbers)
+    return Stack(path=path, blocks=tuple(made), order=order)
 
 
 def _list(stack: Stack) -> Form:
@@ -158,23 +166,34 @@ def _list(stack: Stack) -> Form:
 
 def _block(model: ModelConfig, *, decodes: bool) -> BlockForm:
     attention = _attention(model)
-    mlp, norm = cast(Mlp, model.mlp).form(model), cast(Norm, model.norm).form(model)
+    mlp, norm = _of(model.mlp, cast(Mlp, model.mlp).form(model)), _of(model.norm, cast(Norm, model.norm).form(model))
     cross = attention if decodes else None
     sublayers = {"attention": attention, "cross": cross, "mlp": None if mlp is None else _stored(mlp, model)}
     children: dict[str, Form] = {}
     for name, form in sublayers.items():
         if form is not None:
             children |= {name: form} if norm is None else {name: form, f"{name}_norm": norm}
-    return BlockForm(module="Block", children=children, attention=attention, cross=cross)
+    residual = cast(Residual, model.residual).form()
+    return BlockForm(module="Block", children=children, attention=attention, cross=cross, residual=residual)
 
 
 def _attention(model: ModelConfig) -> AttentionForm | None:
-    similarity, value = cast(Similarity, model.similarity).form(model), cast(Value, model.value).form(model)
+    similarity = _of(model.similarity, cast(Similarity, model.similarity).form(model))
+    value = _of(model.value, cast(Value, model.value).form(model))
     if similarity is None or value is None:
         return None
     similarity, value = _stored(similarity, model), _stored(value, model)
     children: Mapping[str, Form] = {"similarity": similarity, "value": value}
     return AttentionForm(module="Attention", children=children, heads=model.heads, similarity=similarity, value=value)
+
+
+@overload
+def _of(part: PartOptions, form: F) -> F: ...
+@overload
+def _of(part: PartOptions, form: F | None) -> F | None: ...
+def _of(part: PartOptions, form: F | None) -> F | None:
+    """`form`, that of `part`."""
+    return None if form is None else replace(form, part=part)
 
 
 def _stored(form: F, model: ModelConfig) -> F:
@@ -190,5 +209,5 @@ def _stored(form: F, model: ModelConfig) -> F:
 
 
 def _final_norm(model: ModelConfig, name: str) -> dict[str, Form]:
-    norm = cast(Norm, model.norm).form(model)
+    norm = _of(model.norm, cast(Norm, model.norm).form(model))
     return {name: norm} if norm is not None and norm.first else {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from minform_cli.config.schema import RunConfig
-from minform_cli.counting.cost import cached_numbers, forward_macs, per_example, training_macs
-from minform_cli.counting.form import counted_form
+from minform_cli.counting.cost import cached_numbers, macs_per_example
+from minform_cli.counting.form import counted_form, tokens_per_step
 from minform_cli.data.spec import DataSpec
 from minform_cli.results import CostRecord
 
@@ -31,10 +31,12 @@ def cost_record(
         batch_size: examples a step, for the activations; None leaves them out.
         activation_bytes: of so many examples, as `models.activations` asks autograd.
     """
-    cached = cached_numbers(counted_form(config.model, spec, config.task))
+    form = counted_form(config.model, spec, config.task)
+    cached = cached_numbers(form)
+    forward, training = macs_per_example(form, tokens_per_step(config, spec))
     return CostRecord(
-        flops_forward=2 * per_example(forward_macs, config, spec),
-        flops_training=2 * per_example(training_macs, config, spec),
+        flops_forward=2 * forward,
+        flops_training=2 * training,
         weight_bytes={kind: size * parameters for kind, size in BYTES_PER_WEIGHT.items()},
         gradient_bytes=BYTES_PER_WEIGHT["float32"] * parameters,
         optimizer_bytes=ADAM_BYTES * parameters,

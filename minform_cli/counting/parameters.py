@@ -63,10 +63,17 @@ def _unnamed(each: Weights) -> Weights:
 def groups_of(form: Form) -> dict[str, int]:
     """Trainable numbers by group; they add up to all there are."""
     groups: dict[str, int] = dict.fromkeys((str(group) for group in GROUPS), 0)
-    for module in modules(form):
-        if module.own:
-            assert module.group is not None, f"{module.path} has parameters but no group"
-            groups[module.group] += module.own
+
+    def add(part: Form, inherited: str | None) -> None:
+        group = part.group or inherited
+        numbers = sum(each.numbers for each in part.holds)
+        if numbers:
+            assert group is not None, f"{part.module} has parameters but no group"
+            groups[group] += numbers
+        for child in part.children.values():
+            add(child, group)
+
+    add(form, None)
     return groups
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.config.names import preset_names, shipped_folder, variant_names
-from minform_cli.config.presets import dump_config, legal_variants, load_config, read_preset, read_variant, resolve
+from minform_cli.config.presets import Recipe, dump_config, load_config, read_preset, read_variant, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.config.strict_yaml import read_yaml
 from minform_cli.errors import InputError
@@ -16,7 +16,12 @@ from minform_cli.errors import InputError
 PRESETS = preset_names()
 NAMED = ("vit-", "deit-", "bert-", "roberta-", "gpt2", "transformer-", "glue-", "pydoc-", "multi30k", "wmt-")
 FILES = sorted(shipped_folder().rglob("*.yaml"))
-legal_with = cache(legal_variants)
+
+
+@cache
+def legal_with(preset: str) -> tuple[str, ...]:
+    """The shipped variants whose parts go together with the preset's."""
+    return tuple(config.variant for config in Recipe(preset).legal())
 
 
 def test_the_presets_and_variants_that_are_promised_are_there() -> None:

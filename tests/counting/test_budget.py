@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from minform_cli import api
-from minform_cli.config.presets import resolve
-from minform_cli.counting.budget import combinations, fitting, parse_budget
+from minform_cli.config import presets
+from minform_cli.config.names import variant_names
+from minform_cli.config.presets import Recipe, read_variant, resolve
+from minform_cli.config.schema import ModelConfig
+from minform_cli.counting.budget import combinations, fitting, models, parse_budget
 from minform_cli.counting.count import count_config
+from minform_cli.counting.form import counted_form
+from minform_cli.counting.variants import fits
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
+from minform_cli.models.build import build_model
 
 
 @pytest.mark.parametrize(
@@ -27,12 +36,59 @@ def test_what_is_no_budget_is_refused(text: str) -> None:
 
 
 def test_each_model_has_one_name_and_the_shortest() -> None:
-    names = combinations()
+    names = [config.variant for config in combinations(Recipe("debug"))]
     assert len(names) == len(set(names))
     assert {"baseline", "minimal", "no-mlp+symmetric"} <= set(names)
     assert "no-mlp+collapsed-qk+no-vo" not in names  # which is minimal
-    models = [repr(sorted((k, v.value) for k, v in _settings(name).items())) for name in names]
-    assert len(models) == len(set(models))
+    settings = [repr(sorted((k, v.value) for k, v in read_variant(name).settings.items())) for name in names]
+    assert len(settings) == len(set(settings))
+
+
+def test_where_a_part_has_nothing_left_to_act_on_there_is_one_line() -> None:
+    """The same tensors from the same seed: storing maps as chains changes nothing where no map is stored so."""
+    recipe = Recipe("debug")
+    spec = spec_for(recipe.resolve().config)
+    found = {config.variant: config for _, config in models(recipe, spec)}
+    every = {config.variant: config for config in combinations(recipe) if fits(config, spec)}
+    assert len(found) < len(every)
+    dropped = every.keys() - found.keys()
+    assert {name for name in dropped if "tensor-chain" not in name} == set()
+    alike = "no-mlp+no-vo+shared-depth+symmetric-cholesky"
+    assert alike in found and f"{alike}+tensor-chain" in dropped
+    for name in sorted(dropped):
+        states = []
+        for config in (every[name], found[name.replace("+tensor-chain", "")]):
+            torch.manual_seed(1)
+            states.append(build_model(config, spec).state_dict())
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items())
+
+
+def test_parts_that_differ_in_what_they_do_alone_stay_two_models() -> None:
+    spec = spec_for(resolve("debug").config)
+    pairs = [("mlp", "gelu", "relu"), ("residual", "on", "off"), ("norm", "post", {"kind": "post", "eps": 1e-3})]
+    pairs += [("position", "sinusoidal", "none"), ("mask", "none", "causal"), ("similarity", "mirrored", "cholesky")]
+    for axis, *values in pairs:
+        fields = [{"readout": "mean"} | {axis: value} for value in values]
+        one, other = (counted_form(ModelConfig.model_validate(each), spec, "classify-images") for each in fields)
+        assert one != other, axis
+
+
+def test_every_file_is_read_once_and_few_configs_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    built: list[str] = []
+    read_yaml, build = presets.read_yaml, presets.build
+    monkeypatch.setattr(presets, "read_yaml", lambda path: read.append(path) or read_yaml(path))
+    monkeypatch.setattr(
+        presets, "build", lambda names, *rest, **more: built.append(names["variant"]) or build(names, *rest, **more)
+    )
+    for budget in (None, "20%"):
+        read.clear()
+        built.clear()
+        configs, _ = api.counted_configs("mnist", [], [], budget)
+        assert len(configs) > 10
+        assert len(read) == len(set(read)) <= len(variant_names()) + 1
+        assert len(built) <= len(variant_names()) + 1
 
 
 def test_the_tree_marks_what_runs_again_in_a_decoder_too() -> None:
@@ -45,27 +101,20 @@ def test_the_tree_marks_what_runs_again_in_a_decoder_too() -> None:
             assert not any(r["shared"] for r in records if r not in blocks and r["path"].count(".") != 1)
 
 
-def _settings(name: str):
-    from minform_cli.config.presets import read_variant
-
-    return read_variant(name).settings
-
-
 def test_what_fits_is_what_counts_no_more_and_the_rest_is_larger() -> None:
+    recipe = Recipe("debug")
     spec = spec_for(resolve("debug").config)
-    configs = fitting("debug", [], "30%", spec)
+    configs = fitting(recipe, "30%", spec)
     sizes = {config.variant: count_config(config, spec)["parameters"] for config in configs}
     limit = int(0.3 * count_config(resolve("debug").config, spec)["parameters"])
     assert list(sizes.values()) == sorted(sizes.values())
     assert max(sizes.values()) <= limit
-    for name in combinations():
-        if name not in sizes:
-            try:
-                config = resolve("debug", name).config
-                spec_for(config)  # some are for text alone
-            except InputError:
-                continue
-            assert count_config(config, spec)["parameters"] > limit
+    small = 0
+    for config in combinations(recipe):
+        if config.variant not in sizes and fits(config, spec):  # some are for text alone
+            assert config == resolve("debug", config.variant).config
+            small += count_config(config, spec)["parameters"] <= limit
+    assert small < len(sizes) / 10  # those that are the same models
 
 
 def test_a_budget_too_small_names_the_smallest_model() -> None:

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from minform_cli.config.names import preset_names, variant_names
-from minform_cli.config.presets import legal_variants, read_variant, resolve
+from minform_cli.config.presets import Recipe, read_variant, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.cost import forward_macs, training_macs
 from minform_cli.counting.memory import cost_record
@@ -64,7 +64,9 @@ def assert_flops(preset: str, variants: Sequence[str]) -> None:
 
 def variants_of(preset: str) -> list[str]:
     of_text = resolve(preset).config.model.embedding.kind != "patches"
-    return [name for name in legal_variants(preset) if of_text or name not in TEXT_VARIANTS]
+    return [
+        name for name in (config.variant for config in Recipe(preset).legal()) if of_text or name not in TEXT_VARIANTS
+    ]
 
 
 @pytest.mark.parametrize(("turn", "preset"), [*enumerate(preset_names())])

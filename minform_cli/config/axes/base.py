@@ -20,7 +20,7 @@ Requires = Mapping[str, tuple[str, ...]]
 """Axis -> the kinds a part can live with there."""
 
 
-class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf_nan=False):
+class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True):
     """Options of one part. A subclass is the single place that says what the part is and what it asks for.
 
     Each axis has a base class of its own, whose `form` every part of it writes: what it is made of.
