@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from minform_cli.counting.foreign.packed import unpacked
 from minform_cli.counting.foreign.recognise import Recognised, recognise
 from minform_cli.counting.foreign.reductions import Effect, effects
 from minform_cli.counting.foreign.sources import build_source
@@ -24,9 +25,10 @@ def count_model(source: str) -> ModelRecord:
         InputError: the source is wrong, its library is not there, or the model cannot be built.
     """
     built = build_source(source)
-    found = recognise(built.module, GROUPS)
+    model, packed = unpacked(built.module)
+    found = recognise(model, GROUPS)
     total = sum(found.groups.values())
-    assert total == sum(p.numel() for p in built.module.parameters()), f"{source}: the groups miss the total"
+    assert total == sum(p.numel() for p in model.parameters()), f"{source}: the groups miss the total"
     return ModelRecord(
         source=source,
         model=type(built.module).__name__,
@@ -38,7 +40,7 @@ def count_model(source: str) -> ModelRecord:
         frozen_parameters=sum(found.frozen.values()),
         other=found.other,
         reductions=[_baseline(found), *(_record(effect, found) for effect in effects(found))],
-        notes=[*built.notes, *_notes(found)],
+        notes=[*built.notes, *packed, *_notes(found)],
     )
 
 
