@@ -184,7 +184,8 @@ def _check_claims(image: Image.Image, name: str, max_pixels: int, resize_to: int
                 return
         remedy += ", or a smaller --set data.image_size=N, for which a JPEG is decoded at a reduced scale"
     raise InputError(
-        f"{name!r} claims {height}x{width} pixels, more than {max_pixels // 10**6:,} megapixels; accepted: {remedy}"
+        f"{name!r} claims {height}x{width} pixels, more than data.max_megapixels {max_pixels // 10**6} allows; "
+        f"accepted: {remedy}"
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
+from minform_cli.config.schema import DataConfig
 from minform_cli.data import container, decode, folder, members
 from minform_cli.data.decode import Decoder
 from minform_cli.data.source import opened
@@ -127,31 +128,45 @@ def test_all_damaged_images_are_named(images: Path, refused) -> None:
     assert message.endswith("'train/ant/011.png' and 1 more")
 
 
-LARGE = (6400, 6300)
+LIMIT = 1_000_000
+"""Pixels, for pictures that are quickly made: a fortieth of what is allowed unless a setting says otherwise."""
 
 
-def photograph(**kwargs: object) -> bytes:
-    """A JPEG of 40.3 megapixels that is small as a file: a black picture with one white corner."""
-    image = Image.new("L" if kwargs.pop("grey", False) else "RGB", LARGE)
-    image.paste("white", (0, 0, LARGE[0] // 2, LARGE[1] // 2))
-    return packed(image, **kwargs)
+def photograph() -> bytes:
+    """A JPEG of 1.3 megapixels: black, with a white corner."""
+    image = Image.new("RGB", (1300, 1000))
+    image.paste("white", (0, 0, 650, 500))
+    return packed(image)
 
 
 def test_a_large_photograph_is_decoded_at_a_reduced_scale() -> None:
-    content = photograph(quality=10)
-    pixels, _ = Decoder(3, 8, 8, 8).decode(content, "x")
+    content = photograph()
+    pixels, _ = Decoder(3, 8, 8, 8, LIMIT).decode(content, "x")
     with Image.open(io.BytesIO(content)) as image:
         whole = ImageOps.fit(image, (8, 8), method=Image.Resampling.BILINEAR)
     # The scaled decoder and the resizing each round once; at the edge of the white corner a pixel mixes both.
     assert np.abs(pixels.transpose(1, 2, 0).astype(int) - np.asarray(whole).astype(int)).max() <= 2
 
 
-@pytest.mark.parametrize("resize_to", [None, 4000])
+def test_a_reduced_scale_is_the_least_reduced_that_the_limit_allows(monkeypatch) -> None:
+    sizes: list[tuple[int, int]] = []
+    fit = ImageOps.fit
+    monkeypatch.setattr(ImageOps, "fit", lambda image, *args, **kw: sizes.append(image.size) or fit(image, *args, **kw))
+    for limit in (1_300_000, 1_299_999, 325_000, 324_999, 81_250, 81_249):
+        Decoder(3, 8, 8, 8, limit).decode(photograph(), "x")
+    assert sizes == [(1300, 1000), (650, 500), (650, 500), (325, 250), (325, 250), (163, 125)]
+
+
+@pytest.mark.parametrize("resize_to", [None, 501])
 def test_a_large_photograph_that_must_not_shrink_is_refused_with_the_remedies(refused, resize_to) -> None:
-    message = refused(InputError, Decoder(3, 8, 8, resize_to).decode, photograph(quality=10), "x.jpg")
-    assert "claims 6300x6400 pixels, more than 40 megapixels" in message
-    assert "--set data.max_megapixels=41" in message
+    message = refused(InputError, Decoder(3, 8, 8, resize_to, LIMIT).decode, photograph(), "x.jpg")
+    assert "claims 1000x1300 pixels, more than data.max_megapixels 1 allows" in message
+    assert "--set data.max_megapixels=2" in message
     assert "data.image_size=N" in message
+
+
+def test_the_limit_unless_a_setting_says_otherwise_is_that_of_the_decoder() -> None:
+    assert DataConfig(name="image-folder").max_megapixels * 10**6 == decode.MAX_PIXELS
 
 
 def test_a_setting_raises_the_limit_for_every_format(tmp_path: Path, refused) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minform_cli.data.duplicates import num_shared
@@ -39,6 +39,7 @@ def test_what_is_held_out_is_compared_with_what_is_left(images: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [4, 20])
+@settings(max_examples=20)
 @given(st.data())
 def test_as_many_are_found_as_by_comparing_all(size: int, data) -> None:
     seed = data.draw(st.integers(0, 10**6))
