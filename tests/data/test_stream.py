@@ -100,7 +100,7 @@ def test_the_memory_budget_is_a_part_of_what_is_free() -> None:
 
 
 @pytest.mark.real_data
-@pytest.mark.slow
+@pytest.mark.soak
 def test_cifar10_as_jpeg_loads_whole_and_balanced(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = real_data / "cifar10-jpeg.tar.gz"
     data = load(path)

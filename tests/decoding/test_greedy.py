@@ -33,8 +33,10 @@ def greedily(model: EncoderDecoder, source: Tensor, real: Tensor, most: int, ban
     """One sentence, every step from nothing."""
     tokens: list[int] = []
     total = 0.0
+    with torch.no_grad():
+        encoded = model.encode(source.unsqueeze(0), real.unsqueeze(0))
     while len(tokens) < most:
-        follows = log_probabilities(model, source, real, tokens)
+        follows = log_probabilities(model, source, real, tokens, encoded)
         follows[list(banned)] = -math.inf
         token = int(follows.argmax())
         total += float(follows[token])
@@ -58,8 +60,8 @@ def test_greedy_search_is_the_most_probable_token_at_every_step(
     axis: str, kind: str, settings: Mapping[str, object]
 ) -> None:
     model = translator(axis, kind, scale=SCALE, **settings)
-    source, real = sources(6)
-    most = torch.tensor([9, 9, 3, 1, 5, 9])
+    source, real = sources(4)
+    most = torch.tensor([9, 9, 3, 1])
     found = greedy(model, source, real, start=START, end=END, most=most, banned=BANNED)
     expected = [
         greedily(model, *of_sentence, limit, BANNED)
@@ -73,7 +75,7 @@ def test_sentences_of_many_lengths_were_searched() -> None:
     lengths: set[tuple[int, bool]] = set()
     for axis, kind, settings in MODELS:
         model = translator(axis, kind, scale=SCALE, **settings)
-        for one in greedy(model, *sources(6), start=START, end=END, most=LENGTH, banned=BANNED):
+        for one in greedy(model, *sources(4), start=START, end=END, most=LENGTH, banned=BANNED):
             lengths.add((len(one.tokens), one.ended))
     assert {(LENGTH, False), (0, True)} < lengths and len(lengths) >= 5
 

@@ -73,11 +73,14 @@ def sources(sentences: int = 3, seed: int = 1, vocab_size: int = 11) -> tuple[Te
     return source, torch.arange(7) < lengths
 
 
-def log_probabilities(model: EncoderDecoder, source: Tensor, real: Tensor, beginning: Sequence[int]) -> Tensor:
-    """What may follow, (V,), for one sentence and without anything kept."""
+def log_probabilities(
+    model: EncoderDecoder, source: Tensor, real: Tensor, beginning: Sequence[int], encoded: Tensor | None = None
+) -> Tensor:
+    """What may follow, (V,), for one sentence and without anything kept but its encoding where that is given."""
     target = torch.tensor([[START, *beginning]])
     with torch.no_grad():
-        encoded = model.encode(source.unsqueeze(0), real.unsqueeze(0))
+        if encoded is None:
+            encoded = model.encode(source.unsqueeze(0), real.unsqueeze(0))
         states = model.decode(target, encoded, real.unsqueeze(0))
         outputs = model.readout.head(states[0, -1:], model.decoder_embedding.table)
     return outputs.log_softmax(1)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import socket
 import sys
 from collections.abc import Collection, Sequence
@@ -31,15 +32,24 @@ def launch_variables(rank: int, size: int, port: int) -> dict[str, str]:
 
 
 def _command(arguments: Sequence[str], variables: dict[str, str], output: str, held_at: int | None) -> None:
+    _prepare(["minform", *arguments], variables, output)
+    if held_at is not None:
+        hold(held_at)
+    main()
+
+
+def _script(arguments: Sequence[str], variables: dict[str, str], output: str) -> None:
+    _prepare(arguments, variables, output)
+    runpy.run_path(arguments[0], run_name="__main__")
+
+
+def _prepare(arguments: Sequence[str], variables: dict[str, str], output: str) -> None:
     os.environ.update(variables)
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{output}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     torch.set_num_threads(1)
-    if held_at is not None:
-        hold(held_at)
-    sys.argv = ["minform", *arguments]
+    sys.argv = list(arguments)
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
-    main()
 
 
 @dataclass
@@ -76,6 +86,16 @@ def launch(output: Path, *commands: Sequence[str], held: Collection[int] = (), h
         processes.append(
             CONTEXT.Process(target=_command, args=(arguments, variables, f"{output}{rank}", step), daemon=True)
         )
+        processes[-1].start()
+    return Launched(processes, output)
+
+
+def scripts(output: Path, size: int, port: int, *arguments: str) -> Launched:
+    """Starts a script, the first of `arguments`, in each of `size` processes of a launch whose store is at `port`."""
+    processes = []
+    for rank in range(size):
+        given = (arguments, launch_variables(rank, size, port), f"{output}{rank}")
+        processes.append(CONTEXT.Process(target=_script, args=given, daemon=True))
         processes[-1].start()
     return Launched(processes, output)
 
