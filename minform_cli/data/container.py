@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from minform_cli.data.archive import TarArchive, ZipArchive
-from minform_cli.data.members import MAX_MEMBER_BYTES, Container, Listing, is_image
+from minform_cli.data.members import MAX_MEMBER_BYTES, Container, Listing, suffix_of, suffixes
 from minform_cli.data.walk import walk
 from minform_cli.errors import InputError
 
@@ -54,7 +54,7 @@ class Folder:
             for name, entry in walk(self.path, LINKS_TO):
                 if entry.is_dir():
                     found.folders.add(name)
-                elif not is_image(name):
+                elif suffix_of(name) not in suffixes():
                     found.add_file(name, 0, 0)
                 elif stat.S_ISREG((status := entry.stat()).st_mode):
                     found.add_file(name, status.st_size, status.st_mtime_ns)

@@ -86,6 +86,12 @@ def layout_of(where: str, listing: Listing) -> Layout:
     found = {split: _found(listing, f"{prefix}{name}/" if name else prefix) for split, name in folders.items()}
     train = found["train"]
     _check_classes(where, train, listing)
+    val = found.get("val")
+    if val is not None and not val.classes:  # images of a test set often have no class; those to validate on need one
+        raise InputError(
+            f"{where}: the {val.loose:,} images in {val.name[:-1]!r} lie in no folder of a class; {EXPECTED}; sort "
+            "them as those of train are, or rename the folder"
+        )
     class_names = tuple(sorted(train.classes))
     numbers = {name: number for number, name in enumerate(class_names)}
     for split, part in found.items():

@@ -6,7 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from minform_cli.data.walk import is_left_alone
@@ -97,7 +97,8 @@ def suffixes() -> frozenset[str]:
 
 def suffix_of(name: str) -> str:
     """The suffix of a file's `name`, in lower case; empty if it has none."""
-    return PurePosixPath(name).suffix.lower()
+    stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return f".{suffix.lower()}" if dot and stem else ""
 
 
 def is_image(name: str) -> bool:

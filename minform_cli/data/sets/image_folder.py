@@ -1,7 +1,9 @@
 """The user's own images: ``train/<class>/*``, optionally ``val/<class>/*`` and ``test/<class>/*``, or an archive of it.
 
-Without ``val`` a tenth of ``train`` is held out (the classes in proportion, at least one image of each). What fits in
-memory is decoded once and kept in the cache; a larger folder is read by worker processes during the training.
+The splits go by any of their usual names; ``<class>/*`` alone is taken for ``train``. Without ``val`` a tenth of
+``train`` is held out (the classes in proportion, at least one image of each). What fits in memory is decoded once and
+kept in the cache; a larger folder is read by worker processes during the training, and is neither looked through for
+images that are in two splits nor counted by colour.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from minform_cli.data.folder import ImagesOnDisk
     from minform_cli.data.images import OfficialData
 
-SUMMARY = "your images: data.path is a folder with train/<class>/*, or a .zip, .tar, .tar.gz of one"
+SUMMARY = "your images: data.path is a folder with train/<class>/* or <class>/*, or a .zip, .tar, .tar.gz of one"
 SOURCE = "your own; the layout is that of torchvision's ImageFolder"
 TAKES = IMAGE_FILES
 
