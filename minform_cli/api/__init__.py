@@ -1,13 +1,28 @@
 """The public Python API: what the commands do, as functions that take the same settings and return the same records.
 
-Everything that can be wrong with names and settings is found before torch is imported.
+Everything that can be wrong with names and settings is found before torch is imported, and a command imports its own
+part alone.
 """
 
-from minform_cli.api.checks import DEVICES, check_device, checked_spec
-from minform_cli.api.counts import count, count_configs, count_model, counted_configs, layers, verify_configs
-from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, train
-from minform_cli.api.studies import compare, redraw
-from minform_cli.study.options import StudyOptions
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minform_cli.api.checks import DEVICES, check_device, checked_spec
+    from minform_cli.api.counts import count, count_configs, count_model, counted_configs, layers, verify_configs
+    from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, train
+    from minform_cli.api.studies import compare, redraw
+    from minform_cli.study.options import StudyOptions
+
+_HOMES = {
+    "minform_cli.api.checks": ("DEVICES", "check_device", "checked_spec"),
+    "minform_cli.api.counts": (
+        "count", "count_configs", "count_model", "counted_configs", "layers", "verify_configs",
+    ),
+    "minform_cli.api.runs": ("CHECKPOINTS", "SPLITS", "default_run_folder", "evaluate", "train"),
+    "minform_cli.api.studies": ("compare", "redraw"),
+    "minform_cli.study.options": ("StudyOptions",),
+}  # fmt: skip
 
 __all__ = [
     "CHECKPOINTS",
@@ -28,3 +43,10 @@ __all__ = [
     "train",
     "verify_configs",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module 'minform_cli.api' has no attribute {name!r}")

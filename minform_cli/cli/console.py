@@ -43,10 +43,13 @@ def caption(lines: Iterable[str], fmt: str) -> None:
     """Prints what belongs beside a result to stderr; programs' formats need none."""
     if fmt in ("csv", "json"):
         return
+    if not sys.stderr.isatty():
+        print("", *map(one_line, lines), sep="\n", file=sys.stderr)
+        return
     errors = console(stderr=True)
     errors.print()
     for line in lines:
-        errors.print(one_line(line), style="dim", markup=False, soft_wrap=not errors.is_terminal)
+        errors.print(one_line(line), style="dim", markup=False)
 
 
 def warn(text: str) -> None:

@@ -12,16 +12,16 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from rich import box
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.table import Table
-from rich.text import Text
 from tabulate import tabulate
 
 from minform_cli.errors import unknown_name
 from minform_cli.report.fit import Column, Grid, fit
+
+if TYPE_CHECKING:  # rich is for terminals; a table in a pipe does not wait for it
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table
 
 FORMATS = ("rich", "plain", "markdown", "latex", "csv", "json")
 """What ``--format`` accepts; the last two are for programs."""
@@ -36,6 +36,8 @@ class FittedTable:
     title: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
         if self.title:
             yield Text(self.title, style="bold")
         for number, grid in enumerate(fit(self.records, self.columns, options.max_width, gap=1)):
@@ -111,6 +113,10 @@ def _flat(record: Mapping[str, Any], leave_out: set[str], prefix: str = "") -> d
 
 
 def _rich_table(grid: Grid, width: int) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     spare = width - grid.width(gap=1)
     gap = 2 if spare >= len(grid.headers) else 1
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, gap - 1), header_style="bold")
