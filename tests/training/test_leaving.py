@@ -1,13 +1,10 @@
 """A process that leaves a launch waits for the threads of its groups: one that outlives the interpreter aborts it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.training.launching import free_port
-from tests.waiting import HANGS_S
+from tests.training.launching import free_port, scripts
 
 TASKS = Path("/proc/self/task")
 
@@ -19,7 +16,7 @@ from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.launch import Launch
 from minform_cli.training.parallel import joined
 
-rank, port, alone = (int(word) for word in sys.argv[1:])
+rank, port, alone = int(os.environ["RANK"]), int(os.environ["MASTER_PORT"]), int(sys.argv[1])
 
 def train():
     import torch
@@ -47,25 +44,19 @@ else:
 """
 
 
-def left(alone: bool) -> list[str]:
+def left(alone: bool, folder: Path) -> list[str]:
     """What process 0 of two printed."""
-    port = str(free_port())
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(rank), port, str(int(alone))], stdout=subprocess.PIPE, text=True
-        )
-        for rank in (0, 1)
-    ]
-    outputs = [process.communicate(timeout=HANGS_S)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    return outputs[0].splitlines()
+    (folder / "script.py").write_text(SCRIPT)
+    launched = scripts(folder / "process", 2, free_port(), str(folder / "script.py"), str(int(alone)))
+    assert launched.codes() == [0, 0], launched.printed()
+    return launched.printed("stdout")[0].splitlines()
 
 
 @pytest.mark.skipif(not TASKS.exists(), reason="threads are read from /proc")
-def test_no_thread_of_the_groups_is_left() -> None:
-    assert left(alone=False) == ["has threads True", "[]"]
+def test_no_thread_of_the_groups_is_left(tmp_path: Path) -> None:
+    assert left(False, tmp_path) == ["has threads True", "[]"]
 
 
 @pytest.mark.skipif(not TASKS.exists(), reason="threads are read from /proc")
-def test_no_thread_of_the_groups_is_left_once_another_process_is_lost() -> None:
-    assert left(alone=True) == ["MachineError still held: True", "[]"]
+def test_no_thread_of_the_groups_is_left_once_another_process_is_lost(tmp_path: Path) -> None:
+    assert left(True, tmp_path) == ["MachineError still held: True", "[]"]
