@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.results import RunFolder
-from tests.cli.commands import TINY, Command, on_terminal, plain, process
+from tests.cli.commands import TINY, Command, on_terminal, plain
 from tests.training.launching import alone
 from tests.waiting import until
 
@@ -27,10 +27,11 @@ COMPARE_KEYS = {
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run, made by the command in a process of its own."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    outcome = process("train", *TINY, "--variant", "minimal", "--out", str(folder), "--threads", "1", "--device", "cpu")
-    assert outcome.code == 0, outcome
-    return folder
+    made = tmp_path_factory.mktemp("trained")
+    fixed = ["--threads", "1", "--device", "cpu"]
+    running = alone(made / "process", ["train", *TINY, "--variant", "minimal", "--out", str(made / "run"), *fixed])
+    assert running.codes() == [0], running.printed()
+    return made / "run"
 
 
 def test_train_prints_its_table_to_stdout_and_one_line_an_epoch_to_stderr(minform: Command, tmp_path: Path) -> None:

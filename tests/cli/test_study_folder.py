@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import TINY, Command, process
+from tests.training.launching import alone
 
 STUDY = ["compare", *TINY, "--variant", "baseline", "--variant", "minimal", "--jobs", "1", "--device", "cpu"]
 FILES = {"study.json", "details.json", "table.md", "table.tex", "table.csv", "table.json", "report.html"}
@@ -24,10 +25,10 @@ FILES = {"study.json", "details.json", "table.md", "table.tex", "table.csv", "ta
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study of two variants and two seeds; tests that change it copy it."""
     out = tmp_path_factory.mktemp("studies") / "study"
-    done = process(*STUDY, "--seeds", "2", "--out", str(out), "--format", "json")
-    assert done.code == 0, done.err
-    (out / "printed.json").write_text(done.out)
-    assert "Written to" not in done.err  # programs get no captions
+    done = alone(out.with_name("process"), [*STUDY, "--seeds", "2", "--out", str(out), "--format", "json"])
+    assert done.codes() == [0], done.printed()
+    (out / "printed.json").write_text(done.printed("stdout")[0])
+    assert "Written to" not in done.printed()[0]  # programs get no captions
     return out
 
 
