@@ -10,10 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["StudyOptions", "__version__", "compare", "count", "count_model", "evaluate", "layers", "redraw", "train"]
+__all__ = [
+    "StudyOptions",
+    "__version__",
+    "compare",
+    "count",
+    "count_model",
+    "evaluate",
+    "layers",
+    "prepare",
+    "redraw",
+    "train",
+]
 
 if TYPE_CHECKING:
-    from minform_cli.api import StudyOptions, compare, count, count_model, evaluate, layers, redraw, train
+    from minform_cli.api import StudyOptions, compare, count, count_model, evaluate, layers, prepare, redraw, train
 
 
 def __getattr__(name: str) -> Any:

@@ -47,9 +47,8 @@ def test_count_returns_what_the_command_prints(minform: Command) -> None:
 def test_train_and_evaluate_return_what_the_commands_print(minform: Command, tmp_path: Path) -> None:
     arguments = ["--variant", "minimal", "--seed", "3", "--device", "cpu", "--threads", "1"]
     (by_command,) = printed(minform, "train", *TINY, *arguments, "--out", str(tmp_path / "command"))
-    by_function = minform_cli.train(
-        "debug", "minimal", SETTINGS, seed=3, out=tmp_path / "function", device="cpu", threads=1
-    )
+    run = minform_cli.prepare("debug", "minimal", SETTINGS, seed=3)
+    by_function = minform_cli.train(run, tmp_path / "function", device="cpu", threads=1)
     assert without_times(by_command) == without_times(by_function) | {"folder": str(tmp_path / "command")}
 
     evaluation = minform_cli.evaluate(tmp_path / "function", "test", checkpoint="best", device="cpu", threads=1)
@@ -72,15 +71,14 @@ def test_compare_returns_what_the_command_prints(minform: Command, tmp_path: Pat
 
 def test_the_functions_hear_of_progress(tmp_path: Path) -> None:
     heard: list[str] = []
-    minform_cli.train(
-        "debug", settings=SETTINGS, out=tmp_path, threads=1, on_progress=lambda news: heard.append(news.kind)
-    )
+    run = minform_cli.prepare("debug", settings=SETTINGS)
+    minform_cli.train(run, tmp_path, threads=1, on_progress=lambda news: heard.append(news.kind))
     assert set(heard) >= {"note", "epoch", "done"}
     assert heard[-1] == "done"
 
 
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    minform_cli.train("debug", settings=SETTINGS, out=tmp_path / "run", threads=1)
+    minform_cli.train(minform_cli.prepare("debug", settings=SETTINGS), tmp_path / "run", threads=1)
     minform_cli.evaluate(tmp_path / "run", threads=1)
     minform_cli.count("debug")
     assert capfd.readouterr() == ("", "")
@@ -95,8 +93,11 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], tmp_path: Path) -
             "--variant: unknown variant 'minimul'; did you mean 'minimal'?",
         ),
         (lambda: minform_cli.count(settings=["model.dim=0"]), "--set: model.dim: should be greater than or equal to 1"),
-        (lambda: minform_cli.train(device="gpu"), "--device: unknown device 'gpu'; did you mean 'cpu'?"),
-        (lambda: minform_cli.train(seed=-1), "--seed: should be greater than or equal to 0, not -1"),
+        (
+            lambda: minform_cli.train(minform_cli.prepare(), device="gpu"),
+            "--device: unknown device 'gpu'; did you mean 'cpu'?",
+        ),
+        (lambda: minform_cli.prepare(seed=-1), "--seed: should be greater than or equal to 0, not -1"),
         (lambda: minform_cli.evaluate("nowhere"), "nowhere is not a run folder"),
         (lambda: minform_cli.evaluate("nowhere", "tset"), "--split: unknown split 'tset'; did you mean 'test'?"),
         (lambda: minform_cli.StudyOptions(seeds=0), "--seeds: expected 1 or more, not 0"),
@@ -120,12 +121,13 @@ def test_what_is_public_is_named_and_explained() -> None:
         "count",
         "count_model",
         "layers",
+        "prepare",
         "train",
         "evaluate",
         "compare",
         "redraw",
     }
-    for name in ("count", "train", "evaluate", "compare"):
+    for name in ("count", "prepare", "train", "evaluate", "compare"):
         function = getattr(minform_cli, name)
         assert function is getattr(api, name)
         doc = inspect.getdoc(function) or ""

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minform_cli.api.checks import check_device, checked_spec
+from minform_cli.api.checks import check_device
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import EvaluationRecord, Listener, ResultRecord, RunFolder
 from minform_cli.runs.stored import read_start
+from minform_cli.training.prepare import Prepared
+from minform_cli.training.prepare import prepare as prepared
 
 if TYPE_CHECKING:
     from minform_cli.training.launch import Launch
@@ -21,25 +23,45 @@ SPLITS = ("train", "val", "test")
 CHECKPOINTS = ("last", "best")
 
 
-def train(
+def prepare(
     preset: str = DEFAULT_PRESET,
     variant: str = BASELINE,
     settings: Sequence[str] = (),
     *,
     seed: int = 0,
+    init: Path | str | None = None,
+    resumed: Path | str | None = None,
+) -> Prepared:
+    """One run, its names and settings resolved and its data looked at; for `train`. Imports no torch.
+
+    Args:
+        preset, variant, settings: as for `count`.
+        seed: of weights, data order, augmentation and dropout.
+        init: folder of a finished run whose weights this one starts from, but for readout and head; its sizes and
+            vocabulary go over the preset's.
+        resumed: folder of a run that goes on, with which the folder that `init` names may be gone.
+
+    Raises:
+        InputError: a name, key or value is wrong, parts do not go together, or the data are not there.
+    """
+    start = None if init is None else read_start(Path(init), None if resumed is None else Path(resumed))
+    return prepared(resolve(preset, variant, settings, seed, start))
+
+
+def train(
+    run: Prepared,
     out: Path | str | None = None,
+    *,
     resume: bool = False,
     device: str = "auto",
     threads: int | None = None,
     on_progress: Listener | None = None,
     launch: Launch | None = None,
-    init: Path | str | None = None,
 ) -> ResultRecord:
     """Trains one variant with one seed.
 
     Args:
-        preset, variant, settings: as for `count`.
-        seed: of weights, data order, augmentation and dropout.
+        run: as `prepare` makes it.
         out: the run folder; by default ``runs/PRESET-VARIANT-seedN``.
         resume: go on from the folder's last checkpoint, to the same bits as without the stop.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -47,8 +69,6 @@ def train(
         on_progress: is told how it goes.
         launch: this process among several that train the run together (`minform_cli.training.launch.launched` says
             it under torchrun), all of which call this; None trains in this process alone.
-        init: folder of a finished run whose weights this one starts from, but for readout and head; its sizes and
-            vocabulary go over the preset's.
 
     Returns:
         What the run's ``result.json`` holds.
@@ -56,16 +76,11 @@ def train(
     Raises:
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
     """
-    start = None if init is None else read_start(Path(init), Path(out) if resume and out is not None else None)
-    config = resolve(preset, variant, settings, seed, start).config
-    checked_spec(config)
     check_device(device)
     from minform_cli.training.run import train as train_run
 
-    folder = Path(out) if out is not None else default_run_folder(config)
-    return train_run(
-        config, folder, resume=resume, device=device, threads=threads, on_progress=on_progress, launch=launch
-    )
+    folder = Path(out) if out is not None else default_run_folder(run.config)
+    return train_run(run, folder, resume=resume, device=device, threads=threads, on_progress=on_progress, launch=launch)
 
 
 def evaluate(

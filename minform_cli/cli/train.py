@@ -17,7 +17,7 @@ from minform_cli.results import Progress
 from minform_cli.training.launch import launched
 
 if TYPE_CHECKING:
-    from minform_cli.config.presets import Resolved
+    from minform_cli.training.prepare import Prepared
 
 
 def train(
@@ -40,26 +40,20 @@ def train(
     """Build and train a model; prints progress and a final table."""
     launch = launched()
     leads = launch is None or launch.rank == 0
-    settings = setting or []
     with silent(*said_elsewhere(launch)):
         fmt = chosen_format(fmt)
         from minform_cli import api
-        from minform_cli.config.presets import resolve
-        from minform_cli.runs.stored import read_start
 
-        start = None if init is None else read_start(init, out if resume else None)
-        resolved = resolve(preset, variant, settings, seed, start)
-        config = resolved.config
-        api.checked_spec(config)
+        run = api.prepare(preset, variant, setting or [], seed=seed, init=init, resumed=out if resume else None)
         api.check_device(device)
         check_log(log)
-    folder = out or api.default_run_folder(config)
+    folder = out or api.default_run_folder(run.config)
     if dry_run:
         if leads:
             from minform_cli.training.run import dry_run as try_out
 
-            found = try_out(config, folder, resume=resume, device=device, threads=threads)
-            _show_dry_run(resolved, found, fmt, quiet=quiet)
+            found = try_out(run, folder, resume=resume, device=device, threads=threads)
+            _show_dry_run(run, found, fmt, quiet=quiet)
         return
     from minform_cli.cli.progress import RunProgress
     from minform_cli.report.train_table import train_caption, train_table
@@ -71,19 +65,7 @@ def train(
             progress.listen(news)
             logs(folder, news)
 
-        result = api.train(
-            preset,
-            variant,
-            settings,
-            seed=seed,
-            out=folder,
-            resume=resume,
-            device=device,
-            threads=threads,
-            on_progress=tell,
-            launch=launch,
-            init=init,
-        )
+        result = api.train(run, folder, resume=resume, device=device, threads=threads, on_progress=tell, launch=launch)
     if not leads:
         return
     show(train_table(result, folder, fmt))
@@ -91,9 +73,9 @@ def train(
         caption(train_caption(result), fmt)
 
 
-def _show_dry_run(resolved: Resolved, found: Mapping[str, Any], fmt: str, *, quiet: bool) -> None:
+def _show_dry_run(run: Prepared, found: Mapping[str, Any], fmt: str, *, quiet: bool) -> None:
     from minform_cli.report.dry_run import dry_run_caption, dry_run_table
 
-    show(dry_run_table(resolved.config, resolved.origins, found, fmt))
+    show(dry_run_table(run.config, run.origins, found, fmt))
     if not quiet:
         caption(dry_run_caption(found), fmt)

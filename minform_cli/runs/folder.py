@@ -155,6 +155,12 @@ def places_of(data: DataConfig) -> dict[str, str]:
     return {key: os.path.abspath(Path(path).expanduser()) for key, path in named.items() if path is not None}  # noqa: PTH100
 
 
+def stored_places(folder: RunFolder, meta: Mapping[str, Any]) -> dict[str, str]:
+    """Where the data of a run lay, as `places_of`; a folder of format 2 says it from the working directory alone."""
+    places: dict[str, str] | None = meta.get("places")
+    return places_of(stored_config(folder, meta).data) if places is None else places
+
+
 def _normalisation(data: Data) -> dict[str, Any] | None:
     if not isinstance(data.spec, ImageSpec):
         return None

@@ -102,7 +102,8 @@ def _check_shape(run: StoredRun, own: DataSpec, other: DataSpec) -> None:
         if here != there:
             raise InputError(
                 f"{where}, whose images are {here} (channels, height, width), and those of {other.title} are {there}; "
-                f"accepted: {here}, for a folder by --set data.image_size={own.height}"
+                f"accepted: {here}, of a folder by --set data.image_size={own.height} --set "
+                f"data.channels={own.channels}"
             )
     if isinstance(own, TextSpec) and isinstance(other, TextSpec) and own.outputs != other.outputs:
         raise InputError(f"{where}, and {other.title} asks for other answers; accepted: data with the same")

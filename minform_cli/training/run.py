@@ -13,20 +13,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from minform_cli.config import legality
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.count import count_config
 from minform_cli.data.batch import Batches, Share
 from minform_cli.data.batches import check_tokenizer, make_batches
-from minform_cli.data.load import Data, load_data
-from minform_cli.data.spec import DataSpec, spec_for
+from minform_cli.data.load import Data
+from minform_cli.data.spec import DataSpec
 from minform_cli.models.build import build_model
 from minform_cli.models.verify import verify
 from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, check_folder, read_result
 from minform_cli.runs import folder as run_folder
 from minform_cli.runs.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
 from minform_cli.runs.journal import EMPTY, Journal
-from minform_cli.tasks import check_task
 from minform_cli.training.initial import start_from, weights_digest
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.launch import Launch
@@ -34,6 +32,7 @@ from minform_cli.training.loop import Loop, Records
 from minform_cli.training.measures import with_measures
 from minform_cli.training.outcome import data_record, finish, tested
 from minform_cli.training.parallel import joined
+from minform_cli.training.prepare import Prepared, prepare
 from minform_cli.training.runtime import derive_seed, environment, runtime
 from minform_cli.training.step import Stepper
 from minform_cli.training.team import Team
@@ -41,7 +40,7 @@ from minform_cli.training.translation import translations_of
 
 
 def train(
-    config: RunConfig,
+    run: Prepared | RunConfig,
     out: Path,
     *,
     resume: bool = False,
@@ -53,7 +52,7 @@ def train(
     """Trains one run in the folder `out`.
 
     Args:
-        config: the run, every setting resolved.
+        run: prepared; or its settings, every one resolved.
         out: the run folder; must not exist or be empty, unless `resume`.
         resume: go on from the folder's checkpoint, to the same bits as without the stop; from the start if there is
             none; a finished run is returned as it is.
@@ -77,11 +76,10 @@ def train(
     with StopRequest() as stop, joined(launch, stop) as team, ExitStack() as held:
         tell = on_progress if on_progress is not None and team.leads else _silent
         with team.together():
-            legality.check(config.model)
-            spec = spec_for(config)
-            check_task(config, spec)
+            prepared = run if isinstance(run, Prepared) else prepare(run)
+        config = prepared.config
         meta = team.from_leader(lambda: _look(out, config, resume))
-        if meta is not None and team.from_leader(folder.is_finished):
+        if team.from_leader(lambda: _is_finished(folder, meta, prepared)):
             tell(_note(f"{out} is finished: nothing to do"))
             return team.from_leader(lambda: read_result(out))
         if meta is not None:
@@ -89,9 +87,9 @@ def train(
         with team.together(), stop.at_once():
             used = held.enter_context(runtime(team.device(device), _threads(meta, threads)))
             tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
-            verify(config, spec)
+            verify(config, prepared.spec)
             check_tokenizer(config)
-            data = load_data(config.data, lambda text: tell(_note(text)))
+            data = prepared.source.load(lambda text: tell(_note(text)))
             batches = make_batches(data, config, used.device, Share(team.rank, team.size))
             initial = _initial(config, meta)
             config, measures = with_measures(config, data)
@@ -119,7 +117,7 @@ def train(
 
 
 def dry_run(
-    config: RunConfig,
+    run: Prepared | RunConfig,
     out: Path | None = None,
     *,
     resume: bool = False,
@@ -129,7 +127,7 @@ def dry_run(
     """Everything `train` does up to its first optimiser step, for what it would refuse; writes nothing.
 
     Args:
-        config, resume, device, threads: as for `train`.
+        run, resume, device, threads: as for `train`.
         out: likewise; None: whatever it would be, nothing is wrong with it.
 
     Returns:
@@ -139,14 +137,13 @@ def dry_run(
     Raises:
         As `train`.
     """
-    legality.check(config.model)
-    spec = spec_for(config)
-    check_task(config, spec)
+    prepared = run if isinstance(run, Prepared) else prepare(run)
+    config = prepared.config
     meta = None if out is None else _look(out, config, resume)
     with StopRequest("nothing was written"), runtime(device, _threads(meta, threads)) as used:
-        verify(config, spec)
+        verify(config, prepared.spec)
         check_tokenizer(config)
-        data = load_data(config.data)
+        data = prepared.source.load()
         if out is not None and meta is not None:
             folder = RunFolder(out)
             run_folder.check_data(folder, meta, data.fingerprint)
@@ -190,6 +187,15 @@ def _look(out: Path, config: RunConfig, resume: bool) -> dict[str, Any] | None:
     if meta is None or not RunFolder(out).is_finished():
         check_folder(out)
     return meta
+
+
+def _is_finished(folder: RunFolder, meta: Mapping[str, Any] | None, run: Prepared) -> bool:
+    """Whether the run has its result; data that are said to lie elsewhere than they did are known to be the same."""
+    if meta is None or not folder.is_finished():
+        return False
+    if run_folder.places_of(run.config.data) != run_folder.stored_places(folder, meta):
+        run_folder.check_data(folder, meta, run.source.load().fingerprint)
+    return True
 
 
 def _open(

@@ -12,8 +12,7 @@ import torch
 from filelock import FileLock
 
 from minform_cli.config.presets import load_config
-from minform_cli.config.schema import DataConfig
-from minform_cli.data.images import ImageData
+from minform_cli.data.source import Source
 from minform_cli.errors import InputError, Interrupted, MachineError, NumericalError
 from minform_cli.results import Progress, RunFolder, read_json, read_result, write_json
 from minform_cli.runs import folder as folder_module
@@ -231,14 +230,14 @@ def test_a_run_and_its_dry_run_say_that_the_warm_up_does_not_end(tmp_path: Path)
 def test_a_signal_whose_error_the_data_code_swallowed_still_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load_data = run_module.load_data
+    load = Source.load
 
-    def swallowing(data: DataConfig, tell: object) -> ImageData:
+    def swallowing(source: Source, tell: object) -> object:
         with contextlib.suppress(Interrupted):
             os.kill(os.getpid(), 2)
-        return load_data(data)  # type: ignore[return-value]
+        return load(source)
 
-    monkeypatch.setattr(run_module, "load_data", swallowing)
+    monkeypatch.setattr(Source, "load", swallowing)
     with pytest.raises(Interrupted):
         train(tiny(), tmp_path / "run", threads=1)
     assert list(tmp_path.iterdir()) == []
