@@ -71,6 +71,11 @@ def unknown_name(what: str, name: str, known: Iterable[str], where: str = "") ->
     return InputError(f"{place}unknown {what} {name!r}{did_you_mean(name, accepted)}; accepted: {', '.join(accepted)}")
 
 
+def counted(num: int, one: str, many: str = "") -> str:
+    """``1 line``, ``2,000 lines``: a number before its noun, whatever it is; `many` where an s does not make it so."""
+    return f"{num:,} {one if num == 1 else many or f'{one}s'}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of `known`, or an empty string if none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minform_cli.config.axes.base import PartOptions, PerBlock
+from minform_cli.errors import counted
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
@@ -50,8 +51,8 @@ def wrong_lists(model: ModelConfig) -> list[str]:
     """What is wrong with the lengths of the lists, a sentence each."""
     lists = {axis: part for axis, part in model.parts().items() if isinstance(part, PerBlock)}
     found = [
-        f"model.{axis} lists {len(part.parts)} parts, and {model.num_blocks} "
-        f"{'block has' if model.num_blocks == 1 else 'blocks have'} weights; "
+        f"model.{axis} lists {counted(len(part.parts), 'part')}, and "
+        f"{counted(model.num_blocks, 'block has', 'blocks have')} weights; "
         f"accepted: {model.num_blocks}, or one for all"
         for axis, part in lists.items()
         if len(part.parts) != model.num_blocks

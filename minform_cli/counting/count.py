@@ -10,6 +10,7 @@ from minform_cli.counting.cost import macs_per_example
 from minform_cli.counting.form import ModelForm, counted_form, head_numbers, tokens_per_step
 from minform_cli.counting.parameters import dead_numbers, groups_of
 from minform_cli.data.spec import DataSpec
+from minform_cli.errors import counted
 from minform_cli.results import CountRecord
 from minform_cli.tasks import TASKS
 
@@ -77,7 +78,8 @@ def _about(form: ModelForm, groups: dict[str, int]) -> list[str]:
     if "stack_output" in form.children and form.per_example:
         notes.append(f"the linear head could absorb the last W_VO too ({groups['value_output']:,} of the parameters)")
     notes.extend(
-        f"{numbers:,} dead numbers in {path}: nothing the model gives depends on them"
+        f"{counted(numbers, 'dead number')} in {path}: nothing the model gives depends on "
+        f"{'it' if numbers == 1 else 'them'}"
         for path, numbers in dead_numbers(form).items()
     )
     return notes

@@ -16,7 +16,7 @@ from minform_cli.data.decode import Decoder
 from minform_cli.data.images import Pixels
 from minform_cli.data.members import Container, Member
 from minform_cli.data.walk import some_names
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 
 MEMORY_SHARE = 3
 """Images are decoded up front while they take less than this fraction of the free memory: splitting them holds two
@@ -106,8 +106,8 @@ def _all_named(damaged: dict[str, InputError]) -> InputError:
     first, *others = sorted(damaged)
     if not others:
         return damaged[first]
-    counted = "another image" if len(others) == 1 else f"{len(others):,} other images"
-    return InputError(f"{damaged[first]}; {counted} cannot be used either: {some_names(others, MOST_DAMAGED)}")
+    more = "another image" if len(others) == 1 else counted(len(others), "other image")
+    return InputError(f"{damaged[first]}; {more} cannot be used either: {some_names(others, MOST_DAMAGED)}")
 
 
 def memory_budget() -> int:

@@ -22,7 +22,7 @@ from minform_cli.data.files import ImageFiles, decode_members, memory_budget
 from minform_cli.data.images import ImageSplit, OfficialData
 from minform_cli.data.layout import Layout, layout_of
 from minform_cli.data.members import Container, Listing, Member
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 
 FORMAT = 2
 """Version of what is kept in the cache: to be raised when listing or decoding changes."""
@@ -191,7 +191,7 @@ def _decoded(images: ImagesOnDisk, tell: Callable[[str], None]) -> Arrays:
     place = container.path.resolve()
 
     def build() -> Arrays:
-        tell(f"decoding {len(members):,} images")
+        tell(f"decoding {counted(len(members), 'image')}")
         # One pass over the container for all splits: a packed tar can only be read from its start.
         found = decode_members(container, members, images.decoder)
         ends = np.cumsum([len(split.labels) for split in layout.splits.values()])

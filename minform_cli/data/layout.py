@@ -16,7 +16,7 @@ from minform_cli.data.images import Labels
 from minform_cli.data.members import Listing, Member
 from minform_cli.data.split_names import alluded_splits, named_splits, split_of
 from minform_cli.data.walk import MOST_NAMES, some_names
-from minform_cli.errors import InputError, did_you_mean
+from minform_cli.errors import InputError, counted, did_you_mean
 
 EXPECTED = "expected train/<class>/<image>, and val/ or test/ likewise, or <class>/<image>"
 
@@ -262,4 +262,4 @@ def _counted(others: Mapping[tuple[str, str], int]) -> str:
 
 
 def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count:,} images"
+    return counted(count, "image")

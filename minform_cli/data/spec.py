@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypedDict
 
 from minform_cli.config import legality
 from minform_cli.config.schema import PLACES, DataConfig, RunConfig
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 from minform_cli.registry import LazyRegistry
 
 DATA_SETS = LazyRegistry(
@@ -178,10 +178,12 @@ def split_sizes(
         return sizes
     most = sizes["num_train"]
     if data.limit > most:
-        raise InputError(f"data.limit: {data.limit} is more than the {most} training examples of {data.name}")
+        raise InputError(
+            f"data.limit: {data.limit} is more than the {counted(most, 'training example')} of {data.name}"
+        )
     if data.limit < num_classes:
         raise InputError(
-            f"data.limit: {data.limit} is less than the {num_classes} classes of {data.name}, "
+            f"data.limit: {data.limit} is less than the {counted(num_classes, 'class', 'classes')} of {data.name}, "
             f"one example of each is the least; accepted: {num_classes} to {most}"
         )
     return {**sizes, "num_train": data.limit}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minform_cli.config.names import BASELINE
+from minform_cli.errors import counted
 from minform_cli.report import notes
 from minform_cli.report.fit import Column, printable
 from minform_cli.report.formats import Output, render
@@ -69,7 +70,7 @@ def study_line(results: Sequence[ResultRecord]) -> str:
     seeds = sorted({result["seed"] for result in results})
     epochs = sorted({result["epochs"] for result in results})
     return (
-        f"{first['data']['title']}, {integer(int(first['data']['num_train']))} training examples, "
+        f"{first['data']['title']}, {counted(int(first['data']['num_train']), 'training example')}, "
         f"{', '.join(map(integer, epochs))} epoch{'' if epochs == [1] else 's'}, "
         f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
         f"{', VALIDATED ON THE TEST SET' if first['data']['validation'] == 'test' else ''}"

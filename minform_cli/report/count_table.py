@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from minform_cli.errors import counted
 from minform_cli.report import notes
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
@@ -81,7 +82,7 @@ def _cost_lines(records: Sequence[CountRecord]) -> list[str]:
         )
     if costs[0]["batch_size"] is not None:
         lines.append(
-            f"Activations: what a forward pass of {integer(costs[0]['batch_size'])} examples keeps for the backward "
+            f"Activations: what a forward pass of {counted(costs[0]['batch_size'], 'example')} keeps for the backward "
             "pass in fp32, attention scores included; fused attention keeps less."
         )
     return lines

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minform_cli.config.schema import RunConfig
+from minform_cli.errors import counted
 from minform_cli.report import notes
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
@@ -37,8 +38,8 @@ def dry_run_caption(found: Mapping[str, Any]) -> list[str]:
     return [
         f"{integer(count['parameters'])} parameters, {integer(count['macs'])} MACs forward per example.",
         f"{data['title']}: {integer(data['num_train'])} training, {integer(data['num_val'])} validation, "
-        f"{integer(data['num_test'])} test examples; read and checked.",
-        f"First step: loss {loss(found['loss'])}, {found['seconds'] * 1e3:.1f} ms; {integer(steps)} steps in all, "
+        f"{counted(data['num_test'], 'test example')}; read and checked.",
+        f"First step: loss {loss(found['loss'])}, {found['seconds'] * 1e3:.1f} ms; {counted(steps, 'step')} in all, "
         f"about {duration(found['seconds'] * steps)} at that pace (the first step is the slowest).",
         *notes.record_notes([count]),
         *(f"Note: {note}." for note in found["notes"]),

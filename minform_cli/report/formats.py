@@ -144,5 +144,10 @@ def _markdown_cell(cell: str) -> str:
 
 
 def _latex_signs(text: str) -> str:
-    """Plus-minus and minus in mathematical type; a hyphen inside a name stays one."""
-    return re.sub(r"(?<=[ \[])-(?=\d)", "$-$", text.replace("±", r"$\pm$"))
+    """Plus-minus and minus in mathematical type; a hyphen inside a name stays one.
+
+    tabulate has escaped what LaTeX reads as commands; a bar and double quotes are other signs in its usual fonts.
+    """
+    for sign, command in {"±": r"$\pm$", "|": r"\textbar{}", '"': r"\textquotedbl{}"}.items():
+        text = text.replace(sign, command)
+    return re.sub(r"(?<=[ \[])-(?=\d)", "$-$", text)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minform_cli.errors import counted
 from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import ABSENT, percent
@@ -189,7 +190,7 @@ def _layer_picture(attention: AttentionRecord, layer: int) -> LayerPicture:
         _png(canvas),
         canvas.shape[1],
         canvas.shape[0],
-        f"layer {layer + 1}: attention of {num} head{'' if num == 1 else 's'} over {rows} x {columns} patches",
+        f"layer {layer + 1}: attention of {counted(num, 'head')} over {rows} x {columns} patches",
     )
 
 

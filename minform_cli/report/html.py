@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from minform_cli.config.names import BASELINE
-from minform_cli.errors import InputError, MachineError
+from minform_cli.errors import InputError, MachineError, counted
 from minform_cli.report import notes
 from minform_cli.report.compare_table import compare_caption, compare_table, reference_name, study_line
 from minform_cli.report.count_table import count_table
@@ -249,7 +249,7 @@ def _curves(report: StudyReport) -> list[Picture]:
     meaning = f"mean over {seeds} seeds, band from the lowest to the highest of them" if seeds > 1 else "one seed"
     pictures: list[Picture] = []
     for i, (what, figure) in enumerate(learning_figures(report.records, report.details["runs"]).items()):
-        alt = f"Curves over epochs: {what} of {len(report.records)} rows."
+        alt = f"Curves over epochs: {what} of {counted(len(report.records), 'row')}."
         caption = f"{what[:1].upper()}{what[1:]} at the end of each epoch: {meaning}."
         pictures.append(Picture(Markup(inline_svg(figure, f"curves{i}", alt)), caption))  # noqa: S704
     return pictures

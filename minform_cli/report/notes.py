@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from minform_cli.errors import counted
 from minform_cli.report.grid import row_name
-from minform_cli.report.numbers import integer, metric_name
+from minform_cli.report.numbers import metric_name
 from minform_cli.results import CountRecord, ResultRecord
 
 PARAMETERS = (
@@ -21,21 +22,21 @@ def determination(examples: int | None, outputs: int | None) -> str:
     if examples is None or outputs is None:
         return "Q = K M / P (training examples x outputs / parameters): not defined without examples, or for tokens."
     return (
-        f"Q = K M / P with K = {integer(examples)} training examples, M = {integer(outputs)} outputs, "
+        f"Q = K M / P with K = {counted(examples, 'training example')}, M = {counted(outputs, 'output')}, "
         "P = parameters; below 1 the model can memorise."
     )
 
 
 def validation(result: ResultRecord) -> str:
     """Which examples stand behind the validation accuracy; loud where they are the test set."""
-    size = integer(int(result["data"]["num_val"]))
+    size = counted(int(result["data"]["num_val"]), "example")
     if result["data"]["validation"] == "test":
         return (
-            f"NOTE: VALIDATION IS THE TEST SET ({size} examples), as in the preset's source: "
+            f"NOTE: VALIDATION IS THE TEST SET ({size}), as in the preset's source: "
             "these accuracies are no estimate for unseen data."
         )
     origin = "of a set of their own" if result["data"]["own_val"] else "held out of the training set"
-    return f"Validation: {size} examples {origin}; last epoch, not the best one."
+    return f"Validation: {size} {origin}; last epoch, not the best one."
 
 
 def measured_by(result: ResultRecord) -> list[str]:
@@ -49,9 +50,11 @@ def measured_by(result: ResultRecord) -> list[str]:
 
 def machine(environment: Mapping[str, Any]) -> str:
     """Where a run computed: device, threads, and processes where there were several."""
-    used = f"{environment.get('device', 'unknown device')}, {environment.get('threads', '?')} thread(s)"
+    threads = environment.get("threads")
+    told = counted(threads, "thread") if isinstance(threads, int) else "? threads"
+    used = f"{environment.get('device', 'unknown device')}, {told}"
     processes = environment.get("processes", 1)
-    return used if processes == 1 else f"{used}, {processes} processes"
+    return used if processes == 1 else f"{used}, {counted(processes, 'process', 'processes')}"
 
 
 def num_outputs(result: ResultRecord) -> int | None:

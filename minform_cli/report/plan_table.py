@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from minform_cli.errors import counted
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
 from minform_cli.report.grid import with_grid
@@ -21,7 +22,7 @@ def plan_caption(records: Sequence[PlanRecord], jobs: int) -> list[str]:
     """How many runs there are, in which state, and how long they will take with `jobs` of them side by side."""
     states = Counter(record["state"] for record in records)
     known = ", ".join(f"{integer(states[state])} {state}" for state in ("finished", "begun", "to do") if states[state])
-    lines = [f"{integer(len(records))} run{'' if len(records) == 1 else 's'}: {known}. Nothing was written."]
+    lines = [f"{counted(len(records), 'run')}: {known}. Nothing was written."]
     seconds = sum(record["seconds"] for record in records)
     if seconds:
         apart = f", about {duration(seconds / jobs)} with {jobs} side by side" if jobs > 1 else ""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 from minform_cli.report.drawing import check_matplotlib, drawing
 from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
@@ -140,7 +140,7 @@ def confusion_figure(record: EvaluationRecord) -> Figure:
         f"{printable(record['variant'])} on {printable(record['data'])} ({record['split']})", parse_math=False
     )
     figure.colorbar(image, ax=axes, label="share of the true class in %", shrink=0.8)
-    accuracy = f"accuracy {percent(record['measured']['accuracy'])} %, {integer(record['num_examples'])} examples"
+    accuracy = f"accuracy {percent(record['measured']['accuracy'])} %, {counted(record['num_examples'], 'example')}"
     _caption(figure, f"preset {record['preset']}, seed {record['seed']}, {record['checkpoint']} checkpoint; {accuracy}")
     return figure
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from minform_cli.errors import counted
 from minform_cli.report import notes
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
@@ -51,7 +52,7 @@ def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
     environment = result["environment"]
     rows = [
         ("preset, variant, seed", f"{result['preset']}, {result['variant']}, {result['seed']}"),
-        ("data", f"{data['title']}, {integer(data['num_train'])} training examples"),
+        ("data", f"{data['title']}, {counted(data['num_train'], 'training example')}"),
         ("parameters", f"{integer(count['parameters'])} ({percent(count['share_of_baseline'])} % of the baseline)"),
         *_trained(result),
         ("determination ratio Q", ratio(count["determination_ratio"])),

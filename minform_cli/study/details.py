@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 from minform_cli.results import (
     ExampleRecord,
     LearningCurve,
@@ -206,4 +206,4 @@ def _name(result: ResultRecord) -> str:
 
 
 def _runs(num: int) -> str:
-    return f"{num} run{'' if num == 1 else 's'}"
+    return counted(num, "run")

@@ -13,7 +13,7 @@ from minform_cli.config.schema import NUM_SEEDS, DataConfig, RunConfig
 from minform_cli.config.setting import Setting
 from minform_cli.data.source import Source, opened
 from minform_cli.data.spec import check_fits
-from minform_cli.errors import IllegalModelError, InputError
+from minform_cli.errors import IllegalModelError, InputError, counted
 from minform_cli.results import RunFolder, read_result, row_label
 from minform_cli.runs import folder as run_folder
 from minform_cli.study.extension import begun_config, check_extends
@@ -118,8 +118,8 @@ class Plan:
         """What somebody who reuses runs should know of them."""
         others = sorted({run.made_by for run in self.runs if run.made_by not in (None, __version__)}, key=str)
         return [
-            f"{sum(run.made_by == other for run in self.runs)} of {len(self.runs)} runs were begun by minform {other}, "
-            f"this is {__version__}: equal to the bit is only what one version made"
+            f"{sum(run.made_by == other for run in self.runs)} of {counted(len(self.runs), 'run')} were begun by "
+            f"minform {other}, this is {__version__}: equal to the bit is only what one version made"
             for other in others
         ] + list(dict.fromkeys(note for run in self.runs for note in run.config.train.notes()))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minform_cli import __version__
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 from minform_cli.results import CountRecord, ResultRecord, RunFolder, read_result, row_label
 from minform_cli.runs.stored import read_run
 from minform_cli.study.record import RunEntry, StudyRecord, read_record
@@ -56,7 +56,9 @@ def read_study_folder(folder: Path) -> StoredStudy:
     check_same_data(results)
     missing = [entry for entry in record.runs if entry not in finished]
     notes = (
-        [f"{len(missing)} of {len(record.runs)} runs are not finished, first {_name(missing[0])}"] if missing else []
+        [f"{len(missing)} of {counted(len(record.runs), 'run')} are not finished, first {_name(missing[0])}"]
+        if missing
+        else []
     )
     notes += [*version_notes(results), *_recipe_notes(folder, finished)]
     return StoredStudy(folder, record, finished, results, tuple(notes))
@@ -105,7 +107,8 @@ def version_notes(results: Sequence[ResultRecord]) -> list[str]:
     """A sentence for each other minform version that made some of the results."""
     versions = [result["minform"] for result in results]
     return [
-        f"{versions.count(version)} of {len(versions)} runs were made by minform {version}, this is {__version__}"
+        f"{versions.count(version)} of {counted(len(versions), 'run')} were made by minform {version}, this is "
+        f"{__version__}"
         for version in sorted({*versions} - {__version__})
     ]
 

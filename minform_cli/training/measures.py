@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import BleuTokenizer, RunConfig
 from minform_cli.data.load import Data
+from minform_cli.errors import counted
 from minform_cli.tasks import TASKS
 from minform_cli.tasks.translate import Translate
 
@@ -52,9 +53,9 @@ def _spelled(vocabulary: Vocabulary, references: Sequence[str], words: BleuToken
         return ""
     scores = f"BLEU {PERCENT * best['bleu']:.2f} and chrF2 {PERCENT * best['chrf']:.2f}"
     return (
-        f"a translation without a mistake has {scores}: the tokenizer cannot spell {num:,} of {len(references):,} "
-        "validation sentences as they stand (capitals, accents, unknown letters); data.tokenizer byte-bpe keeps "
-        "everything"
+        f"a translation without a mistake has {scores}: the tokenizer cannot spell {num:,} of "
+        f"{counted(len(references), 'validation sentence')} as they stand (capitals, accents, unknown letters); "
+        "data.tokenizer byte-bpe keeps everything"
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from minform_cli import __version__
-from minform_cli.errors import InputError, MachineError, unknown_name
+from minform_cli.errors import InputError, MachineError, counted, unknown_name
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -46,7 +46,9 @@ def choose_device(name: str) -> tuple[torch.device, str]:
         there = ["auto", "cpu", *(["cuda"] if cuda else []), *(["mps"] if mps else [])]
         raise InputError(f"--device {name}: this machine has no such device for torch; accepted: {', '.join(there)}")
     if index and int(index) >= torch.cuda.device_count():
-        raise InputError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s), from cuda:0")
+        raise InputError(
+            f"--device {name}: this machine has {counted(torch.cuda.device_count(), 'CUDA device')}, from cuda:0"
+        )
     return torch.device(name), f"device: {name}"
 
 

@@ -79,6 +79,12 @@ def message(source: str) -> str:
         ("hf:no/such/model/anywhere", "nothing is downloaded"),
         ("python:json", "PACKAGE.MODULE:FUNCTION"),
         ("python:no_such_module_xyz:build", "no module 'no_such_module_xyz'"),
+        (
+            "python:./no_such_file_xyz.py:build",
+            "no_such_file_xyz.py'; accepted: python:PACKAGE.MODULE:",
+        ),
+        ("python:C:\\models\\vit.py:build", "no such file"),
+        ("python:./file.py", "python:FILE.py:FUNCTION"),
     ],
 )
 def test_a_wrong_source_is_one_line_that_says_what_is_accepted(source, expected):
@@ -115,6 +121,29 @@ def test_the_users_function_is_found_in_the_working_directory_and_prints_nothing
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "printed while building" in printed.err
+
+
+@pytest.mark.parametrize(
+    "spelled", ["own_models.py", "./own_models.py", "{here}/own_models.py", ".\\own_models.py", "./own_models"]
+)
+def test_the_users_file_may_be_named_as_files_are(package, tmp_path, spelled):
+    before = list(sys.path)
+    module = build_source(f"python:{spelled.format(here=tmp_path)}:good").module
+    assert isinstance(module, nn.TransformerEncoderLayer)
+    assert sys.path == before
+
+
+def test_a_file_elsewhere_or_of_the_name_of_a_known_module_is_that_file(package, tmp_path):
+    for folder in (tmp_path, tmp_path / "a folder"):
+        folder.mkdir(exist_ok=True)
+        (folder / "beside_xyz.py").write_text("width = 5")
+        (folder / "json.py").write_text(
+            "from torch import nn\nfrom beside_xyz import width\ndef build():\n    return nn.Linear(width, 1)"
+        )
+        module = build_source(f"python:{folder / 'json.py'}:build").module
+        assert module.in_features == 5
+    assert "did you mean 'own_models.py'" in message("python:own_model.py:good")
+    sys.modules.pop("beside_xyz", None)
 
 
 def test_a_module_instead_of_a_function_is_taken_as_it_is(package):

@@ -92,10 +92,12 @@ def test_markdown_golden() -> None:
 
 def test_latex_is_booktabs_with_everything_escaped() -> None:
     record = compare_record(1)
-    record["variant"] = "50%_a&b#c-3$"
+    record["variant"] = '50%_a&b#c-3$|{d}~^<e>\\"f"'
     output = text(compare_table([record], "latex"))
     assert r"\toprule" in output and r"\bottomrule" in output
-    assert r"50\%\_a\&b\#c-3\$" in output
+    assert r"50\%\_a\&b\#c-3\$\textbar{}\{d\}\textasciitilde{}\^{}\ensuremath{<}e\ensuremath{>}" in output
+    assert r"\textbackslash{}\textquotedbl{}f\textquotedbl{}" in output
+    assert "|" not in output
     assert r"share \%" in output
     assert r"97.00 $\pm$ 0.42 (3)" in output
     assert r"$-$0.50 [$-$1.50, +0.50]" in output

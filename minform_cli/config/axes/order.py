@@ -9,6 +9,7 @@ from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, new_axis
 from minform_cli.config.form import OrderForm
+from minform_cli.errors import counted
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
@@ -71,7 +72,8 @@ class Listed(Order, frozen=True):
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         if len(self.list) != model.depth:
-            return f"model.order lists {len(self.list)} blocks, but model.depth is {model.depth}; they must be equal"
+            listed = counted(len(self.list), "block")
+            return f"model.order lists {listed}, but model.depth is {model.depth}; they must be equal"
         if model.decoder_depth not in (0, model.depth):
             return (
                 f"model.order is for the decoder too: model.decoder_depth {model.decoder_depth} must be {model.depth}"

@@ -5,7 +5,7 @@
 | ``timm:NAME`` | a registered timm model, not pretrained |
 | ``torchvision:NAME`` | a registered torchvision model, without weights |
 | ``hf:FOLDER`` or ``hf:NAME`` | the transformers model of a ``config.json``, in a folder or the local cache |
-| ``python:PACKAGE.MODULE:FUNCTION`` | what the function returns when it is called with no arguments |
+| ``python:PACKAGE.MODULE:FUNCTION``, ``python:FILE.py:FUNCTION`` | what it returns when called with no arguments |
 
 Built on the meta device. Where a model's constructor computes with numbers that are not there, it is built again on the
 CPU with its initialisers skipped, so that the weights' memory is reserved and not touched.
@@ -16,18 +16,21 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from minform_cli.counting.foreign.hugging_face import hugging_face, library
-from minform_cli.errors import InputError, MinformError, unknown_name
+from minform_cli.errors import InputError, MinformError, did_you_mean_file, unknown_name
 from minform_cli.models.meta import weightless
 
 MAX_MESSAGE = 300
@@ -98,22 +101,66 @@ def _torchvision(name: str) -> tuple[Callable[[], object], list[str]]:
 
 
 def _python(name: str) -> tuple[Callable[[], object], list[str]]:
-    module_name, colon, function_name = name.partition(":")
+    module_name, colon, function_name = name.rpartition(":")  # a Windows path has a colon of its own
     if not colon or not function_name.isidentifier():
-        raise InputError(f"--model python:{name}: accepted: python:PACKAGE.MODULE:FUNCTION")
+        raise InputError(f"--model python:{name}: accepted: python:PACKAGE.MODULE:FUNCTION, python:FILE.py:FUNCTION")
+    module = _file(name, module_name) if _is_file(module_name) else _module(name, module_name)
+    made = getattr(module, function_name, None)
+    if not callable(made):
+        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise _unknown("function", f"python:{name}", function_name, public, f"in {module_name}")
+    return (lambda: made) if isinstance(made, nn.Module) else made, []
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".py") or "/" in name or "\\" in name
+
+
+def _file(name: str, path_name: str) -> ModuleType:
+    """The module of a file: under its dotted name where it lies below the working directory, in a package or not."""
+    path = Path(path_name.replace("\\", os.sep)).expanduser()
+    path = path if path.suffix == ".py" else path.with_name(f"{path.name}.py")
     try:
-        module = importlib.import_module(module_name)
+        path = path.resolve()
+        is_file, folder = path.is_file(), path.parent
+        near = did_you_mean_file(path) if not is_file else ""
+    except (OSError, RuntimeError, ValueError) as error:  # a folder that is shut, no such user, a NUL
+        raise InputError(f"--model python:{name}: cannot be looked at: {error}") from None
+    if not is_file:
+        raise InputError(
+            f"--model python:{name}: no such file {str(path)!r}{near}; "
+            "accepted: python:PACKAGE.MODULE:FUNCTION, python:FILE.py:FUNCTION"
+        )
+    here = Path.cwd()
+    if path.is_relative_to(here):
+        parts = path.relative_to(here).with_suffix("").parts
+        if all(part.isidentifier() for part in parts):
+            with contextlib.suppress(ImportError):  # of a folder that is another package's name
+                found = importlib.import_module(".".join(parts))
+                if found.__file__ is not None and Path(found.__file__).resolve() == path:
+                    return found
+    described = importlib.util.spec_from_file_location(path.stem, path)
+    assert described is not None, "the name ends in .py"
+    assert described.loader is not None
+    module = importlib.util.module_from_spec(described)
+    sys.path.insert(0, str(folder))  # what lies beside it can be imported, as when it is run
+    try:
+        described.loader.exec_module(module)
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+    return module
+
+
+def _module(name: str, module_name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         # A module that the user's own module misses is that module's error.
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         where = f"in {Path.cwd()} or among the installed packages"
         raise InputError(f"--model python:{name}: no module {error.name!r} {where}") from None
-    made = getattr(module, function_name, None)
-    if not callable(made):
-        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise _unknown("function", f"python:{name}", function_name, public, f"in {module_name}")
-    return (lambda: made) if isinstance(made, nn.Module) else made, []
 
 
 SOURCES: dict[str, Callable[[str], tuple[Callable[[], object], list[str]]]] = {

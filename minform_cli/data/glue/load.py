@@ -19,7 +19,7 @@ from minform_cli.data.split import stratified
 from minform_cli.data.split_names import named_splits, split_of
 from minform_cli.data.text import tokenizer
 from minform_cli.data.walk import is_left_alone
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 
 LIMIT_SEED = 1
 """Which examples `data.limit` keeps: the same for every run."""
@@ -52,7 +52,7 @@ def load_sentences(data: DataConfig, spec: TextSpec, tell: Callable[[str], None]
     notes = [*_size_notes(train, val, task, names), *_missing_notes(val, task, names[1])]
     if data.limit is not None:
         train = train.take(_chosen(train, data.limit, task))
-    tell(f"cutting {len(train) + len(val):,} examples of {spec.title} into tokens")
+    tell(f"cutting {counted(len(train) + len(val), 'example')} of {spec.title} into tokens")
     splits = {name: encoded(table, vocabulary, data.seq_len) for name, table in (("train", train), ("val", val))}
     return SentenceData(
         spec=replace(spec, **sizes),
@@ -117,7 +117,7 @@ def _vocabulary(data: DataConfig, train: Table, tell: Callable[[str], None]) -> 
     if data.tokenizer not in TOKENIZERS:
         return tokenizer.loaded(data.tokenizer, data.vocab_size, needs=("pad", "cls", "sep"))
     documents = [text for column in train.texts for text in column]
-    tell(f"training the tokenizer on {len(documents):,} sentences")
+    tell(f"training the tokenizer on {counted(len(documents), 'sentence')}")
     return tokenizer.trained(data, documents)
 
 
@@ -148,18 +148,18 @@ def _repeats(train: Table, val: Table, names: tuple[str, str]) -> list[str]:
     measured = list(zip(*val.texts, strict=True))
     known = set(measured).intersection(zip(*train.texts, strict=True))
     num = sum(texts in known for texts in measured)
-    return [f"in {names[0]}, too: {num:,} of the {len(val):,} examples of {names[1]}"] if num else []
+    return [f"in {names[0]}, too: {num:,} of the {counted(len(val), 'example')} of {names[1]}"] if num else []
 
 
 def _size_notes(train: Table, val: Table, task: GlueTask, names: tuple[str, str]) -> list[str]:
     files = ((names[0], train, task.num_train), (names[1], val, task.num_val))
     broken = [
-        f"{table.num_broken:,} lines of {name} lack columns, as in the file that is published, and were left out"
+        f"left out of {name}, for want of columns: {counted(table.num_broken, 'line')}, as in the published file"
         for name, table, _ in files
         if table.num_broken
     ]
     return broken + [
-        f"{name} of {task.title} has {len(table):,} examples, as published it has {published:,}"
+        f"{name} of {task.title} has {counted(len(table), 'example')}, as published it has {published:,}"
         for name, table, published in files
         if len(table) != published
     ]
@@ -168,7 +168,7 @@ def _size_notes(train: Table, val: Table, task: GlueTask, names: tuple[str, str]
 def _cut_notes(splits: dict[str, SentenceSplit], seq_len: int) -> list[str]:
     names = {"train": "training", "val": "validation"}
     return [
-        f"{split.num_cut:,} of {len(split):,} {names[name]} examples were cut to {seq_len} tokens"
+        f"cut to {seq_len} tokens: {split.num_cut:,} of {counted(len(split), f'{names[name]} example')}"
         for name, split in splits.items()
         if split.num_cut
     ]

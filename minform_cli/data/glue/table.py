@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minform_cli.config.glue import LARGEST_SCORE, GlueTask
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 
 OTHER_NAMES = {"sentence": "content"}
 """Columns by a name that some packagings of the same files give them."""
@@ -155,7 +155,7 @@ def _told(path: Path, broken: list[tuple[int, str]]) -> str:
 
 
 def _counted(columns: int) -> str:
-    return "1 column" if columns == 1 else f"{columns} columns"
+    return counted(columns, "column")
 
 
 def _shortened(text: str, most: int) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from minform_cli.errors import InputError, did_you_mean_file
+from minform_cli.errors import InputError, counted, did_you_mean_file
 
 CHUNK_BYTES = 2**20
 """Read at once."""
@@ -97,7 +97,7 @@ def open_pairs(source_key: str, source: str, target_key: str, target: str) -> Pa
     pairs = Pairs(_looked_through(source_key, source), _looked_through(target_key, target))
     if pairs.source.num != pairs.target.num:
         raise InputError(
-            f"{pairs.target.where}: has {_lines(pairs.target.num)}, and {pairs.source.where} has "
+            f"{pairs.target.where}: has {counted(pairs.target.num, 'line')}, and {pairs.source.where} has "
             f"{pairs.source.num:,}; accepted: as many, line n of one the translation of line n of the other"
         )
     return pairs
@@ -169,7 +169,3 @@ def _sentences(where: str, content: bytes, first: int) -> list[str]:
 
 def _too_long(where: str, line: int) -> InputError:
     return InputError(f"{where}: line {line:,} is longer than {LONGEST_BYTES:,} bytes; {ACCEPTED}")
-
-
-def _lines(num: int) -> str:
-    return "1 line" if num == 1 else f"{num:,} lines"

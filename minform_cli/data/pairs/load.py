@@ -19,7 +19,7 @@ from minform_cli.data.spec import PairSpec, split_sizes
 from minform_cli.data.text.repeats import row_hashes
 from minform_cli.data.text.tokenizer import Special, Vocabulary
 from minform_cli.data.text.vocabulary import Tell, vocabulary_for
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 
 ADDED = 1
 """Special tokens of a sentence: the end of a source, the start of what a decoder reads, the end of what it writes."""
@@ -203,11 +203,14 @@ def _fingerprint(splits: Mapping[str, PairSplit], vocabulary: Vocabulary) -> str
 
 def _notes(data: DataConfig, vocabulary: Vocabulary, train: PairSplit) -> tuple[str, ...]:
     source, target = len(train.source.tokens), len(train.target.tokens)
-    text = f"the training pairs: {len(train):,}, of {source:,} tokens to translate and {target:,} of translations"
+    text = (
+        f"the training pairs: {len(train):,}, of {counted(source, 'token')} to translate and {target:,} of translations"
+    )
     unused = data.vocab_size - vocabulary.size
     if not unused:
         return (text,)
-    return (text, f"the tokenizer has {vocabulary.size:,} entries: {unused:,} rows of the embedding are never used")
+    rows = counted(unused, "row of the embedding is", "rows of the embedding are")
+    return (text, f"the tokenizer has {vocabulary.size:,} entries: {rows} never used")
 
 
 def _repeats(splits: Mapping[str, PairSplit]) -> list[str]:

@@ -15,6 +15,7 @@ from minform_cli.data.pairs.files import SentenceFile
 from minform_cli.data.text.kept import Put, kept
 from minform_cli.data.text.tokenizer import Vocabulary
 from minform_cli.data.text.vocabulary import FORMAT, Tell, now_and_then
+from minform_cli.errors import counted
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def encoded(file: SentenceFile, vocabulary: Vocabulary, slot: str, tell: Tell) -
 
     def write(put: Put) -> None:
         lengths: list[NDArray[np.int32]] = []
-        done, told = 0, now_and_then(tell, lambda num: f"tokenised {num:,} of {file.num:,} sentences")
+        done, told = 0, now_and_then(tell, lambda num: f"tokenised {num:,} of {counted(file.num, 'sentence')}")
         for block in file.blocks():
             entries = vocabulary.encode(block)
             lengths.append(np.array([len(each) for each in entries], dtype="<i4"))

@@ -22,7 +22,7 @@ from minform_cli.data.text.repeats import STRETCH, repeated_stretches
 from minform_cli.data.text.tokenizer import Special, Vocabulary
 from minform_cli.data.text.tokens import Row, Sequences, progress, row_of
 from minform_cli.data.text.vocabulary import Tell, vocabulary_for
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 
 ADDED = 2
 """Tokens of the longest example that are not of the text: one before and one behind."""
@@ -134,8 +134,8 @@ def _check_enough(corpus: Corpus, row: Row, length: int, needed: int) -> None:
     longest = num // needed + ADDED
     smaller = f", or --set data.seq_len={longest} or less" if longest >= 2 * ADDED else ""
     raise InputError(
-        f"{corpus.where}: its {num:,} tokens make {found} sequences of data.seq_len - {ADDED} = {length:,} tokens, "
-        f"and {what}; accepted: more text{smaller}"
+        f"{corpus.where}: its {counted(num, 'token')} make {counted(found, 'sequence')} of "
+        f"data.seq_len - {ADDED} = {length:,} tokens, and {what}; accepted: more text{smaller}"
     )
 
 
@@ -163,11 +163,12 @@ def _fingerprint(rows: Mapping[str, Row], splits: Mapping[str, Sequences], vocab
 
 
 def _notes(data: DataConfig, vocabulary: Vocabulary, train: Corpus, row: Row) -> tuple[str, ...]:
-    text = f"the training text: {train.size_bytes:,} bytes, {len(row.tokens):,} tokens"
+    text = f"the training text: {counted(train.size_bytes, 'byte')}, {counted(len(row.tokens), 'token')}"
     unused = data.vocab_size - vocabulary.size
     if not unused:
         return (text,)
-    return (text, f"the tokenizer has {vocabulary.size:,} entries: {unused:,} rows of the embedding are never used")
+    rows = counted(unused, "row of the embedding is", "rows of the embedding are")
+    return (text, f"the tokenizer has {vocabulary.size:,} entries: {rows} never used")
 
 
 def _repeats(splits: Mapping[str, Sequences]) -> list[str]:
@@ -176,7 +177,7 @@ def _repeats(splits: Mapping[str, Sequences]) -> list[str]:
     verbs = {"val": "validated", "test": "tested"}
     return [
         f"{100 * num / of:.2f} % of what is {verbs[name]} on stands word for word in the training text: {num:,} of "
-        f"{of:,} stretches of {min(STRETCH, splits[name].length)} tokens"
+        f"{counted(of, 'stretch', 'stretches')} of {min(STRETCH, splits[name].length)} tokens"
         for name, (num, of) in counts.items()
         if num
     ]

@@ -143,8 +143,8 @@ def test_sentences_that_are_too_long_are_cut_counted_and_told(tmp_path: Path) ->
     cut = [CLS, word(1), word(2), word(3), SEP]
     assert examples(data.train) == [cut, cut, cut]
     assert data.notes[-2:] == (
-        "2 of 3 training examples were cut to 5 tokens",
-        "1 of 1 validation examples were cut to 5 tokens",
+        "cut to 5 tokens: 2 of 3 training examples",
+        "cut to 5 tokens: 1 of 1 validation example",
     )
     assert not [note for note in loaded(settings(folder, "sst2", seq_len=7)).notes if "cut" in note]
 
@@ -175,9 +175,9 @@ def test_files_of_another_size_than_published_are_told(tmp_path: Path) -> None:
     data = loaded(settings(write(tmp_path / "files", "rte"), "rte"))
     assert data.notes == (
         "train.tsv of RTE has 2 examples, as published it has 2,490",
-        "dev.tsv of RTE has 1 examples, as published it has 277",
+        "dev.tsv of RTE has 1 example, as published it has 277",
         "dev.tsv has no example of class not_entailment",
-        "in train.tsv, too: 1 of the 1 examples of dev.tsv",
+        "in train.tsv, too: 1 of the 1 example of dev.tsv",
     )
 
 
