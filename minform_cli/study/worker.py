@@ -18,10 +18,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
-from minform_cli.config.schema import RunConfig
 from minform_cli.errors import Interrupted, MinformError
 from minform_cli.results import Listener, Progress, RunFolder
 from minform_cli.study.plan import PlannedRun
+from minform_cli.training.prepare import Prepared
 
 
 class Trainer(Protocol):
@@ -29,7 +29,7 @@ class Trainer(Protocol):
 
     def __call__(
         self,
-        config: RunConfig,
+        run: Prepared,
         out: Path,
         /,
         *,
@@ -38,7 +38,7 @@ class Trainer(Protocol):
         threads: int | None,
         on_progress: Listener | None,
     ) -> object:
-        """Trains `config` in the folder `out`."""
+        """Trains `run` in the folder `out`."""
         ...
 
 
@@ -83,7 +83,8 @@ def train_planned(
 ) -> None:
     """Trains a planned run, from its checkpoint if it was begun."""
     begun = RunFolder(run.folder).meta.is_file()
-    trainer(run.config, run.folder, resume=begun, device=device, threads=threads, on_progress=tell)
+    prepared = Prepared(run.config, run.source)  # as the plan found it: nothing is looked at again
+    trainer(prepared, run.folder, resume=begun, device=device, threads=threads, on_progress=tell)
 
 
 def work(pipe: Connection, trainer: Trainer, device: str, threads: int | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from minform_cli import StudyOptions, compare
 from tests.cli.commands import Command
 from tests.data.pictures import draw, make_folder
 
@@ -20,16 +21,27 @@ def data(path: str) -> list[str]:
     return ["--set", f"data.path={path}"]
 
 
-@pytest.fixture
-def study(tmp_path: Path, minform: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a finished study of one run, on images in a folder that was named relative to its own."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.chdir(home)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images, and with a finished study of one run on them, by their relative name."""
+    home = tmp_path_factory.mktemp("made")
     make_folder(home / "plain", {split: {"ant": 6, "cat": 6} for split in ("train", "val")})
-    outcome = minform("compare", *SHAPE, *SHORT, *data("plain"), *BASELINE, "--seeds", "1", "--out", "study", "-q")
-    assert outcome.code == 0, outcome.err
-    return home / "study"
+    settings = [word for word in (*SHAPE, *SHORT, *data("plain")) if "=" in word]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(home)
+        options = StudyOptions(
+            preset="debug", variants=["baseline"], settings=settings, seeds=1, out="study", jobs=1, device="cpu"
+        )
+        compare(options)
+    return home
+
+
+@pytest.fixture
+def study(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the study, copied with its images; these are in the working directory."""
+    shutil.copytree(made, tmp_path / "home")
+    monkeypatch.chdir(tmp_path / "home")
+    return tmp_path / "home" / "study"
 
 
 def stamps(folder: Path) -> dict[str, int]:

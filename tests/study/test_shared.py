@@ -16,7 +16,6 @@ import torch
 from filelock import FileLock
 from torch.distributed import TCPStore
 
-from minform_cli.config.schema import RunConfig
 from minform_cli.errors import InputError, MachineError, MinformError, NumericalError
 from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, write_json
 from minform_cli.runs.folder import LOCK
@@ -25,6 +24,7 @@ from minform_cli.study.execute import execute
 from minform_cli.study.plan import Plan, PlannedRun, plan_study
 from minform_cli.study.queue import MAX_DEATHS, Queue
 from minform_cli.training.launch import Launch
+from minform_cli.training.prepare import Prepared
 from tests.report.records import result_record
 from tests.study.conftest import PATIENT, QUICK, VARIANTS, free_port
 from tests.study.test_queue import silenced, taken
@@ -32,7 +32,7 @@ from tests.waiting import HANGS_S, until
 
 
 def steps(
-    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+    run: Prepared, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
 ) -> None:
     """Some steps, then a result; notes each start and each save."""
     out.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def steps(
         except MinformError:
             (out / "saved").touch()
             raise
-        write_json(RunFolder(out).result, result_record(config.variant, config.seed))
+        write_json(RunFolder(out).result, result_record(run.config.variant, run.config.seed))
 
 
 def share(
@@ -82,10 +82,10 @@ def test_every_run_is_done_once_and_rank_0_reports(
     told = lambda rank, run, news: heard.append((rank, str(run))) if news.kind == "done" else None  # noqa: E731
     all_have_one, mine = threading.Barrier(3, timeout=HANGS_S), threading.local()
 
-    def fair(config: RunConfig, out: Path, /, **rest: Any) -> None:
+    def fair(run: Prepared, out: Path, /, **rest: Any) -> None:
         if not hasattr(mine, "begun"):
             mine.begun = all_have_one.wait()
-        steps(config, out, **rest)
+        steps(run, out, **rest)
 
     results = [future.result() for future in share(plan, 3, port, fair, told)]
     assert starts(plan) == [1] * 6
@@ -101,7 +101,7 @@ def test_every_run_is_done_once_and_rank_0_reports(
 
 def test_finished_runs_are_taken_as_they_are(agent: list[TCPStore], tmp_path: Path) -> None:
     plan = plan_study(tmp_path, "debug", VARIANTS, [0])
-    execute(plan, jobs=1, trainer=lambda config, out, **rest: steps(config, out, **rest))
+    execute(plan, jobs=1, trainer=lambda run, out, **rest: steps(run, out, **rest))
     before = [RunFolder(run.folder).result.stat().st_mtime_ns for run in plan.runs]
     again = dataclasses.replace(plan, runs=(dataclasses.replace(plan.runs[0], finished=True), plan.runs[1]))
     results = [future.result() for future in share(again, 2, agent[0].port)]
@@ -116,11 +116,11 @@ def test_a_failure_ends_all_with_its_exit_code_and_one_says_why(
     monkeypatch.setenv("STEPS", "100000")
     begun = tmp_path / "minimal" / "seed-0" / "starts"
 
-    def diverging(config: RunConfig, out: Path, /, **rest: Any) -> None:
-        if config.variant == "no-mlp":
+    def diverging(run: Prepared, out: Path, /, **rest: Any) -> None:
+        if run.config.variant == "no-mlp":
             until(begun.exists, "the other run")
             raise NumericalError("loss is not finite at step 7")
-        steps(config, out, **rest)
+        steps(run, out, **rest)
 
     plan = plan_study(tmp_path, "debug", VARIANTS, [0])
     errors = [future.exception() for future in share(plan, 3, agent[0].port, diverging)]
@@ -132,7 +132,7 @@ def test_a_failure_ends_all_with_its_exit_code_and_one_says_why(
 
 
 def test_a_bug_ends_all_with_exit_code_1(agent: list[TCPStore], tmp_path: Path) -> None:
-    def broken(config: RunConfig, out: Path, /, **rest: Any) -> None:
+    def broken(run: Prepared, out: Path, /, **rest: Any) -> None:
         raise ZeroDivisionError("a bug of ours")
 
     plan = plan_study(tmp_path, "debug", VARIANTS, [0])

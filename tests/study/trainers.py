@@ -7,71 +7,71 @@ import signal
 import time
 from pathlib import Path
 
-from minform_cli.config.schema import RunConfig
 from minform_cli.errors import Interrupted, NumericalError
 from minform_cli.results import Listener, Progress, RunFolder, write_json
 from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.prepare import Prepared
 from tests.report.records import result_record
 from tests.waiting import HANGS_S, hold, until
 
 
 def quick(
-    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+    run: Prepared, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
 ) -> None:
     """Finishes at once and notes how it was called."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "called").write_text(f"resume={resume} device={device} threads={threads}")
     if on_progress:
         on_progress(Progress("epoch", epoch=1, epochs=1, text=str(os.getpid())))
-    write_json(RunFolder(out).result, result_record(config.variant, config.seed))
+    write_json(RunFolder(out).result, result_record(run.config.variant, run.config.seed))
 
 
 def diverging(
-    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+    run: Prepared, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
 ) -> None:
     """`no-mlp` fails once the others are running; they run until they are asked to stop, and then save."""
-    if config.variant == "no-mlp":
+    if run.config.variant == "no-mlp":
         until((out.parent.parent / "minimal" / "seed-0" / "begun").exists, "the other run")
         raise NumericalError("loss is not finite at step 7")
     _until_stopped(out)
 
 
 def dying(
-    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+    run: Prepared, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
 ) -> None:
     """`no-mlp` is killed once the others are running; they run until they are asked to stop, and then save."""
-    if config.variant == "no-mlp":
+    if run.config.variant == "no-mlp":
         until((out.parent.parent / "minimal" / "seed-0" / "begun").exists, "the other run")
         os.kill(os.getpid(), signal.SIGKILL)
     _until_stopped(out)
 
 
 def broken(
-    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+    run: Prepared, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
 ) -> None:
     """Has a bug."""
     raise ZeroDivisionError("a bug of ours")
 
 
 def endless(
-    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+    run: Prepared, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
 ) -> None:
     """Runs until it is asked to stop, and then saves."""
     _until_stopped(out)
 
 
 def held(
-    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+    run: Prepared, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
 ) -> None:
     """Trains, and goes no further than its first epochs until it is asked to stop."""
     from minform_cli.training.run import train  # here, as no other needs torch
 
     hold(step=20)
-    train(config, out, resume=resume, device=device, threads=threads, on_progress=on_progress)
+    train(run, out, resume=resume, device=device, threads=threads, on_progress=on_progress)
 
 
 def stubborn(
-    config: RunConfig, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+    run: Prepared, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
 ) -> None:
     """Takes for ever to save."""
     try:
