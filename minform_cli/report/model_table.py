@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minform_cli.errors import counted
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render, to_csv, to_json
 from minform_cli.report.numbers import ABSENT, integer, percent
@@ -38,9 +39,9 @@ def model_table(record: ModelRecord, fmt: str = "rich", width: int | None = None
 def model_caption(record: ModelRecord) -> list[str]:
     """The lines that make the table readable on its own; they go beside the table, not into it."""
     return [
-        f"Model {record['source']} ({record['model']}): {integer(record['attention_blocks'])} attention and "
-        f"{integer(record['mlp_blocks'])} MLP blocks were recognised by their structure; the columns A and M say how "
-        "many of them a reduction changes.",
+        f"Model {record['source']} ({record['model']}), recognised by its structure: "
+        f"{counted(record['attention_blocks'], 'attention block')} and {counted(record['mlp_blocks'], 'MLP block')}; "
+        "the columns A and M say how many of them a reduction changes.",
         "Parameters: unique numbers, frozen ones included, buffers not; share and saving: of the whole model; a "
         "negative saving is a cost.",
         "Biases of projections that go, go with them; a collapsed matrix keeps the vector into which live biases "
