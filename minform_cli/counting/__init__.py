@@ -1,1 +1,4 @@
-"""Exact counts: the built model on the meta device against closed forms written independently."""
+"""Exact counts: arithmetic over what parts say they are made of (`config.form`), without torch.
+
+That a built model is so, `models.verify` says.
+"""

@@ -1,4 +1,4 @@
-"""Counts are exact: built model = closed form = sum of groups, at any shape; published tables come out."""
+"""Counts are exact: built model = its Form = sum of groups, at any shape; published tables come out."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_part_that_does_not_say_what_it_is_made_of_is_not_registered(axis):
 
 @pytest.mark.parametrize("bias", BIASES)
 @pytest.mark.parametrize(("axis", "kind"), ALL_PARTS)
-def test_built_count_equals_closed_form_for_every_part(axis, kind, bias):
+def test_built_count_equals_the_form_for_every_part(axis, kind, bias):
     model = model_with(axis, kind, **({} if axis == "bias" else {"bias": bias}))
     config, spec = run_config(model), spec_of(model)
     built = build_counted(config, spec)
