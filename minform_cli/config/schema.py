@@ -6,9 +6,9 @@ What a field means and its unit stand here and nowhere else.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, WithJsonSchema, model_validator
 
 from minform_cli.config import blocks
 from minform_cli.config.axes import AXES, PartOptions, PerBlock
@@ -35,7 +35,8 @@ class Settings(BaseModel):
 
 
 def _axis(name: str) -> object:
-    return BeforeValidator(AXES[name].parse)
+    accepted = Annotated[Any, WithJsonSchema(AXES[name].json_schema())]
+    return BeforeValidator(AXES[name].parse, json_schema_input_type=accepted)
 
 
 class DataConfig(Settings):

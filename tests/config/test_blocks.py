@@ -33,6 +33,14 @@ def test_the_axes_below_a_block_take_lists_and_the_others_refuse_them() -> None:
             resolve("digits", settings=[f"model.{axis}=[{name}, {name}]"])
 
 
+def test_the_json_schema_takes_lists_where_the_axes_do() -> None:
+    fields = ModelConfig.model_json_schema()["properties"]
+    for axis in set(AXES) - {"order"}:
+        forms = fields[axis]["anyOf"]
+        assert forms[0]["enum"] == list(AXES[axis].names())
+        assert any(form.get("type") == "array" for form in forms) == AXES[axis].per_block
+
+
 def test_a_block_has_its_own_part_of_every_list() -> None:
     mixed = model(mlp=["gelu", "none", "swiglu"], norm=["pre", {"kind": "post", "eps": 1e-3}, "none"])
     assert [mixed.at(block).mlp.kind for block in range(3)] == ["gelu", "none", "swiglu"]

@@ -94,6 +94,13 @@ class Axis(Registry[type[B]], Generic[B]):
         self.register(cls.model_fields["kind"].default)(cast("type[B]", cls))
         return cls
 
+    def json_schema(self) -> dict[str, Any]:
+        """What `parse` takes, as JSON Schema; the options of a part are not in it."""
+        names = {"enum": list(self.names())}
+        mapping = {"type": "object", "properties": {"kind": names}, "required": ["kind"]}
+        one = {"anyOf": [names, mapping]}
+        return {"anyOf": [names, mapping, {"type": "array", "items": one, "minItems": 1}]} if self.per_block else one
+
     def parse(self, value: object) -> PartOptions:
         """Options from a name, from a mapping ``{kind: name, ...}``, from options themselves, or from a list of these.
 
