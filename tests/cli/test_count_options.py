@@ -93,7 +93,7 @@ def test_the_picture_is_drawn(minform: Command, tmp_path: Path) -> None:
 def test_a_model_of_another_library_is_counted_with_its_reductions(minform: Command) -> None:
     outcome = minform("count", "--model", "torchvision:vit_b_16")
     assert "86,567,656" in outcome.out and "no-mlp+symmetric" in outcome.out
-    assert "12 attention and 12 MLP blocks" in outcome.err
+    assert "12 attention blocks and 12 MLP blocks" in outcome.err
     (record,) = records(minform, "--model", "torchvision:vit_b_16")
     assert record["parameters"] == 86_567_656 and record["groups"]["other"] == 0
     assert "--preset has no use beside it" in minform("count", "--model", "timm:x", "--preset", "mnist").refusal

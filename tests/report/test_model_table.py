@@ -72,7 +72,7 @@ def test_plain_table_golden() -> None:
 
 def test_caption_gives_each_reason_once_with_the_reductions_it_stops() -> None:
     lines = model_caption(model_record())
-    assert "2 attention and 3 MLP blocks" in lines[0]
+    assert "2 attention blocks and 3 MLP blocks" in lines[0]
     assert "shared: a is also b" in lines
     assert [line for line in lines if line.startswith("not applied")] == [
         "not applied: symmetric, no-mlp+symmetric: other keys (2 of 2 attention blocks)",
