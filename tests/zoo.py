@@ -45,6 +45,8 @@ def model_with(axis: str, kind: str, **settings: object) -> ModelConfig:
     """A small model with one part on one axis, and whatever that part requires of the others."""
     part = AXES[axis].parse(options(axis, kind))
     fields = SIZES | {other: accepted[0] for other, accepted in part.requires.items()} | {axis: part} | settings
+    if kind == "none" and axis in ("similarity", "value"):
+        fields["readout"] = "mean"  # a class token that sees nothing says nothing
     if kind == "relu":
         fields["readout"] = "mean"  # a class token barely varies here, and a rectified unit may stay silent on it
     if kind == "stack-collapsed":
@@ -55,6 +57,13 @@ def model_with(axis: str, kind: str, **settings: object) -> ModelConfig:
 
 
 ALL_PARTS = [(axis, kind) for axis in AXES for kind in AXES[axis].names()]
+ATTENDING = [part for part in ALL_PARTS if part not in (("similarity", "none"), ("value", "none"))]
+"""Those with which a token sees others."""
+
+
+def attending(axis: str) -> tuple[str, ...]:
+    """Of an axis, the parts with which a token sees others."""
+    return tuple(kind for other, kind in ATTENDING if other == axis)
 
 
 def covering(**settings: object) -> list[ModelConfig]:

@@ -10,6 +10,7 @@ from minform_cli.config import blocks
 from minform_cli.config.axes.embedding import Embedding, embeddings_of
 from minform_cli.config.axes.mlp import Mlp
 from minform_cli.config.axes.position import Position
+from minform_cli.config.axes.readout import READOUT, Readout
 from minform_cli.config.axes.similarity import Similarity
 from minform_cli.config.axes.value import Value
 from minform_cli.config.schema import ModelConfig
@@ -63,6 +64,12 @@ def _problems_of_block(model: ModelConfig) -> Iterator[str]:
 
 def _problems_between_blocks(model: ModelConfig) -> Iterator[str]:
     every = [model.at(block) for block in range(model.num_blocks)] if model.has_lists else [model]
+    readout = cast("Readout", model.readout)
+    if not (readout.reads_all or any(map(has_attention, every))):
+        yield (
+            f"model.readout {readout.kind!r} reads the first token, which sees no other where no block attends; "
+            f"accepted: {', '.join(kind for kind in READOUT.names() if READOUT.get(kind).reads_all)}"
+        )
     if model.decoder_depth and not any(map(has_attention, every)):
         yield "model.similarity 'none' in every block leaves the decoder without the source; accepted: attention in one"
     values = [cast("Value", each.value).form(each) for each in every]

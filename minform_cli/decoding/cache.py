@@ -42,8 +42,10 @@ class CachedDecoder:
         encoded = self.model.encode(source, real)
         self._seen: Seen | None = None if real is None else real.unsqueeze(1)
         self._sentences = len(source)
-        self._across = [_Store(_cross(block).keep(encoded)) for block in self._blocks]
-        self._own: list[_Store] = []
+        self._across = {
+            number: _Store(block.cross.keep(encoded)) for number, block in enumerate(self._blocks) if block.cross
+        }
+        self._own: dict[int, _Store] = {}
         self._tokens = source[:, :0]
 
     @torch.no_grad()
@@ -67,7 +69,7 @@ class CachedDecoder:
     @property
     def held_numbers(self) -> int:
         """Numbers kept of the sources and of the tokens so far."""
-        return sum(store.numbers for store in (*self._across, *self._own))
+        return sum(store.numbers for store in (*self._across.values(), *self._own.values()))
 
     @torch.no_grad()
     def reorder(self, rows: Int[Tensor, " r"], sentences: Int[Tensor, " b"] | None = None) -> None:
@@ -78,33 +80,39 @@ class CachedDecoder:
             sentences: which of the sentences remain; None: all.
         """
         self._tokens = self._tokens[rows]
-        for store in self._own:
+        for store in self._own.values():
             store.select(rows)
         if sentences is not None:
             self._sentences = len(sentences)
             self._seen = None if self._seen is None else self._seen[sentences]
-            for store in self._across:
+            for store in self._across.values():
                 store.select(sentences)
         assert len(rows) % self._sentences == 0, "every sentence has as many rows as any other"
 
     def _run(self, depth: int, number: int, x: Float[Tensor, "r one n"]) -> Float[Tensor, "r one n"]:
         """The newest tokens after the block of that `number`, which runs at `depth`."""
         block = self._blocks[number]
+        attention, cross = block.attention, block.cross
+        return block.run(
+            x,
+            None if attention is None else lambda x: self._attend(attention, depth, x),
+            None if cross is None else lambda x: self._attend_across(cross, number, x),
+        )
 
-        def attend(x: Tensor) -> Tensor:
-            new = block.attention.keep(x)
-            if depth == len(self._own):
-                self._own.append(_Store(new))
-            else:
-                self._own[depth].append(new)
-            return block.attention.over(x, self._own[depth].kept())
+    def _attend(self, attention: Attention, depth: int, x: Float[Tensor, "r one n"]) -> Float[Tensor, "r one n"]:
+        """What the attention at `depth` makes of the newest tokens, which it keeps."""
+        new = attention.keep(x)
+        if depth in self._own:
+            self._own[depth].append(new)
+        else:
+            self._own[depth] = _Store(new)
+        return attention.over(x, self._own[depth].kept())
 
-        def attend_across(x: Tensor) -> Tensor:
-            # The rows of a sentence ask side by side, as tokens of one example would.
-            asking = x.view(self._sentences, -1, x.shape[2])
-            return _cross(block).over(asking, self._across[number].kept(), self._seen).view_as(x)
-
-        return block.run(x, attend, attend_across)
+    def _attend_across(self, cross: Attention, number: int, x: Float[Tensor, "r one n"]) -> Float[Tensor, "r one n"]:
+        """What the block's attention to the source makes of them."""
+        # The rows of a sentence ask side by side, as tokens of one example would.
+        asking = x.view(self._sentences, -1, x.shape[2])
+        return cross.over(asking, self._across[number].kept(), self._seen).view_as(x)
 
 
 class _Store:
@@ -157,8 +165,3 @@ def _are_one(one: Tensor, other: Tensor) -> bool:
         return False
     strides = zip(one.stride(), other.stride(), one.shape, strict=True)
     return all(stride == other_stride for stride, other_stride, size in strides if size > 1)
-
-
-def _cross(block: Block) -> Attention:
-    assert block.cross is not None
-    return block.cross

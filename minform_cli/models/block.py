@@ -13,7 +13,7 @@ from minform_cli.config.axes.mask import Mask
 from minform_cli.config.axes.residual import Residual
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
-from minform_cli.models.parts.attention import Attention, Seen
+from minform_cli.models.parts.attention import Seen, new_attention
 from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import Norm, new_norm, stands_first
 
@@ -32,16 +32,16 @@ class Block(nn.Module):
     Absent parts are None.
 
     Args:
-        model: sizes and parts.
+        model: sizes, and one part on every axis.
         decodes: whether the block is a decoder's: causal, and with attention to the encoder's tokens.
     """
 
     def __init__(self, model: ModelConfig, *, decodes: bool = False) -> None:
         super().__init__()
-        self.attention = Attention(model, causal=decodes or cast(Mask, model.mask).form().causal)
-        self.attention_norm = new_norm(model)
-        self.cross = Attention(model) if decodes else None
-        self.cross_norm = new_norm(model) if decodes else None
+        self.attention = new_attention(model, causal=decodes or cast(Mask, model.mask).form().causal)
+        self.attention_norm = new_norm(model) if self.attention is not None else None
+        self.cross = new_attention(model) if decodes else None
+        self.cross_norm = new_norm(model) if self.cross is not None else None
         self.mlp = MLPS.get(model.mlp.kind)(model)
         self.mlp_norm = new_norm(model) if self.mlp is not None else None
         self.norm_first = stands_first(model)
@@ -63,22 +63,23 @@ class Block(nn.Module):
             y: the encoder's tokens, in a decoder.
             y_seen: which of those each may attend to; None: all.
         """
-        cross = self.cross
+        attention, cross = self.attention, self.cross
         return self.run(
             x,
-            lambda x: self.attention(x, None, seen),
+            None if attention is None else lambda x: attention(x, None, seen),
             None if cross is None else lambda x: cross(x, y, y_seen),
         )
 
-    def run(self, x: Float[Tensor, "b t n"], attend: Sublayer, attend_across: Sublayer | None) -> Tensor:
+    def run(self, x: Float[Tensor, "b t n"], attend: Sublayer | None, attend_across: Sublayer | None) -> Tensor:
         """The tokens after this block, with its attentions done by the caller, who may know keys and values already.
 
         Args:
             x: the tokens before it.
-            attend: what `attention` makes of them.
-            attend_across: what `cross` makes of them, in a decoder.
+            attend: what `attention` makes of them, where there is one.
+            attend_across: what `cross` makes of them, where there is one.
         """
-        x = self._sublayer(x, self.attention_norm, attend)
+        if attend is not None:
+            x = self._sublayer(x, self.attention_norm, attend)
         if attend_across is not None:
             x = self._sublayer(x, self.cross_norm, attend_across)
         return x if self.mlp is None else self._sublayer(x, self.mlp_norm, self.mlp)

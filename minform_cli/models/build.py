@@ -6,11 +6,11 @@ from typing import cast
 
 from torch import nn
 
+from minform_cli.config import blocks
 from minform_cli.config.axes.embedding import Embedding as Options
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.counting.form import tokens_per_step
 from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
-from minform_cli.errors import IllegalModelError
 from minform_cli.models.parts.embedding import EMBEDDINGS, Embedding, ImageEmbedding, TextEmbedding
 from minform_cli.models.parts.linear import plan_chains
 from minform_cli.models.parts.readout import READOUTS, EveryToken
@@ -26,8 +26,6 @@ def build_model(config: RunConfig, spec: DataSpec) -> nn.Module:
     Raises:
         InputError: the task is unknown.
     """
-    if config.model.has_lists:
-        raise IllegalModelError("a list of parts on an axis of the model is counted, and cannot be built yet")
     built = _built(config, spec)
     plan_chains(built, tokens_per_step(config, spec))
     return built
@@ -43,7 +41,8 @@ def build_counted(config: RunConfig, spec: DataSpec) -> nn.Module:
         return build_model(config, spec)
     assert isinstance(spec, TextSpec), "models of images are published with their head"
     embedding = cast(TextEmbedding, _embedding(config.model, spec))
-    built = TextEncoder(config.model, embedding, READOUTS.get(config.model.readout.kind)(config.model, None))
+    last = blocks.after(config.model)
+    built = TextEncoder(config.model, embedding, READOUTS.get(last.readout.kind)(last, None))
     plan_chains(built, tokens_per_step(config, spec))
     return built
 
@@ -51,17 +50,19 @@ def build_counted(config: RunConfig, spec: DataSpec) -> nn.Module:
 def _built(config: RunConfig, spec: DataSpec) -> nn.Module:
     model, info, task = config.model, TASKS.info(config.task), TASKS.get(config.task)
     readout = EveryToken if info.predicts_tokens else READOUTS.get(model.readout.kind)
+    last = blocks.after(model, decodes=model.decoder_depth > 0)
     embedding = _embedding(model, spec)
     if isinstance(spec, ImageSpec):
-        return ImageEncoder(model, cast(ImageEmbedding, embedding), readout(model, task.head(model, spec)))
+        return ImageEncoder(model, cast(ImageEmbedding, embedding), readout(last, task.head(last, spec)))
     source = cast(TextEmbedding, embedding)
     if model.decoder_depth:
-        target = cast(TextEmbedding, _embedding(model, spec))
+        target = cast(TextEmbedding, _embedding(model, spec, decodes=True))
         if cast(Options, model.embedding).ties:
             target.words = source.words
-        return EncoderDecoder(model, source, target, readout(model, task.head(model, spec)))
-    return TextEncoder(model, source, readout(model, task.head(model, spec)))
+        return EncoderDecoder(model, source, target, readout(last, task.head(last, spec)))
+    return TextEncoder(model, source, readout(last, task.head(last, spec)))
 
 
-def _embedding(model: ModelConfig, spec: DataSpec) -> Embedding:
-    return EMBEDDINGS.get(model.embedding.kind)(model, spec)
+def _embedding(model: ModelConfig, spec: DataSpec, *, decodes: bool = False) -> Embedding:
+    first = blocks.before(model, decodes=decodes)
+    return EMBEDDINGS.get(first.embedding.kind)(first, spec)

@@ -13,14 +13,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from minform_cli.config import blocks
 from minform_cli.config.axes.mask import Mask
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.block import Block
-from minform_cli.models.parts.attention import Seen
+from minform_cli.models.parts.attention import Attention, Seen
 from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
 from minform_cli.models.parts.norm import final_norm
 from minform_cli.models.parts.readout import Readout, TokenReadout
-from minform_cli.models.parts.value import VALUES
+from minform_cli.models.parts.value import stack_output
 
 E = TypeVar("E", ImageEmbedding, TextEmbedding)
 
@@ -33,11 +34,11 @@ class Encoder(nn.Module, Generic[E]):
     def __init__(self, model: ModelConfig, embedding: E) -> None:
         super().__init__()
         self.embedding: E = embedding
-        self.blocks = nn.ModuleList(Block(model) for _ in range(model.num_blocks))
+        self.blocks = nn.ModuleList(Block(model.at(block)) for block in range(model.num_blocks))
         self.order = model.block_order
-        after_stack = VALUES.get(model.value.kind).after_stack
-        self.stack_output = None if after_stack is None else after_stack(model)
-        self.final_norm = final_norm(model)
+        last = blocks.after(model)
+        self.stack_output = stack_output(last)
+        self.final_norm = final_norm(last)
 
     def from_separate(self, source: Encoder[E]) -> None:
         """Takes its weights out of those of `source`, as deep a model of standard parts.
@@ -51,10 +52,9 @@ class Encoder(nn.Module, Generic[E]):
         self.embedding.from_separate(source.embedding)
         _take_blocks(self.blocks, self.order, source.blocks, source.order)
         if self.stack_output is not None:
-            attentions = [cast(Block, block).attention for block in self.blocks]
-            theirs = [cast(Block, source.blocks[block]).attention for block in source.order]
-            pairs = zip(theirs, attentions, strict=True)
-            self.stack_output.take_stack([(given.value, own.similarity) for given, own in pairs])
+            theirs = [_attention(source.blocks[block]).value for block in source.order]
+            pairs = zip(theirs, self.blocks, strict=True)
+            self.stack_output.take_stack([(value, _attention(block).similarity) for value, block in pairs])
         if self.final_norm is not None and source.final_norm is not None:
             self.final_norm.from_separate(source.final_norm)
         self.readout.from_separate(source.readout)
@@ -121,9 +121,11 @@ class EncoderDecoder(Encoder[TextEmbedding]):
     ) -> None:
         super().__init__(model, embedding)
         self.decoder_embedding = decoder_embedding
-        self.decoder_blocks = nn.ModuleList(Block(model, decodes=True) for _ in range(model.num_decoder_blocks))
+        self.decoder_blocks = nn.ModuleList(
+            Block(model.at(block), decodes=True) for block in range(model.num_decoder_blocks)
+        )
         self.decoder_order = model.order.blocks(model.decoder_depth)
-        self.decoder_norm = final_norm(model)
+        self.decoder_norm = final_norm(blocks.after(model, decodes=True))
         self.readout = readout
 
     def from_separate(self, source: Encoder[TextEmbedding]) -> None:
@@ -190,3 +192,9 @@ def _mean(blocks: list[Block]) -> Block:
     for parameter, *all_ in zip(mean.parameters(), *(block.parameters() for block in blocks), strict=True):
         parameter.copy_(torch.stack(all_).mean(0))
     return mean
+
+
+def _attention(block: nn.Module) -> Attention:
+    attention = cast(Block, block).attention
+    assert attention is not None, "every block has attention"
+    return attention

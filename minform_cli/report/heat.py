@@ -120,7 +120,7 @@ def attention_rows(records: Sequence[CompareRecord], details: StudyDetails) -> t
             printable(name),
             printable(classes[attention["prediction"]]),
             attention["prediction"] == example["label"],
-            [_layer_picture(attention, i) if i < len(attention["weights"]) else None for i in shown],
+            [_layer_picture(attention, i) if any(attention["weights"][i : i + 1]) else None for i in shown],
         )
         for name, attention in seen.items()
     ]

@@ -189,7 +189,8 @@ class AttentionRecord(TypedDict):
 
     `weights[layer][head][patch]` is the class token's attention where the model has one, else the mean over all
     queries; patches row by row. With a class token they add up to 1 less its attention to itself. `rows` and `columns`
-    count patches; `tokens` includes the class token. `prediction` is the class the image is taken for.
+    count patches; `tokens` includes the class token. `prediction` is the class the image is taken for. Empty for
+    a layer whose block has no attention.
     """
 
     rows: int

@@ -48,15 +48,23 @@ def attention_record(model: ImageEncoder, image: Float[Tensor, "1 c y x"]) -> At
     (rows, columns), added = model.embedding.grid, model.embedding.added
     with torch.no_grad():
         prediction = int(model(image).argmax(dim=1).item())
-    seen = [weights[0, :, 0, added:] if added else weights[0].mean(dim=1) for weights in layers]
+    found = iter(layers)
+    attends = [any(isinstance(part, Attention) for part in model.blocks[block].modules()) for block in model.order]
+    weights = [_seen(next(found), added) if attended else [] for attended in attends]
     return AttentionRecord(
         rows=rows,
         columns=columns,
-        tokens=layers[0].shape[-1],
+        tokens=added + rows * columns,
         class_token=added > 0,
-        weights=[[[round(weight, _DIGITS) for weight in head] for head in layer.tolist()] for layer in seen],
+        weights=weights,
         prediction=prediction,
     )
+
+
+def _seen(weights: Float[Tensor, "1 h t t"], added: int) -> list[list[float]]:
+    """What the class token, or else a token on average, takes of every patch, by head."""
+    seen = weights[0, :, 0, added:] if added else weights[0].mean(dim=1)
+    return [[round(weight, _DIGITS) for weight in head] for head in seen.tolist()]
 
 
 def _recording(attention: Attention, maps: list[Tensor]) -> Any:

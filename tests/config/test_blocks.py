@@ -93,6 +93,10 @@ REFUSED = [
     (["model.mlp=[gelu, none, {kind: relu, width: 0}]"], "model.mlp.2.width: should be greater than or equal to 1"),
     (["model.mlp=[gelu, {kind: none, width: 3}, gelu]"], "model.mlp.1: unknown option 'width' of mlp 'none'"),
     (
+        ["model.similarity=none", "model.value=none"],
+        "model.readout 'class-token' reads the first token, which sees no other where no block attends",
+    ),
+    (
         ["model.value=[separate, key, key]", "model.similarity=[collapsed, tied, collapsed]"],
         "block 2: model.value 'key' does not go with model.similarity 'collapsed'",
     ),

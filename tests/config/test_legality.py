@@ -134,12 +134,12 @@ REFUSED = [
     (
         "digits", "baseline", ("model.similarity=identity-keys",),
         "--set: model.similarity: unknown similarity 'identity-keys'; did you mean 'identity-key'?; accepted: "
-        "separate, collapsed, tied, mirrored, cholesky, pairwise, identity-key, identity-query",
+        "separate, collapsed, tied, mirrored, cholesky, pairwise, identity-key, identity-query, none",
     ),
     (
         "digits", "baseline", ("model.value=kvg",),
         "--set: model.value: unknown value 'kvg'; did you mean 'kgv'?; accepted: separate, collapsed, stack-collapsed, "
-        "omitted, kgv, key",
+        "omitted, kgv, key, none",
     ),
     (
         "digits", "baseline", ("model.mlp=swigl",),

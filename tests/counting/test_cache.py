@@ -19,7 +19,7 @@ from minform_cli.counting.form import counted_form
 from minform_cli.counting.memory import cost_record
 from minform_cli.data.spec import spec_for
 from minform_cli.models.parts.attention import Attention
-from tests.zoo import run_config, spec_of
+from tests.zoo import attending, run_config, spec_of
 
 SIZES: dict[str, object] = {"dim": 12, "depth": 3, "embedding": "tokens", "readout": "tokens"}
 CAUSAL: dict[str, object] = SIZES | {"mask": "causal"}
@@ -34,8 +34,8 @@ def combinations(sizes: dict[str, object]) -> list[ModelConfig]:
             | sizes
             | {"similarity": similarity, "value": value, "heads": heads}
         )
-        for similarity in AXES["similarity"].names()
-        for value in AXES["value"].names()
+        for similarity in attending("similarity")
+        for value in attending("value")
         for heads in (1, 3)
     ]
     return [model for model in found if not legality.problems(model)]
@@ -70,9 +70,9 @@ def numbers_of_one_more_token(model: ModelConfig) -> int:
 
 def test_every_similarity_and_value_path_is_compared() -> None:
     models = combinations(CAUSAL)
-    assert {model.similarity.kind for model in models} == set(AXES["similarity"].names())
-    assert {model.value.kind for model in models} == set(AXES["value"].names())
-    assert {model.value.kind for model in combinations(DECODER)} == set(AXES["value"].names()) - {"stack-collapsed"}
+    assert {model.similarity.kind for model in models} == set(attending("similarity"))
+    assert {model.value.kind for model in models} == set(attending("value"))
+    assert {model.value.kind for model in combinations(DECODER)} == set(attending("value")) - {"stack-collapsed"}
 
 
 @pytest.mark.parametrize("model", combinations(CAUSAL), ids=name)

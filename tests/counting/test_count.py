@@ -139,8 +139,8 @@ def test_counts_and_macs_are_exact_at_200_random_shapes(seed):
             whole = sum(p.numel() for p in build_model(config, spec).parameters())
         model = config.model
         apart = head_numbers(model, spec, config.task)
-        pooler = model.dim**2 + (0 if model.bias.kind == "none" else model.dim)
-        unbuilt = pooler if apart and model.readout.kind == "pooler" else 0  # which that task does not use
+        of_readout = sum(held.numbers for held in model.readout.form(model).holds)
+        unbuilt = of_readout if apart else 0  # which that task does not use
         assert whole == sum(counted_groups(model, spec, config.task).values()) + apart - unbuilt
         for examples in (1, 3) if model.linear.kind == "tensor-chain" else (1 + 2 * (seed % 2),):
             assert measured_macs(config, spec, examples) == forward_macs(config, spec, examples), (model, spec)
@@ -175,6 +175,8 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
         axes["readout"], axes["mask"] = "tokens", "none"
     if axes["readout"] == "tokens" and axes["embedding"] == "patches":
         axes["embedding"] = rng.choice(["tokens", "h-softpos"])
+    if "none" in (axes["similarity"], axes["value"]):
+        axes |= dict.fromkeys(("similarity", "value"), "separate" if decoder or rng.random() < 0.5 else "none")
     if axes["value"] == "stack-collapsed":
         axes |= {axis: accepted[0] for axis, accepted in AXES["value"].get("stack-collapsed").requires.items()}
         heads, decoder = 1, 0

@@ -10,14 +10,13 @@ from jaxtyping import TypeCheckError
 from torch import Tensor
 
 from minform_cli.config import legality
-from minform_cli.config.axes import AXES
 from minform_cli.config.schema import ModelConfig
 from minform_cli.counting.cost import cached_numbers
 from minform_cli.counting.form import counted_form
 from minform_cli.decoding import CachedDecoder
 from minform_cli.models.stack import EncoderDecoder
 from tests.decoding.translators import FIELDS, LENGTH, MODELS, ROUNDING, names, pairs, sources, translator
-from tests.zoo import PAIRS, SIZES, build
+from tests.zoo import PAIRS, SIZES, attending, build
 
 
 def targets(rows: int = 3, seed: int = 2) -> Tensor:
@@ -34,7 +33,7 @@ def last_outputs(model: EncoderDecoder, source: Tensor, real: Tensor | None, tar
 def test_the_models_have_every_part_of_the_axes_that_a_decoder_has() -> None:
     tested = {(axis, kind) for axis, kind, _ in MODELS}
     for axis in ("similarity", "value", "norm", "position", "embedding", "order", "linear", "mlp", "bias", "residual"):
-        assert {kind for other, kind in tested if other == axis} == set(AXES[axis].names()) - {
+        assert {kind for other, kind in tested if other == axis} == set(attending(axis)) - {
             "patches",
             "stack-collapsed",
         }
@@ -95,8 +94,8 @@ def combinations() -> list[ModelConfig]:
     """Every similarity, value path and number of heads that go together in a decoder."""
     found = [
         ModelConfig.model_validate(SIZES | FIELDS | {"similarity": similarity, "value": value, "heads": heads})
-        for similarity in AXES["similarity"].names()
-        for value in AXES["value"].names()
+        for similarity in attending("similarity")
+        for value in attending("value")
         for heads in (1, 3)
     ]
     return [model for model in found if not legality.problems(model)]

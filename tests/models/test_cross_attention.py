@@ -12,7 +12,7 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.parts.attention import Attention
 from tests.models.test_identities import EXACT, attention, load_in_projection, randomise
-from tests.zoo import SIZES, model_with
+from tests.zoo import SIZES, attending, model_with
 
 
 def asking() -> Tensor:
@@ -48,8 +48,8 @@ def combinations() -> list[tuple[str, str, int]]:
     """Every similarity, value path and number of heads that go together in some model."""
     found = [
         (similarity, value, heads)
-        for similarity in AXES["similarity"].names()
-        for value in AXES["value"].names()
+        for similarity in attending("similarity")
+        for value in attending("value")
         for heads in (1, 2, 3)
         if not legality.problems(
             ModelConfig.model_validate(
@@ -59,8 +59,8 @@ def combinations() -> list[tuple[str, str, int]]:
             )
         )
     ]
-    assert {similarity for similarity, _, _ in found} == set(AXES["similarity"].names())
-    assert {value for _, value, _ in found} == set(AXES["value"].names())
+    assert {similarity for similarity, _, _ in found} == set(attending("similarity"))
+    assert {value for _, value, _ in found} == set(attending("value"))
     return found
 
 

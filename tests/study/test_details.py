@@ -44,7 +44,7 @@ def attentions(model: nn.Module, images: torch.Tensor) -> list[tuple[Attention, 
 
 
 def all_models() -> list[tuple[str, ModelConfig]]:
-    parts = [(f"{axis}={kind}", zoo.model_with(axis, kind, dropout=0.5)) for axis, kind in zoo.ALL_PARTS]
+    parts = [(f"{axis}={kind}", zoo.model_with(axis, kind, dropout=0.5)) for axis, kind in zoo.ATTENDING]
     named = parts + [(variant, zoo.variant_model(variant)) for variant in zoo.ALL_VARIANTS]
     return [(name, model) for name, model in named if not model.decoder_depth]  # one sequence in, one out
 

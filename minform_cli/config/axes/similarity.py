@@ -171,6 +171,7 @@ class IdentityQuery(Similarity, frozen=True):
         return SimilarityForm(module="IdentityQuery", holds=(w_k,), dead=dead, compared=model.head_dim, keeps=keeps)
 
 
+@SIMILARITY.part
 class NoSimilarity(Similarity, frozen=True):
     """No attention in the block: no scores, and nothing mixed by them."""
 

@@ -144,6 +144,7 @@ class Key(Value, frozen=True):
         return ValueForm(module="Key", holds=(_output(model),), mixed=model.head_dim, keeps={"keys": model.dim})
 
 
+@VALUE.part
 class NoValue(Value, frozen=True):
     """No attention in the block: nothing is mixed."""
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
+from minform_cli.models.parts.base import Absent
 from minform_cli.models.parts.similarity import SIMILARITIES
 from minform_cli.models.parts.value import VALUES
 
@@ -37,8 +38,10 @@ class Attention(nn.Module):
 
     def __init__(self, model: ModelConfig, *, causal: bool = False) -> None:
         super().__init__()
-        self.similarity = SIMILARITIES.get(model.similarity.kind)(model)
-        self.value = VALUES.get(model.value.kind)(model)
+        similarity, value = SIMILARITIES.get(model.similarity.kind), VALUES.get(model.value.kind)
+        assert not isinstance(similarity, Absent) and not isinstance(value, Absent), "there is no attention"
+        self.similarity = similarity(model)
+        self.value = value(model)
         self.scale = model.head_dim**-0.5
         self.dropout = model.dropout
         self.causal = causal
@@ -85,3 +88,9 @@ class Attention(nn.Module):
             scale=self.scale,
         )
         return self.value.merge(mixed)
+
+
+def new_attention(model: ModelConfig, *, causal: bool = False) -> Attention | None:
+    """An attention of a block that has one; arguments as of `Attention`."""
+    absent = isinstance(SIMILARITIES.get(model.similarity.kind), Absent)
+    return None if absent else Attention(model, causal=causal)

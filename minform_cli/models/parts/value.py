@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
-from minform_cli.models.parts.base import Part, by_columns, by_rows, has_bias, join_heads, split_heads
+from minform_cli.models.parts.base import Absent, Part, by_columns, by_rows, has_bias, join_heads, split_heads
 from minform_cli.models.parts.linear import Matrix, linear_map, read_map, write_map
 from minform_cli.models.parts.similarity.base import Similarity
 from minform_cli.registry import Registry
 
-VALUES: Registry[type[Value]] = Registry("value")
+VALUES: Registry[type[Value] | Absent] = Registry("value")
 
 
 class ValueMaps(NamedTuple):
@@ -155,7 +155,6 @@ class Collapsed(Value):
             self.b_vo.copy_(given.values.bias @ given.output.weight + given.output.bias)
 
 
-@VALUES.register("omitted")
 class Omitted(Value):
     """concat_h(A_h x_h): convex combinations of the tokens themselves. Numbers: none."""
 
@@ -283,3 +282,13 @@ class StackCollapsed(Omitted):
 
     exact_where = "everywhere, once `StackOutput` has taken what was here"
     after_stack = StackOutput
+
+
+VALUES.register("omitted")(Omitted)
+VALUES.register("none")(Absent("W_O and its bias were zero"))
+
+
+def stack_output(model: ModelConfig) -> StackOutput | None:
+    """What the value path of `model` puts after the last block."""
+    value = VALUES.get(model.value.kind)
+    return None if isinstance(value, Absent) or value.after_stack is None else value.after_stack(model)

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
-from minform_cli.models.parts.base import Part, by_columns
+from minform_cli.models.parts.base import Absent, Part, by_columns
 from minform_cli.models.parts.linear import Matrix, read_map, write_map
 from minform_cli.registry import Registry
 
-SIMILARITIES: Registry[type[Similarity]] = Registry("similarity")
+SIMILARITIES: Registry[type[Similarity] | Absent] = Registry("similarity")
+SIMILARITIES.register("none")(Absent("the attention gave nothing: W_O and its bias were zero"))
 
 
 class QueryKey(NamedTuple):
