@@ -80,6 +80,26 @@ def test_no_file_is_longer_than_400_lines() -> None:
     assert {path: length for path, length in lengths.items() if length > 400} == {}
 
 
+def test_no_function_below_the_commands_takes_more_than_8_parameters() -> None:
+    """A command has one for each of its options; what is handed on is a value."""
+
+    def hungry(path: Path) -> list[str]:
+        functions = [
+            each for each in ast.walk(parsed(path)) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        return [f"{each.name}: {len(names)}" for each in functions if len(names := parameters(each.args)) > 8]
+
+    below = [path for path in MODULES if not path.is_relative_to(PACKAGE / "cli")]
+    assert offences(below, hungry) == {}
+
+
+def parameters(arguments: ast.arguments) -> list[str]:
+    """Names of what a caller gives; `self` is not."""
+    named = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    rest = [each.arg for each in (arguments.vararg, arguments.kwarg) if each is not None]
+    return [name for name in (*named, *rest) if name not in ("self", "cls")]
+
+
 def test_nothing_runs_what_a_file_or_a_name_contains() -> None:
     assert offences(MODULES, lambda path: dangers(parsed(path))) == {}
 

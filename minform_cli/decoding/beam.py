@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +17,18 @@ from torch import Tensor
 from minform_cli.decoding.cache import CachedDecoder
 from minform_cli.decoding.hypothesis import Hypothesis, allowed_log_probabilities, limits
 from minform_cli.models.stack import EncoderDecoder
+
+
+class Beams(NamedTuple):
+    """How a search goes.
+
+    Attributes:
+        num: how many beginnings live, and how many hypotheses are kept.
+        length_penalty: above 0 favours long translations, below 0 short ones.
+    """
+
+    num: int
+    length_penalty: float = 1.0
 
 
 @torch.no_grad()
@@ -27,14 +40,13 @@ def beam_search(
     start: int,
     end: int,
     most: int | Int[Tensor, " b"],
-    beams: int,
-    length_penalty: float = 1.0,
+    beams: Beams,
     banned: Sequence[int] = (),
 ) -> list[list[Hypothesis]]:
-    """The best translations of every sentence that the search found, best first: `beams` where there are so many.
+    """The best translations of every sentence that the search found, best first: as many as beams, where there are.
 
     A score is log-probability / length ** length_penalty, the length counting the end and not the start, as fairseq and
-    transformers count it (GNMT, arXiv 1609.08144, has another formula). At every step a sentence has its `beams` most
+    transformers count it (GNMT, arXiv 1609.08144, has another formula). At every step a sentence has as many most
     probable beginnings without an end; a hypothesis ends where its end is among the `beams` most probable continuations
     (as in both). It stops when `beams` hypotheses have ended and none that is live could become better than the worst
     of them: a log-probability only falls, so at best it stays and is divided by the power of `most` for a positive
@@ -50,26 +62,25 @@ def beam_search(
         end: the one it ends with.
         most: tokens generated at most, the end among them; one number for all, or one for each. The model needs as
             many positions.
-        beams: how many beginnings live, and how many hypotheses are kept.
-        length_penalty: above 0 favours long translations, below 0 short ones.
+        beams: how wide the search is, and how it compares translations of different lengths.
         banned: tokens that are never generated; the others' log-probabilities stay as they are.
     """
-    assert beams > 0, "a search needs a beam"
+    assert beams.num > 0, "a search needs a beam"
     assert end not in banned, "a translation must be able to end"
     if not len(source):
         return []
-    sentences = [_Sentence(number, end, beams, length_penalty) for number in limits(most, len(source))]
+    sentences = [_Sentence(number, end, *beams) for number in limits(most, len(source))]
     live = sentences
     decoder = CachedDecoder(model)
     decoder.start(source, real)
     newest = source.new_full((len(source),), start)
     while True:
-        log_probabilities, tokens = best(allowed_log_probabilities(decoder.step(newest), banned), 2 * beams)
+        log_probabilities, tokens = best(allowed_log_probabilities(decoder.step(newest), banned), 2 * beams.num)
         # From here on numbers are few: on the CPU they are added up in float64, whatever the device can.
         so_far = torch.tensor([sentence.totals for sentence in live], dtype=torch.float64)
         totals = so_far.unsqueeze(2) + log_probabilities.cpu().double().unflatten(0, so_far.shape)
         totals, order = totals.flatten(1).sort(dim=1, descending=True, stable=True)
-        totals, order = totals[:, : 2 * beams], order[:, : 2 * beams]
+        totals, order = totals[:, : 2 * beams.num], order[:, : 2 * beams.num]
         tokens = tokens.cpu().reshape(len(live), -1).gather(1, order)
         parents = order // log_probabilities.shape[1]
         for sentence, *columns in zip(live, totals.tolist(), parents.tolist(), tokens.tolist(), strict=True):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from minform_cli.config.schema import BleuTokenizer, RunConfig
 from minform_cli.data.batch import Batch, Split
 from minform_cli.data.load import Data
-from minform_cli.decoding.beam import beam_search
+from minform_cli.decoding.beam import Beams, beam_search
 from minform_cli.decoding.greedy import greedy
 from minform_cli.models.stack import EncoderDecoder
 from minform_cli.results import TranslationRecord
@@ -79,8 +79,7 @@ class Translations:
                 start=special.cls,
                 end=special.sep,
                 most=most,
-                beams=self.beams,
-                length_penalty=LENGTH_PENALTY,
+                beams=Beams(self.beams, LENGTH_PENALTY),
                 banned=banned,
             )
             written = [best for best, *_ in found]

@@ -24,7 +24,7 @@ from transformers import (
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import PairSpec
-from minform_cli.decoding import CachedDecoder, beam_search, greedy
+from minform_cli.decoding import Beams, CachedDecoder, beam_search, greedy
 from minform_cli.models.stack import EncoderDecoder
 from tests.models.test_text_identities import load
 from tests.zoo import build
@@ -171,9 +171,7 @@ def test_beam_search_finds_what_theirs_finds(kind: str, penalty: float) -> None:
         theirs, ours = both(kind, seed)
         source, real = sources()
         sequences, scores = generated(theirs, source, real, 4, penalty)
-        found = beam_search(
-            ours, source, real, start=START, end=END, most=MOST, beams=4, length_penalty=penalty, banned=BANNED
-        )
+        found = beam_search(ours, source, real, start=START, end=END, most=MOST, beams=Beams(4, penalty), banned=BANNED)
         assert [[one.tokens for one in hypotheses] for hypotheses in found] == sequences
         mine = torch.tensor([[one.score for one in hypotheses] for hypotheses in found], dtype=torch.float64)
         assert scores.dtype == torch.float64

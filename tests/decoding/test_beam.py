@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from minform_cli.decoding import Hypothesis, beam_search, greedy
+from minform_cli.decoding import Beams, Hypothesis, beam_search, greedy
 from minform_cli.models.stack import EncoderDecoder
 from tests.decoding.test_greedy import SCALE, assert_same
 from tests.decoding.translators import (
@@ -71,8 +71,7 @@ def search(model: EncoderDecoder, source: Tensor, real: Tensor | None, beams: in
         source,
         real,
         **{"start": START, "end": END, "most": LENGTH, "banned": BANNED} | settings,
-        beams=beams,
-        length_penalty=penalty,
+        beams=Beams(beams, penalty),
     )
 
 
