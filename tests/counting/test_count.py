@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from minform_cli.config import legality
-from minform_cli.config.axes import AXES, PartOptions
+from minform_cli.config import blocks, legality
+from minform_cli.config.axes import AXES, PartOptions, PerBlock
 from minform_cli.config.axes.norm import Pre
 from minform_cli.config.form import Weights
 from minform_cli.config.presets import preset_names, read_preset, resolve
@@ -139,20 +140,43 @@ def test_counts_and_macs_are_exact_at_200_random_shapes(seed):
             whole = sum(p.numel() for p in build_model(config, spec).parameters())
         model = config.model
         apart = head_numbers(model, spec, config.task)
-        of_readout = sum(held.numbers for held in model.readout.form(model).holds)
+        last = blocks.after(model)
+        of_readout = sum(held.numbers for held in last.readout.form(last).holds)
         unbuilt = of_readout if apart else 0  # which that task does not use
         assert whole == sum(counted_groups(model, spec, config.task).values()) + apart - unbuilt
-        for examples in (1, 3) if model.linear.kind == "tensor-chain" else (1 + 2 * (seed % 2),):
+        for examples in (1, 3) if "tensor-chain" in kinds(model, "linear") else (1 + 2 * (seed % 2),):
             assert measured_macs(config, spec, examples) == forward_macs(config, spec, examples), (model, spec)
 
 
 def test_random_shapes_have_every_part_and_every_embedding_often():
     models = [config.model for seed in range(4) for config, _ in fifty(seed)]
-    found = Counter(f"{axis} {part.kind}" for model in models for axis, part in model.parts().items())
+    found = Counter(f"{axis} {kind}" for model in models for axis in AXES for kind in set(kinds(model, axis)))
     assert set(found) == {f"{axis} {kind}" for axis, kind in ALL_PARTS}
     assert min(found[f"embedding {kind}"] for kind in AXES["embedding"].names()) >= 20
-    both = Counter((model.linear.kind, model.embedding.kind) for model in models if model.decoder_depth)
+    both = Counter((kind, m.embedding.kind) for m in models if m.decoder_depth for kind in set(kinds(m, "linear")))
     assert min(both[linear, "h-softpos"] for linear in AXES["linear"].names()) >= 5
+
+
+def test_random_shapes_have_lists_on_every_axis_and_on_both_sides_often():
+    models = [config.model for seed in range(4) for config, _ in fifty(seed)]
+    found = Counter(
+        (axis, model.decoder_depth > 0)
+        for model in models
+        for axis, part in model.parts().items()
+        if isinstance(part, PerBlock)
+    )
+    assert {axis for axis, _ in found} == PER_BLOCK
+    assert min(found[axis, decodes] for axis in PER_BLOCK for decodes in (False, True)) >= 3
+    absent = [model for model in models if 0 < kinds(model, "similarity").count("none") < model.num_blocks]
+    assert len(absent) >= 5
+
+
+PER_BLOCK = {axis for axis in AXES if AXES[axis].per_block}
+
+
+def kinds(model: ModelConfig, axis: str) -> list[str]:
+    """What stands on the axis in each block with weights."""
+    return [model.at(block).parts()[axis].kind for block in range(model.num_blocks)]
 
 
 def fifty(seed: int) -> list[tuple[RunConfig, DataSpec]]:
@@ -180,17 +204,17 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
     if axes["value"] == "stack-collapsed":
         axes |= {axis: accepted[0] for axis, accepted in AXES["value"].get("stack-collapsed").requires.items()}
         heads, decoder = 1, 0
-    ratios = {role: rng.choice([None, 0.001, rng.uniform(0.01, 0.5), 3.0]) for role in ("qkv", "output", "mlp")}
+    if axes["value"] != "stack-collapsed" and rng.random() < 0.5:
+        axes |= in_lists(rng, axes)
     own = {
-        "tensor-chain": {"length": rng.choice([2, 3, 4])} | ratios,
         "tokens": {"types": rng.choice([0, 2]), "norm": rng.random() < 0.5, "tied": rng.random() < 0.5},
         "h-softpos": {"levels": rng.choice([1, 2, 3, 4])},
     }
-    for axis in ("linear", "embedding"):
-        axes[axis] = {"kind": axes[axis], **own.get(axes[axis], {})}
+    axes["embedding"] = {"kind": axes["embedding"], **own.get(axes["embedding"], {})}
+    axes["linear"] = chained(rng, axes["linear"])
     fields = {
         # A 1 x 1 matrix made of a chain ends in a product of two vectors, which torch's counter does not know.
-        "dim": heads * rng.randint(2 if axes["linear"]["kind"] == "tensor-chain" else 1, 9),
+        "dim": heads * rng.randint(2 if "tensor-chain" in str(axes["linear"]) else 1, 9),
         "depth": 3,
         "heads": heads,
         "patch_size": patch,
@@ -206,6 +230,32 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
     shape = {"channels": rng.choice([1, 3]), "height": patch * rng.randint(1, 4), "width": patch * 2}
     spec = ImageSpec(name="r", title="r", source="r", class_names=tuple("ab"), num_train=9, **shape)
     return config.model_copy(update={"train": train}), spec
+
+
+def in_lists(rng: random.Random, axes: dict[str, Any]) -> dict[str, Any]:
+    """Lists with a part for each block, for some of the axes that take them; nothing where there is one block."""
+    number = {"sequential": 3, "shared": 1}.get(str(axes["order"]), 2)
+    if number == 1:
+        return {}
+    listed = {axis: [rng.choice(AXES[axis].names()) for _ in range(number)] for axis in sorted(PER_BLOCK)}
+    listed["mlp"] = [kind if kind == "none" else {"kind": kind, "width": rng.randint(1, 9)} for kind in listed["mlp"]]
+    listed["value"] = [kind if kind != "stack-collapsed" else "omitted" for kind in listed["value"]]
+    for block, both in enumerate(zip(listed["similarity"], listed["value"], strict=True)):
+        if "none" in both:
+            listed["similarity"][block] = listed["value"][block] = "none"
+    pair = ["similarity", "value"] if rng.random() < 0.6 else []
+    others = [axis for axis in sorted(PER_BLOCK - {"similarity", "value"}) if rng.random() < 0.5]
+    return {axis: listed[axis] for axis in (*pair, *others)}
+
+
+def chained(rng: random.Random, linear: Any) -> Any:
+    """The part (or each of a list) with ratios of its own, if it is a chain."""
+    if isinstance(linear, list):
+        return [chained(rng, each) for each in linear]
+    if linear != "tensor-chain":
+        return linear
+    ratios = {role: rng.choice([None, 0.001, rng.uniform(0.01, 0.5), 3.0]) for role in ("qkv", "output", "mlp")}
+    return {"kind": linear, "length": rng.choice([2, 3, 4]), **ratios}
 
 
 def measured_macs(config: RunConfig, spec: DataSpec, examples: int = 1) -> int:
