@@ -87,6 +87,15 @@ def test_a_preset_and_a_variant_hold_lists_and_variants_that_disagree_are_refuse
 REFUSED = [
     (["model.mlp=[gelu, none]"], "model.mlp lists 2 parts, and 3 blocks have weights; accepted: 3, or one for all"),
     (["model.order=shared", "model.norm=[pre, post]"], "model.norm lists 2 parts, and 1 block has weights"),
+    (
+        ["model.mlp=[none, gelu, gelu]", "model.similarity=[none, tied, tied]", "model.value=[none, key, key]"],
+        "block 0: model.similarity 'none' and model.mlp 'none' leave nothing of the block",
+    ),
+    (
+        ["model.similarity=[tied, none, tied]"],
+        "block 1: model.similarity 'none' does not go with model.value 'separate'",
+    ),
+    (["model.value=none"], "model.value 'none' does not go with model.similarity 'separate'"),
     (["model.mlp=[]"], "model.mlp: expected one part for each block, not an empty list"),
     (["model.mlp=[gelu, [none], gelu]"], "model.mlp.1: expected a part, not a list in a list"),
     (["model.mlp=[gelu, gleu, none]"], "model.mlp.1: unknown mlp 'gleu'; did you mean 'gelu'"),
@@ -129,6 +138,9 @@ def test_a_list_serves_encoder_and_decoder_and_needs_as_many_blocks_in_both() ->
     for side in ("blocks", "decoder_blocks"):
         assert [f"{side}.{block}.mlp" in found for block in range(3)] == [True, False, True]
         assert [f"{side}.{block}.mlp_norm" in found for block in range(3)] == [True, False, True]
+    absent = {"similarity": "none", "value": "none", "mlp": "gelu"}
+    with pytest.raises(IllegalModelError, match="leaves the decoder without the source"):
+        legality.check(model(**text | absent, decoder_depth=3))
     with pytest.raises(IllegalModelError, match="its 2 blocks with weights must be as many as the encoder's 3"):
         legality.check(model(**text, decoder_depth=2))
 
