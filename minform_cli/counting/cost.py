@@ -56,7 +56,8 @@ def cached_numbers(form: ModelForm) -> int | None:
     """Numbers that generation keeps of every token so as not to compute its keys and values again.
 
     Of a decoder's attention to itself; its attention to the encoder keeps as much of every source token, once for a
-    block, however often it runs. What serves as key and value, or in all heads, is kept once. None for a model that does not generate.
+    block, however often it runs. What serves as key and value, or in all heads, is kept once. None for a model that
+    does not generate.
     """
     stack = form.decoder or (form.encoder if form.causal else None)
     if stack is None:
