@@ -13,9 +13,10 @@ def with_grid(columns: Sequence[Column], records: Sequence[Mapping[str, Any]]) -
     """`columns` with those of the swept settings after the first; a column of the same name gives way."""
     swept = {_short(key): key for record in records for key in record.get("grid", {})}
     first, *others = columns
+    same = {column.header: column for column in others}
     return [
         first,
-        *(_column(name, key) for name, key in swept.items()),
+        *(_column(name, key, same.get(name)) for name, key in swept.items()),
         *(column for column in others if column.header not in swept),
     ]
 
@@ -37,8 +38,14 @@ def grid_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"Grid: {swept}. Shares and differences refer to the baseline at the same grid point."]
 
 
-def _column(name: str, key: str) -> Column:
-    return Column(name, lambda record: grid_value(record["grid"][key]), name=True)
+def _column(name: str, key: str, same: Column | None) -> Column:
+    """A setting by row; where a row of the same study was made without sweeping it, what `same` says of it, or a dash."""
+
+    def text(record: Mapping[str, Any]) -> str:
+        grid = record.get("grid", {})
+        return grid_value(grid[key]) if key in grid else same.text(record) if same else "-"
+
+    return Column(name, text, name=True)
 
 
 def _short(key: str) -> str:

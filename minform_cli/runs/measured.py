@@ -86,6 +86,8 @@ def _given(run: StoredRun, settings: Sequence[str]) -> DataConfig:
         takes = DATA_SETS.get(name, "--set: data.name").TAKES
         dropped = [key for key in CHOICES if key not in takes or key in (*PLACES, "subset")]
         own |= {key: DataConfig.model_fields[key].default for key in (*dropped, "limit")}
+    else:  # what was not named is where it was, whatever the working directory is now
+        own |= {key: run.place(key) for key in PLACES if f"data.{key}" not in given}
     values = {f"data.{key}": value for key, value in own.items()} | {key: each.value for key, each in given.items()}
     names = {"preset": run.config.preset, "model": run.config.model}
     section = build(names, values, {key: each.origin for key, each in given.items()}).data

@@ -77,9 +77,25 @@ class StoredRun:
         Raises:
             InputError: the data are at neither.
         """
-        data, places = self.config.data, self.meta.get("places", {})
-        found = {key: self._place(key, getattr(data, key), places.get(key)) for key in PLACES}
-        return with_tokenizer(data.model_copy(update=found), self)
+        found = {key: self.place(key) for key in PLACES}
+        return with_tokenizer(self.config.data.model_copy(update=found), self)
+
+    def place(self, key: str) -> str | None:
+        """Where what the setting `key` of its data section names is now; None: the run has no such setting.
+
+        Raises:
+            InputError: it is neither where it was when the run began nor at what the user wrote then.
+        """
+        spelled, place = getattr(self.config.data, key), self.meta.get("places", {}).get(key)
+        if spelled is None:
+            return None
+        for each in (place, spelled):
+            if each is not None and os.path.exists(Path(each).expanduser()):  # noqa: PTH110  (of a name too long: no)
+                return each
+        raise InputError(
+            f"{self.folder.path}: its data are no longer at data.{key} {(place or spelled)!r}; "
+            f"minform eval --set data.{key}=... says where they are now"
+        )
 
     def checkpoint(self) -> Checkpoint:
         """Its newest checkpoint.
@@ -138,17 +154,6 @@ class StoredRun:
             model = build_model(self.config, spec)
         put_weights(model, self.weights(which, weights_of(model)))
         return model
-
-    def _place(self, key: str, spelled: str | None, place: str | None) -> str | None:
-        if spelled is None:
-            return None
-        for each in (place, spelled):
-            if each is not None and os.path.exists(Path(each).expanduser()):  # noqa: PTH110  (of a name too long: no)
-                return each
-        raise InputError(
-            f"{self.folder.path}: its data are no longer at data.{key} {(place or spelled)!r}; "
-            f"minform eval --set data.{key}=... says where they are now"
-        )
 
 
 def read_run(run: Path) -> StoredRun:

@@ -34,6 +34,13 @@ def test_swept_settings_are_columns_after_the_variant_and_none_appears_twice() -
     assert [cells(line)[1:3] for line in lines[2:]] == [["6", "1"], ["12", "1"]]
 
 
+def test_rows_of_a_study_that_were_made_without_a_grid_or_with_another_have_their_place() -> None:
+    lines = table([compare_record(0), swept(0, depth=6), swept(0, heads=8)])
+    assert cells(lines[0])[:4] == ["variant", "depth", "heads", "parameters"]
+    own = str(compare_record(0)["heads"])
+    assert [cells(line)[1:3] for line in lines[2:]] == [["-", own], ["6", own], ["-", "8"]]
+
+
 def test_without_a_grid_the_table_is_as_ever() -> None:
     assert table([compare_record(0)]) == table([swept(0)])
 

@@ -120,6 +120,23 @@ def test_data_that_have_moved_are_missed_in_one_line_and_named_by_a_setting(here
     assert found["notes"] == []  # they are the run's own
 
 
+def test_what_no_setting_names_is_where_it_was_whatever_the_working_directory(
+    here: Path, monkeypatch: pytest.MonkeyPatch, minform: Command
+) -> None:
+    shutil.copytree(FORMAT2 / "data", "data")
+    pairs = {"source": "train.en", "target": "train.de", "val_source": "val.en", "val_target": "val.de"}
+    given = [f"data.{key}=data/{name}" for key, name in pairs.items()]
+    sizes = ["data.vocab_size=300", "data.seq_len=32", "train.batch_tokens=400", "model.decoder_depth=1"]
+    out = trained(here / "pairs", "data.name=parallel-text", *given, *sizes, *RECIPE[:-2], preset="multi30k-tiny")
+    (here / "data" / "val.de").rename(here / "data" / "moved.de")
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    settings = ["data.val_target=../data/moved.de", "data.limit=20"]
+    assert data_for(read_run(out), settings).config.data.source == str(here / "data" / "train.en")
+    done = minform("eval", str(out), "--set", "data.limit=20", *HERE)
+    assert done.code == 2 and "are no longer at data.val_target" in done.err
+
+
 def test_other_data_of_the_same_shape_are_normalised_as_the_run_was(here: Path) -> None:
     for number in range(8):
         for name in ("left", "right"):
