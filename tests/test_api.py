@@ -97,6 +97,12 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], tmp_path: Path) -
             lambda: minform_cli.train(minform_cli.prepare(), device="gpu"),
             "--device: unknown device 'gpu'; did you mean 'cpu'?",
         ),
+        (lambda: minform_cli.train("debug"), "train takes what prepare(...) makes, not 'debug'"),  # type: ignore[arg-type]
+        (lambda: minform_cli.compare("debug"), "compare takes what StudyOptions(...) makes, not 'debug'"),  # type: ignore[arg-type]
+        (
+            lambda: minform_cli.train(minform_cli.prepare(), threads=100_000),
+            "--threads: expected 1 to 1,024, not 100,000",
+        ),
         (lambda: minform_cli.prepare(seed=-1), "--seed: should be greater than or equal to 0, not -1"),
         (lambda: minform_cli.evaluate("nowhere"), "nowhere is not a run folder"),
         (lambda: minform_cli.evaluate("nowhere", "tset"), "--split: unknown split 'tset'; did you mean 'test'?"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minform_cli.api.checks import check_device
+from minform_cli.api.checks import check_device, check_made
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
@@ -76,7 +76,8 @@ def train(
     Raises:
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
     """
-    check_device(device)
+    check_made(run, Prepared, "train", "prepare")
+    check_device(device, threads)
     from minform_cli.training.run import train as train_run
 
     folder = Path(out) if out is not None else default_run_folder(run.config)
@@ -116,7 +117,7 @@ def evaluate(
     folder = Path(run)
     if not RunFolder(folder).config.is_file():
         raise InputError(f"{folder} is not a run folder: it has no {RunFolder(folder).config.name}")
-    check_device(device)
+    check_device(device, threads)
     from minform_cli.training.evaluate import evaluate_run
 
     return evaluate_run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minform_cli.api.checks import check_device
+from minform_cli.api.checks import check_device, check_made
 from minform_cli.config.names import BASELINE
 from minform_cli.results import CompareRecord
 from minform_cli.study.options import StudyOptions
@@ -28,9 +28,10 @@ def compare(options: StudyOptions, *, on_progress: StudyListener | None = None) 
     Raises:
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
     """
+    check_made(options, StudyOptions, "compare", "StudyOptions")
     from minform_cli.comparison import plan_comparison, run_comparison, write_files
 
-    check_device(options.device)
+    check_device(options.device, options.threads)
     records: list[CompareRecord] = []
     for stage in plan_comparison(options).stages():
         found = run_comparison(stage, options, on_progress=on_progress)

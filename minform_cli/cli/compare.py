@@ -101,7 +101,7 @@ def compare(
             margin=None if margin is None else margin / 100,
             reference=against,
         )
-        api.check_device(device)
+        api.check_device(device, threads)
         check_log(log)
         if plot is not None:
             _check_plot(plot, dry_run=dry_run)

@@ -45,7 +45,7 @@ def train(
         from minform_cli import api
 
         run = api.prepare(preset, variant, setting or [], seed=seed, init=init, resumed=out if resume else None)
-        api.check_device(device)
+        api.check_device(device, threads)
         check_log(log)
     folder = out or api.default_run_folder(run.config)
     if dry_run:
