@@ -14,9 +14,10 @@ test: .venv/.installed-test
 soak: .venv/.installed-test
 	MINFORM_KILLS=50 MINFORM_DAMAGES=10000 MINFORM_FUZZ=5000 $(BIN)/pytest -n auto -m "soak or not soak"
 
-# What depends on time, which no test may: what starts without torch, beside `import torch`.
+# What depends on time, which no test may: what starts without torch, beside `import torch`, and reading batches.
 bench: .venv/.installed-test
 	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/batches.py
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,21 +130,6 @@ def test_mirroring_is_the_same_with_and_without_cropping() -> None:
 def test_generators_of_different_keys_are_unrelated() -> None:
     drawn = {torch.rand(1, generator=generator(*key)).item() for key in [(0,), (0, 0), (1, 0), (0, 1), (11,), (1, 1)]}
     assert len(drawn) == 6
-
-
-@pytest.mark.real_data
-@pytest.mark.slow
-def test_a_pass_over_mnist_takes_a_tiny_part_of_an_epoch(real_data: Path) -> None:
-    """2 % of a training epoch of about 12 s is 0.25 s; processor time, as other programs may run beside the tests."""
-    dataset = load_data(DataConfig(name="mnist"))
-    made = ImageBatches(dataset, DataConfig(name="mnist"), TrainConfig(batch_size=64), 0, CPU)
-    times = []
-    for epoch in range(3):
-        started = time.process_time()
-        count = sum(len(batch.labels) for batch in made.epoch(epoch))
-        times.append(time.process_time() - started)
-        assert count == 55000
-    assert min(times) < 0.25
 
 
 @pytest.mark.gpu

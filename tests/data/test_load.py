@@ -56,7 +56,7 @@ def test_limit_is_exact_stratified_and_leaves_everything_else_alone(limit: int) 
     assert (data.mean, data.std) == (full.mean, full.std)
 
 
-@pytest.mark.parametrize(("limit", "word"), [(9, "10 classes"), (1258, "1257 training examples")])
+@pytest.mark.parametrize(("limit", "word"), [(9, "10 classes"), (1258, "1,257 training examples")])
 def test_limit_out_of_range_is_refused_before_anything_is_read(limit: int, word: str, refused) -> None:
     assert word in refused(InputError, DATA_SETS.get("digits").spec, DataConfig(name="digits", limit=limit))
 

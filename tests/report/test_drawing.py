@@ -17,6 +17,7 @@ from minform_cli.report.curves import plot_counts
 from minform_cli.report.plots import plot_compare, plot_confusion
 from tests.cli.commands import environment
 from tests.report.records import compare_record, count_record, evaluation_record
+from tests.waiting import HANGS_S
 
 DRAW = """
 import sys
@@ -47,7 +48,7 @@ def test_the_environment_changes_neither_the_picture_nor_what_is_said(
     (tmp_path / "config" / "matplotlibrc").write_bytes(settings)
     variables = environment(**PLAIN | {"MATPLOTLIBRC": str(tmp_path / "config")} | changes)
     command = [sys.executable, "-c", DRAW, str(tmp_path / "a.svg")]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=HANGS_S, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     plot_compare([compare_record(i) for i in range(3)], tmp_path / "b.svg", "caption")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
