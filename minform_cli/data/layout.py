@@ -89,8 +89,8 @@ def layout_of(where: str, listing: Listing) -> Layout:
     val = found.get("val")
     if val is not None and not val.classes:  # images of a test set often have no class; those to validate on need one
         raise InputError(
-            f"{where}: the {val.loose:,} images in {val.name[:-1]!r} lie in no folder of a class; {EXPECTED}; sort "
-            "them as those of train are, or rename the folder"
+            f"{where}: {counted(val.loose, 'image')} in {val.name[:-1]!r} and no folder of a class; {EXPECTED}; sort "
+            "images as those of train are, or rename the folder"
         )
     class_names = tuple(sorted(train.classes))
     numbers = {name: number for number, name in enumerate(class_names)}
@@ -164,7 +164,7 @@ def _check_classes(where: str, train: _Found, listing: Listing) -> None:
     """Raises `InputError` unless there are two classes or more, each with an image."""
     inside = f"in {train.name[:-1]!r}" if train.name else "there"
     if not train.classes:
-        raise InputError(f"{where}: the {train.loose:,} images {inside} lie in no folder of a class; {EXPECTED}")
+        raise InputError(f"{where}: {counted(train.loose, 'image')} {inside} and no folder of a class; {EXPECTED}")
     if train.empty:
         first = min(train.empty)
         folder = train.name + first

@@ -39,7 +39,7 @@ def grid_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _column(name: str, key: str, same: Column | None) -> Column:
-    """A setting by row; where a row of the same study was made without sweeping it, what `same` says of it, or a dash."""
+    """A setting by row; where a row of the same study was made without sweeping it, `same` says it, or a dash."""
 
     def text(record: Mapping[str, Any]) -> str:
         grid = record.get("grid", {})

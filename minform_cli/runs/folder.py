@@ -42,6 +42,12 @@ def look(folder: RunFolder, config: RunConfig, *, resume: bool) -> dict[str, Any
         raise InputError(f"{folder.path} is not a run folder ({folder.meta.name} is missing): --out names another")
     meta = read_meta(folder)
     begun = stored_config(folder, meta)
+    if (begun.init is None) != (config.init is None):
+        there, here = (f"--init {each}" if each else "no --init" for each in (begun.init, config.init))
+        raise InputError(
+            f"{folder.path} is another run: it was started with {there}, this one with {here}; going on needs the "
+            "same, --out names another folder"
+        )
     stored, given = flat(begun.identity()), flat(config.begun_as(begun).identity())
     for key in given | stored:
         if given.get(key) != stored.get(key):

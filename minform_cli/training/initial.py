@@ -15,14 +15,20 @@ READOUT = "readout."
 """Opens the names of the weights that belong to a task."""
 
 
-def weights_digest(run: Path) -> str:
+def weights_digest(run: Path, model: nn.Module | None = None) -> str:
     """SHA-256 of the last weights of the finished run in `run`, once their file is found whole.
 
+    Args:
+        run: the folder.
+        model: that is to start from them, on the meta device, too.
+
     Raises:
-        InputError: the folder is incomplete, damaged, or its run is not finished.
+        InputError: the folder is incomplete, damaged, or its run is not finished; or `model` does not take its weights.
     """
     stored = finished_run(run)
-    stored.weights()
+    weights = stored.weights()
+    if model is not None:
+        _check_same(run, _body(weights), _body(weights_of(model)))
     return stored.checkpoint().files["weights"]["sha256"]
 
 
@@ -34,6 +40,14 @@ def start_from(run: Path, model: nn.Module) -> None:
             first that differs is named, and nothing has changed.
     """
     given, wanted = _body(finished_run(run).weights()), _body(weights_of(model))
+    _check_same(run, given, wanted)
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            tensor.copy_(given[name])
+
+
+def _check_same(run: Path, given: Tensors, wanted: Tensors) -> None:
+    """Raises `InputError` at the first tensor that only one of them has, or that has another shape."""
     for name in wanted | given:
         if name not in given or name not in wanted:
             place = "this model" if name not in wanted else "it"
@@ -41,9 +55,6 @@ def start_from(run: Path, model: nn.Module) -> None:
         if given[name].shape != wanted[name].shape:
             shapes = f"{tuple(given[name].shape)} there and {tuple(wanted[name].shape)} here"
             raise InputError(f"--init {run}: its model is another one, for {name} is {shapes}; {_SAME}")
-    with torch.no_grad():
-        for name, tensor in wanted.items():
-            tensor.copy_(given[name])
 
 
 _SAME = "accepted: a run of the same variant and sizes"

@@ -20,6 +20,7 @@ from minform_cli.data.batches import check_tokenizer, make_batches
 from minform_cli.data.load import Data
 from minform_cli.data.spec import DataSpec
 from minform_cli.models.build import build_model
+from minform_cli.models.meta import weightless
 from minform_cli.models.verify import verify
 from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, check_folder, read_result
 from minform_cli.runs import folder as run_folder
@@ -91,7 +92,7 @@ def train(
             check_tokenizer(config)
             data = prepared.source.load(lambda text: tell(_note(text)))
             batches = make_batches(data, config, used.device, Share(team.rank, team.size))
-            initial = _initial(config, meta)
+            initial = _initial(config, meta, data.spec)
             config, measures = with_measures(config, data)
         for text in (*data.notes, *measures, *config.train.notes()):
             tell(_note(text))
@@ -190,11 +191,15 @@ def _look(out: Path, config: RunConfig, resume: bool) -> dict[str, Any] | None:
 
 
 def _is_finished(folder: RunFolder, meta: Mapping[str, Any] | None, run: Prepared) -> bool:
-    """Whether the run has its result; data that are said to lie elsewhere than they did are known to be the same."""
+    """Whether the run has its result; data, and a run it starts from, that are said to lie elsewhere than they did are
+    known to be the same.
+    """
     if meta is None or not folder.is_finished():
         return False
     if run_folder.places_of(run.config.data) != run_folder.stored_places(folder, meta):
         run_folder.check_data(folder, meta, run.source.load().fingerprint)
+    if run.config.init != run_folder.stored_config(folder, meta).init:
+        run_folder.check_initial(folder, meta, run.config, _initial(run.config, meta))
     return True
 
 
@@ -246,8 +251,8 @@ def _records(parts: Parts, stepper: Stepper) -> Records:
     return Records(metrics, timings, CheckpointStore(folder, parts.meta["sha256"], (metrics, timings), checkpoint))
 
 
-def _initial(config: RunConfig, meta: Mapping[str, Any] | None) -> str | None:
-    """SHA-256 of the weights that the run starts from; None: from chance.
+def _initial(config: RunConfig, meta: Mapping[str, Any] | None, spec: DataSpec | None = None) -> str | None:
+    """SHA-256 of the weights that the run starts from, which its model for `spec` takes; None: from chance.
 
     A run that goes on knows it, and needs no more where the folder it was started from is gone.
     """
@@ -256,7 +261,10 @@ def _initial(config: RunConfig, meta: Mapping[str, Any] | None) -> str | None:
     if meta is not None and not RunFolder(Path(config.init)).meta.is_file():
         digest: str | None = meta.get("initial")
         return digest
-    return weights_digest(Path(config.init))
+    if spec is None or meta is not None:
+        return weights_digest(Path(config.init))
+    with weightless():
+        return weights_digest(Path(config.init), build_model(config, spec))
 
 
 def _build(config: RunConfig, spec: DataSpec, device: torch.device, *, started: bool = False) -> nn.Module:

@@ -124,9 +124,9 @@ def test_a_flat_folder_of_classes_is_train_with_a_part_held_out_and_says_so(tmp_
         ({"seg-train": {"cat": 2}, "seg-test": {"cat": 2}}, "look like splits"),
         ({"valid": {"cat": 2, "dog": 2}}, "'valid' and no folder train"),
         ({"data/train": {"cat": 2, "dog": 2}, "docs": {"x": 1}}, "train inside 'data'; give that folder"),
-        ({"all": {"": 4}}, "the 4 images in 'all' lie in no folder of a class"),
-        ({"train": {"": 4}}, "the 4 images in 'train' lie in no folder of a class"),
-        ({"train": {"a": 2, "b": 2}, "val": {"": 3}}, "the 3 images in 'val' lie in no folder of a class"),
+        ({"all": {"": 4}}, "4 images in 'all' and no folder of a class"),
+        ({"train": {"": 4}}, "4 images in 'train' and no folder of a class"),
+        ({"train": {"a": 2, "b": 2}, "val": {"": 1}}, ": 1 image in 'val' and no folder of a class"),
     ],
 )
 def test_folders_that_are_no_classes_are_not_taken_for_classes(tmp_path: Path, refused, splits, words: str) -> None:

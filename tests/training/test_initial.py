@@ -25,6 +25,7 @@ from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.initial import READOUT, start_from, weights_digest
 from minform_cli.training.run import dry_run, train
 from minform_cli.training.step import Stepper
+from tests.data.pictures import make_folder
 from tests.data.text.prose import WORDS
 from tests.training.conftest import bits
 from tests.training.launching import launch
@@ -220,6 +221,32 @@ def test_weights_of_another_model_are_refused_and_change_nothing(made: Path) -> 
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights_of(model).items())
     with pytest.raises(InputError, match=r"its model is another one, for weight is not in it; accepted: a run of"):
         start_from(made / "source-0", torch.nn.Linear(2, 2))
+
+
+def test_weights_that_the_data_do_not_go_with_are_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    for name, mode in (("grey", "L"), ("colour", "RGB")):
+        make_folder(tmp_path / name, {"train": {"a": 2, "b": 2}}, mode=mode)
+    sizes = ["model.dim=8", "model.depth=1", "model.heads=1", "train.epochs=1", "train.warmup_epochs=0"]
+    grey, colour = (["data.name=image-folder", f"data.path={tmp_path / name}", *sizes] for name in ("grey", "colour"))
+    train(resolve("digits", "baseline", grey).config, tmp_path / "first", device="cpu", threads=1)
+    config = resolve("digits", "baseline", colour, 0, read_start(tmp_path / "first")).config
+    for attempt in (train, dry_run):
+        with pytest.raises(
+            InputError, match=r"for embedding\.patches\.weight is \(8, 1, 4, 4\) there and \(8, 3, 4, 4\)"
+        ):
+            attempt(config, tmp_path / "run", device="cpu", threads=1)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_taken_for_one_that_starts_from_another(made: Path, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "source-0", tmp_path / "copied")
+    result = train(tuned(made, tmp_path / "copied"), whole, resume=True, device="cpu", threads=1)
+    assert result["weights_sha256"] == read_result(whole)["weights_sha256"]
+    with pytest.raises(InputError, match="source-1 are not those that the run was started from"):
+        train(tuned(made, made / "source-1"), whole, resume=True, device="cpu", threads=1)
+    with pytest.raises(InputError, match=r"it was started with --init \S+source-0, this one with no --init; going on"):
+        given = [f"data.path={made / 'SST-2'}", *TUNING]
+        train(resolve("glue-sst2", "baseline", given).config, whole, resume=True, device="cpu", threads=1)
 
 
 def test_two_processes_tune_what_one_does(made: Path, tmp_path: Path) -> None:
