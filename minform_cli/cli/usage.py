@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,9 @@ def usage_error(error: Exception) -> InputError | None:
     findings: Callable[[], Any] | None = getattr(error.__cause__, "errors", None)
     if param is not None and findings is not None:
         first = findings()[0]
+        _, listed, choices = str(first["msg"]).partition(" is not one of ")
+        if listed:
+            return unknown_name("choice", str(first["input"]), re.findall("'([^']+)'", choices), _name(param))
         return InputError(f"{_name(param)}: {_finding(first)}, not {str(first['input'])!r}")
     path = context.command_path if context is not None else "minform"
     return InputError(f"{message[:1].lower()}{message[1:].rstrip('.')} (see {path} --help)")

@@ -13,7 +13,7 @@ from minform_cli.counting.form import ModelForm, counted_form
 from minform_cli.counting.parameters import groups_of
 from minform_cli.counting.variants import fits
 from minform_cli.data.spec import DataSpec
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 
 _SUFFIXES = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _BUDGET = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(%|[kmg]?)", re.IGNORECASE)
@@ -49,8 +49,8 @@ def fitting(recipe: Recipe, budget: str, spec: DataSpec) -> list[RunConfig]:
     if sized[0][0] > limit:
         least, smallest = sized[0]
         raise InputError(
-            f"--budget {budget}: no combination has {limit:,} parameters or fewer; the smallest, {smallest.variant}, "
-            f"has {least:,}"
+            f"--budget {budget}: no combination has {counted(limit, 'parameter')} or fewer; the smallest, "
+            f"{smallest.variant}, has {least:,}"
         )
     return [config for numbers, config in sized if numbers <= limit]
 

@@ -85,7 +85,7 @@ def to_json(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def to_csv(records: Sequence[Mapping[str, Any]], leave_out: Iterable[str] = ()) -> str:
-    """A header and one line a record; mappings become columns ``key.name``, None is empty.
+    """A header and one line a record; mappings become columns ``key.name``, lists are JSON, None is empty.
 
     `notes` are sentences, not data, and left out; numbers known by varying names (`dead_parameters`) are added up.
     """
@@ -108,7 +108,7 @@ def _flat(record: Mapping[str, Any], leave_out: set[str], prefix: str = "") -> d
         elif isinstance(value, Mapping):
             flat |= _flat(cast("Mapping[str, Any]", value), leave_out, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
+            flat[prefix + key] = json.dumps(value) if isinstance(value, list) else value
     return flat
 
 

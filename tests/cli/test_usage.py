@@ -60,6 +60,8 @@ COMMANDS = ["count", "train", "eval", "compare", "variants", "presets", "dataset
         (["compare", "--variant", "minimul"], "--variant: unknown variant 'minimul'; did you mean 'minimal'?"),
         (["compare", "--variant", "minimal", "--variant", "minimal"], "--variant minimal: listed twice"),
         (["compare", "--plot", "x.bmp"], "--plot"),
+        (["count", "--by", "layr"], "--by: unknown choice 'layr'; did you mean 'layer'?; accepted: layer, variant"),
+        (["count", "--preset", "debug", "--budget", "1"], "--budget 1: no combination has 1 parameter or fewer; the"),
         (["train", "--set", "train.epoch=1"], "--set: unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         (
             ["train", "--set", "data.name=mnst"],
@@ -67,7 +69,7 @@ COMMANDS = ["count", "train", "eval", "compare", "variants", "presets", "dataset
         ),
         (["count", "--set", "model.patch_size=3"], "model.patch_size 3 does not divide the 8x8 images of digits; acc"),
         (["count", "--variant", "symmetric+collapsed-qk"], "variant 'symmetric+collapsed-qk': 'collapsed-qk' sets"),
-        (["train", "--set", "data.limit=9999"], "data.limit: 9999 is more than the 1257 training examples of digits"),
+        (["train", "--set", "data.limit=9999"], "data.limit: 9999 is more than the 1,257 training examples of digits"),
     ],
 )
 def test_a_wrong_command_line_gets_one_line(arguments: list[str], line: str, minform: Command) -> None:

@@ -103,10 +103,17 @@ def quantized() -> nn.Module:
         return torch.ao.quantization.quantize_dynamic(Model())
 
 
+def halved() -> nn.Module:
+    """Which torch does on the CPU alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(Model(), {nn.Linear}, dtype=torch.float16)
+
+
 @pytest.mark.parametrize(
     "build",
-    [quantized, *(with_maps(make) for make in (Packed, Four, Buffers))],
-    ids=["torch.ao", "integers", "bytes", "buffers"],
+    [quantized, halved, *(with_maps(make) for make in (Packed, Four, Buffers))],
+    ids=["torch.ao", "float16", "integers", "bytes", "buffers"],
 )
 def test_quantised_weights_count_as_what_they_stand_for(
     build: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch

@@ -64,6 +64,7 @@ def test_csv_has_a_header_and_one_line_a_variant_with_a_column_per_group() -> No
 
 def test_csv_of_records_with_different_keys_has_all_of_them() -> None:
     assert to_csv([{"a": 1}, {"b": {"c": {"d": 2}}}]) == "a,b.c.d\n1,\n,2"
+    assert to_csv([{"grid": {"model.order": [0, 1]}}]).splitlines()[1] == '"[0, 1]"'
 
 
 def test_plain_golden() -> None:
