@@ -12,6 +12,7 @@ import pytest
 import minform_cli
 from minform_cli.cli import main
 from minform_cli.config.axes import AXES
+from minform_cli.training import timing
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,10 +27,24 @@ def commands() -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
+def shortened(command: list[str]) -> list[str]:
+    """The command with less to train, where it trains."""
+    if command[1] not in ("train", "compare") or {"--from", "--study", "--dry-run"} & set(command):
+        return command
+    less = ["data.limit=100"] if "pydoc-tiny" in command else ["train.epochs=1", "train.warmup_epochs=0"]
+    jobs = ["--jobs", "1"] if command[1] == "compare" else []  # each job imports torch
+    return [*command, *jobs, *(word for setting in less for word in ("--set", setting))]
+
+
 @pytest.mark.slow
-def test_every_command_runs_in_the_order_given(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["short", "whole"])
+def test_every_command_runs_in_the_order_given(whole, tmp_path, monkeypatch, capsys):
+    """Training shortened, and no step timed for the dry run of a study, but under `make soak`."""
     monkeypatch.chdir(tmp_path)
     shown = commands()
+    if not whole:
+        shown = [shortened(command) for command in shown]
+        monkeypatch.setattr(timing, "time_run", lambda *_, **__: timing.Speed(0.5, 1.0, 2, 3))
     assert {command[1] for command in shown} >= {"count", "train", "eval", "compare", "variants", "presets", "datasets"}
     for command in shown:
         assert command[0] == "minform"

@@ -13,6 +13,7 @@ import pytest
 
 from minform_cli.data.batch import Batch
 from minform_cli.data.image_batches import ImageBatches as Batches
+from minform_cli.data.source import Source
 from minform_cli.errors import Interrupted
 from minform_cli.results import RunFolder
 from minform_cli.runs import checkpoint as checkpoint_module
@@ -73,7 +74,7 @@ def during_evaluation(split: str, epoch: int) -> Callable[[pytest.MonkeyPatch, i
 PHASES: dict[str, tuple[Callable[[pytest.MonkeyPatch, int], None], int | None]] = {
     # phase: (how the signal is sent, the step the checkpoint must stand at; None for no checkpoint)
     "counting": (during_call(run_module, "verify", 1), None),
-    "loading data": (during_call(run_module, "load_data", 1), None),
+    "loading data": (during_call(Source, "load", 1), None),
     "building": (during_call(run_module, "build_model", 1), None),
     "the first step": (during_call(Stepper, "take", 1), 1),
     "a step": (during_call(Stepper, "take", 7), 7),
