@@ -39,8 +39,8 @@ def walk(folder: Path, followed: int = 0) -> Iterator[tuple[str, os.DirEntry[str
 
     Args:
         folder: where to begin.
-        followed: down to how many levels links to folders are followed; deeper ones could lead in a circle, and are
-            left alone. Links to files always are.
+        followed: down to how many levels links to folders are followed, but for those to a folder they lie in; deeper
+            ones could lead in a circle, and are left alone. Links to files always are.
 
     Raises:
         OSError: a folder cannot be read.
@@ -62,6 +62,11 @@ def _below(folder: Path | str, prefix: str, followed: int) -> Iterator[tuple[str
         name = prefix + entry.name
         if not entry.is_dir():
             yield name, entry
-        elif followed > 0 or not entry.is_symlink():
+        elif not entry.is_symlink() or (followed > 0 and not _leads_back(entry)):
             yield name, entry
             yield from _below(entry.path, f"{name}/", followed - 1)
+
+
+def _leads_back(link: os.DirEntry[str]) -> bool:
+    """Whether a link to a folder leads to one that it lies in, whose files would come twice."""
+    return Path(link.path).parent.resolve().is_relative_to(Path(link.path).resolve())

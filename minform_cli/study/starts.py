@@ -63,6 +63,8 @@ def read_starts(folder: Path, out: Path | None = None) -> Starts:
         is_study = False
     if not is_study:
         kept = {} if out is None or RunFolder(folder).meta.is_file() else _kept_starts(out)
+        if not kept and folder.is_dir() and not RunFolder(folder).meta.is_file():
+            raise InputError(f"--init {folder}: is no run's folder and no study's; accepted: one with finished runs")
         return Starts(folder, kept or {None: read_start(folder)})
     record = read_record(folder)
     if record.grid:

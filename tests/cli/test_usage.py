@@ -60,6 +60,7 @@ COMMANDS = ["count", "train", "eval", "compare", "variants", "presets", "dataset
         (["compare", "--variant", "minimul"], "--variant: unknown variant 'minimul'; did you mean 'minimal'?"),
         (["compare", "--variant", "minimal", "--variant", "minimal"], "--variant minimal: listed twice"),
         (["compare", "--plot", "x.bmp"], "--plot"),
+        (["compare", "--init", "."], "--init .: is no run's folder and no study's; accepted: one with finished runs"),
         (["count", "--by", "layr"], "--by: unknown choice 'layr'; did you mean 'layer'?; accepted: layer, variant"),
         (["count", "--preset", "debug", "--budget", "1"], "--budget 1: no combination has 1 parameter or fewer; the"),
         (["train", "--set", "train.epoch=1"], "--set: unknown key 'train.epoch'; did you mean 'train.epochs'?"),

@@ -91,6 +91,7 @@ def test_nested_folders_and_the_owners_links_are_followed_but_no_circle(images: 
     (images / "train/cat/deeper").mkdir()
     (images / "train/cat/019.png").rename(images / "train/cat/deeper/019.png")
     (images / "train/cat/deeper/again").symlink_to(images / "train")
+    (images / "train/whole").symlink_to(images / "train")
     data = load(images)
     assert np.array_equal(data.train.images, before.train.images)
     assert sizes(data) == sizes(before)
