@@ -26,9 +26,9 @@ def free_port() -> int:
 
 
 def launch_variables(rank: int, size: int, port: int) -> dict[str, str]:
-    """What torchrun puts into the environment of process `rank`."""
+    """The environment of process `rank`: ours, and what torchrun puts there."""
     numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
-    return {"MASTER_ADDR": "127.0.0.1", **{name: str(number) for name, number in numbers.items()}}
+    return {**os.environ, "MASTER_ADDR": "127.0.0.1", **{name: str(number) for name, number in numbers.items()}}
 
 
 def _command(arguments: Sequence[str], variables: dict[str, str], output: str, held_at: int | None) -> None:
@@ -44,6 +44,7 @@ def _script(arguments: Sequence[str], variables: dict[str, str], output: str) ->
 
 
 def _prepare(arguments: Sequence[str], variables: dict[str, str], output: str) -> None:
+    os.environ.clear()  # the fork server's own is that of whichever test started it
     os.environ.update(variables)
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{output}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
@@ -102,6 +103,6 @@ def scripts(output: Path, size: int, port: int, *arguments: str) -> Launched:
 
 def alone(output: Path, arguments: Sequence[str], held_at: int | None = None) -> Launched:
     """Starts the command line in a process that belongs to no launch."""
-    process = CONTEXT.Process(target=_command, args=(arguments, {}, f"{output}0", held_at), daemon=True)
+    process = CONTEXT.Process(target=_command, args=(arguments, dict(os.environ), f"{output}0", held_at), daemon=True)
     process.start()
     return Launched([process], output)
