@@ -8,7 +8,7 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.counting.variants import check
 from minform_cli.data.spec import DataSpec, described
 from minform_cli.errors import InputError, unknown_name
-from minform_cli.tasks import TASKS
+from minform_cli.tasks import check_known
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 
@@ -18,8 +18,7 @@ MOST_THREADS = 1024
 
 def checked_spec(config: RunConfig) -> DataSpec:
     """The spec of the config's data set, once all that can be wrong with the config is checked. Imports no torch."""
-    if config.task not in TASKS.names():
-        raise unknown_name("task", config.task, TASKS.names(), f"preset {config.preset}")
+    check_known(config)
     spec = described(config.data)
     check(config, spec)
     return spec

@@ -14,7 +14,7 @@ from minform_cli.config.axes.bias import live_bias
 from minform_cli.config.axes.readout import readouts
 from minform_cli.config.form import Form, Map, Weights
 from minform_cli.config.schema import ModelConfig, RunConfig
-from minform_cli.errors import IllegalModelError, InputError
+from minform_cli.errors import IllegalModelError, InputError, unknown_name
 from minform_cli.registry import LazyRegistry
 
 if TYPE_CHECKING:
@@ -212,6 +212,12 @@ class TaskRegistry:
 
 
 TASKS = TaskRegistry(INFO)
+
+
+def check_known(config: RunConfig) -> None:
+    """Raises `InputError` if there is no task of the config's name."""
+    if config.task not in TASKS.names():
+        raise unknown_name("task", config.task, TASKS.names(), f"preset {config.preset}")
 
 
 def check_task(config: RunConfig, spec: DataSpec) -> None:

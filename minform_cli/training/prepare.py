@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from minform_cli.config import legality
 from minform_cli.config.presets import Resolved
 from minform_cli.config.schema import RunConfig
+from minform_cli.counting.variants import check
 from minform_cli.data.source import Source, opened
-from minform_cli.data.spec import DataSpec, check_fits
-from minform_cli.errors import unknown_name
-from minform_cli.tasks import TASKS, check_task
+from minform_cli.data.spec import DataSpec
+from minform_cli.tasks import check_known
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ def prepare(run: Resolved | RunConfig) -> Prepared:
     config, origins = (run.config, run.origins) if isinstance(run, Resolved) else (run, {})
     if isinstance(run, RunConfig):
         legality.check(config.model)
-    if config.task not in TASKS.names():
-        raise unknown_name("task", config.task, TASKS.names(), f"preset {config.preset}")
+    check_known(config)
     source = opened(config.data)
-    check_fits(config, source.spec)
-    check_task(config, source.spec)
+    check(config, source.spec)
     return Prepared(config, source, origins)
