@@ -29,7 +29,7 @@ LIGHT = (
     "counting",
 )
 """Modules and packages that must be importable without any of `HEAVY`."""
-NEEDING_TORCH = ("minform_cli.tasks.", "minform_cli.counting.foreign.")
+NEEDING_TORCH = ("minform_cli.tasks.", "minform_cli.foreign.")
 """What lies in them and is not: a task itself, and models of other libraries."""
 
 REFUSALS = [

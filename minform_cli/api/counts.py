@@ -104,7 +104,7 @@ def count_model(source: str) -> ModelRecord:
     Raises:
         InputError: the source or the name is unknown, the library is not installed, or the model cannot be built.
     """
-    from minform_cli.counting.foreign.model import count_model as count_foreign
+    from minform_cli.foreign.model import count_model as count_foreign
 
     return count_foreign(source)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from minform_cli.counting.foreign.sources import MAX_MESSAGE, build_source
+from minform_cli.foreign.sources import MAX_MESSAGE, build_source
 from minform_cli.errors import InputError
 
 MODELS = """
@@ -230,7 +230,7 @@ import socket, sys
 def refuse(*args, **kwargs):
     sys.exit("a connection was opened")
 socket.socket.connect = socket.getaddrinfo = refuse
-from minform_cli.counting.foreign.sources import build_source
+from minform_cli.foreign.sources import build_source
 from minform_cli.errors import InputError
 try:
     build_source("hf:{tmp_path}")

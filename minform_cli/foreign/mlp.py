@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from minform_cli.counting.foreign.attention import Attention, Piece
-from minform_cli.counting.foreign.tree import Map, Tree
+from minform_cli.foreign.attention import Attention, Piece
+from minform_cli.foreign.tree import Map, Tree
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from minform_cli.counting.foreign.attention import Attention, Piece, is_norm_between
-from minform_cli.counting.foreign.mlp import Mlp
-from minform_cli.counting.foreign.recognise import Recognised
+from minform_cli.foreign.attention import Attention, Piece, is_norm_between
+from minform_cli.foreign.mlp import Mlp
+from minform_cli.foreign.recognise import Recognised
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from minform_cli.counting.foreign.model import count_model
+from minform_cli.foreign.model import count_model
 
 WIDTH, HIDDEN, CLASSES = 16, 24, 5
 

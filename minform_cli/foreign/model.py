@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from minform_cli.counting.foreign.packed import unpacked
-from minform_cli.counting.foreign.recognise import Recognised, recognise
-from minform_cli.counting.foreign.reductions import Effect, effects
-from minform_cli.counting.foreign.sources import build_source
+from minform_cli.foreign.packed import unpacked
+from minform_cli.foreign.recognise import Recognised, recognise
+from minform_cli.foreign.reductions import Effect, effects
+from minform_cli.foreign.sources import build_source
 from minform_cli.results import GROUPS
 from minform_cli.results.records import ModelRecord, ReductionRecord
 

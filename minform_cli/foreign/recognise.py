@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from minform_cli.counting.foreign.attention import Attention, find_attention
-from minform_cli.counting.foreign.mlp import Mlp, find_mlps
-from minform_cli.counting.foreign.tree import Map, Tree
+from minform_cli.foreign.attention import Attention, find_attention
+from minform_cli.foreign.mlp import Mlp, find_mlps
+from minform_cli.foreign.tree import Map, Tree
 
 OTHER = "other"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from minform_cli.counting.foreign.tree import ROOT, Map, Tree, own_parameters
+from minform_cli.foreign.tree import ROOT, Map, Tree, own_parameters
 
 _NAMES = {
     role: re.compile(

@@ -1,1 +1,0 @@
-"""Counting models that other libraries build: read their structure, never guess, say what each reduction would save."""

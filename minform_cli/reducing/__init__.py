@@ -1,0 +1,1 @@
+"""A trained model made smaller: exactly, as well as data allow under a budget, and healed."""
