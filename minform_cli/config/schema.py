@@ -34,6 +34,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
+def _is_none(value: object) -> bool:
+    """For settings that stand in a file only where they are given."""
+    return value is None
+
+
 def _axis(name: str) -> object:
     accepted = Annotated[Any, WithJsonSchema(AXES[name].json_schema())]
     return BeforeValidator(AXES[name].parse, json_schema_input_type=accepted)
@@ -183,6 +188,7 @@ class TrainConfig(Settings):
 
     Attributes:
         epochs: passes over the training examples.
+        steps: optimiser steps of the whole run, in place of `epochs`; None: as many as the epochs have.
         batch_size: examples per optimiser step; the last, smaller batch of an epoch is kept.
         batch_tokens: most tokens of a step, filling included, on that side of sentence pairs that has more; None takes
             `batch_size` pairs.
@@ -192,6 +198,7 @@ class TrainConfig(Settings):
         beta2: decay of the second moment; the first is 0.9.
         schedule: `cosine` to zero, or `constant`; both after the warm-up.
         warmup_epochs: epochs of linear warm-up; fractions are allowed.
+        warmup_steps: steps of linear warm-up, in place of `warmup_epochs`; None: as many as those have.
         clip_norm: the gradient's total norm is cut to this; None leaves it alone.
         label_smoothing: probability spread over all classes in the training loss.
         eval_batch_size: examples per batch where no gradient is needed.
@@ -199,6 +206,7 @@ class TrainConfig(Settings):
     """
 
     epochs: int = Field(default=10, ge=1, le=1_000_000)
+    steps: int | None = Field(default=None, ge=1, le=1_000_000_000, exclude_if=_is_none)
     batch_size: int = Field(default=64, ge=1)
     batch_tokens: int | None = Field(default=None, ge=1)
     optimizer: Literal["adamw", "adam"] = "adamw"
@@ -207,20 +215,43 @@ class TrainConfig(Settings):
     beta2: float = Field(default=0.999, gt=0, lt=1)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: float = Field(default=0.0, ge=0)
+    warmup_steps: int | None = Field(default=None, ge=0, exclude_if=_is_none)
     clip_norm: float | None = Field(default=None, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     eval_batch_size: int = Field(default=1000, ge=1)
     checkpoint_every_s: float = Field(default=20.0, ge=0)
 
-    def notes(self) -> tuple[str, ...]:
-        """What somebody who trains so should know: that the warm-up does not end, and how far it comes."""
-        if self.warmup_epochs <= self.epochs:
+    def num_steps(self, steps_per_epoch: int) -> int:
+        """Optimiser steps of the whole run."""
+        return self.epochs * steps_per_epoch if self.steps is None else self.steps
+
+    def num_epochs(self, steps_per_epoch: int) -> int:
+        """Epochs that the run begins; the last one may end early."""
+        return -(-self.num_steps(steps_per_epoch) // steps_per_epoch)
+
+    def num_warmup_steps(self, steps_per_epoch: int) -> float:
+        """Steps of the warm-up."""
+        return self.warmup_epochs * steps_per_epoch if self.warmup_steps is None else self.warmup_steps
+
+    def notes(self, steps_per_epoch: int | None = None) -> tuple[str, ...]:
+        """What somebody who trains so should know: that the warm-up does not end, and how far it comes.
+
+        Args:
+            steps_per_epoch: None where nobody knows it: then nothing is said where epochs stand against steps.
+        """
+        mixed = (self.steps is None) != (self.warmup_steps is None)
+        if mixed and steps_per_epoch is None:
             return ()
-        share = self.epochs / self.warmup_epochs
+        in_epochs = self.steps is None and self.warmup_steps is None
+        whole = self.epochs if in_epochs else self.num_steps(steps_per_epoch or 1)
+        warmup = self.warmup_epochs if in_epochs else self.num_warmup_steps(steps_per_epoch or 1)
+        if warmup <= whole:
+            return ()
+        unit, share = "epochs" if in_epochs else "steps", whole / warmup
         return (
-            f"the warm-up of {self.warmup_epochs:g} epochs is longer than the training of {self.epochs:,}: the "
+            f"the warm-up of {warmup:g} {unit} is longer than the training of {whole:,}: the "
             f"learning rate reaches {share * self.learning_rate:.3g}, {100 * share:.3g} % of train.learning_rate "
-            f"{self.learning_rate:g}; train.warmup_epochs sets a shorter one",
+            f"{self.learning_rate:g}; train.warmup_{unit} sets a shorter one",
         )
 
 
@@ -268,6 +299,9 @@ class RunConfig(Settings):
         if self.data.bleu_tokenizer == "auto":  # nothing is translated, or nothing was begun: `begun_as`
             del fields["data"]["bleu_tokenizer"]
         del fields["train"]["checkpoint_every_s"]
+        for instead, key in (("steps", "epochs"), ("warmup_steps", "warmup_epochs")):
+            if instead in fields["train"]:
+                del fields["train"][key]
         return fields
 
     def begun_as(self, stored: RunConfig) -> RunConfig:

@@ -12,6 +12,7 @@ from minform_cli.report.formats import Output, render
 from minform_cli.report.grid import grid_lines, row_name, with_grid
 from minform_cli.report.numbers import (
     ABSENT,
+    epochs,
     integer,
     loss,
     metric_title,
@@ -68,10 +69,10 @@ def study_line(results: Sequence[ResultRecord]) -> str:
     """Data set, epochs, seeds and validation split of a study, for captions of tables and plots."""
     first = results[0]
     seeds = sorted({result["seed"] for result in results})
-    epochs = sorted({result["epochs"] for result in results})
+    trained = sorted({result["epochs"] for result in results})
     return (
         f"{first['data']['title']}, {counted(int(first['data']['num_train']), 'training example')}, "
-        f"{', '.join(map(integer, epochs))} epoch{'' if epochs == [1] else 's'}, "
+        f"{', '.join(map(epochs, trained))} epoch{'' if trained == [1] else 's'}, "
         f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
         f"{', VALIDATED ON THE TEST SET' if first['data']['validation'] == 'test' else ''}"
     )

@@ -24,7 +24,7 @@ def dry_run_table(config: RunConfig, origins: Mapping[str, str], found: Mapping[
     """
     values = config.model_dump(mode="json")
     rows = [
-        {"key": key, "value": values[key.partition(".")[0]][key.partition(".")[2]], "origin": origin}
+        {"key": key, "value": values[key.partition(".")[0]].get(key.partition(".")[2]), "origin": origin}
         for key, origin in origins.items()
     ]
     if fmt == "json":

@@ -13,6 +13,11 @@ def integer(value: int) -> str:
     return f"{value:,}"
 
 
+def epochs(value: float) -> str:
+    """How often the training examples were seen: ``3``, or ``0.142`` where steps were counted instead."""
+    return integer(int(value)) if value == int(value) else f"{value:.3g}"
+
+
 def percent(fraction: float | None) -> str:
     """A fraction of 0..1 as percent with two decimals, without the sign."""
     return ABSENT if fraction is None else f"{_tidy(100 * fraction, 2):,.2f}"

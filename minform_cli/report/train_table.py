@@ -10,6 +10,7 @@ from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
 from minform_cli.report.numbers import (
     duration,
+    epochs,
     integer,
     loss,
     metric_name,
@@ -56,7 +57,7 @@ def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
         ("parameters", f"{integer(count['parameters'])} ({percent(count['share_of_baseline'])} % of the baseline)"),
         *_trained(result),
         ("determination ratio Q", ratio(count["determination_ratio"])),
-        ("epochs, steps", f"{integer(result['epochs'])}, {integer(result['steps'])}"),
+        ("epochs, steps", f"{epochs(result['epochs'])}, {integer(result['steps'])}"),
         ("training, last epoch", _measured(result, "train")),
         (f"validation ({integer(data['num_val'])})", _measured(result, "val")),
         ("best validation", f"{_signed(result['metric'], metrics['best_val_score'])} in epoch {metrics['best_epoch']}"),

@@ -41,8 +41,8 @@ class CountRecord(Swept):
 class ResultRecord(Swept):
     """What `result.json` of a finished run holds; every printed number of the run is computed from it.
 
-    `count` is comparable between models; `trained_parameters` are those this run trained, with the task's head and
-    without a pooler that the task does not use. `metric` is what variants are compared by, `accuracy` where classes are
+    `epochs` is a fraction where a number of steps was trained. `count` is comparable between models;
+    `trained_parameters` are those this run trained, with the task's head and without a pooler that the task does not use. `metric` is what variants are compared by, `accuracy` where classes are
     predicted; it is 0..1, more is better.
     `metrics`: ``train_loss``, ``train_accuracy`` (mean over the last epoch, while training), ``val_loss``,
     ``val_accuracy`` and likewise what else the task measures, ``best_val_score`` (of `metric`), ``best_epoch``,
@@ -61,7 +61,7 @@ class ResultRecord(Swept):
     preset: str
     variant: str
     seed: int
-    epochs: int
+    epochs: float
     steps: int
     heads: int
     count: CountRecord

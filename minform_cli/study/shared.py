@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from contextlib import suppress
@@ -183,5 +184,5 @@ class Shared:
 
 def _done(result: ResultRecord) -> Progress:
     metrics = {name: float(value) for name, value in result["metrics"].items() if value is not None}
-    epochs, steps = result["epochs"], result["steps"]
+    epochs, steps = math.ceil(result["epochs"]), result["steps"]
     return Progress("done", epochs, epochs, steps, steps, metrics, metric=result["metric"])

@@ -193,8 +193,10 @@ def _notes(run: StoredRun, checkpoint: Checkpoint) -> list[str]:
     if config.data.validation == "test":
         notes.append("validation was done on the test set")
     if not run.folder.is_finished():
-        epochs = f"{checkpoint.state.epoch} of {config.train.epochs} epochs"
-        notes.append(f"the run is not finished: these are the weights after step {checkpoint.state.step:,}, {epochs}")
+        done = f"after step {checkpoint.state.step:,}, {checkpoint.state.epoch} of {config.train.epochs} epochs"
+        if config.train.steps is not None:
+            done = f"after step {checkpoint.state.step:,} of {config.train.steps:,}"
+        notes.append(f"the run is not finished: these are the weights {done}")
     if made_by != __version__:
         notes.append(f"the run was made by minform {made_by}, this is {__version__}")
     return notes

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from minform_cli.errors import Interrupted
@@ -43,7 +44,7 @@ class Loop:
     Attributes:
         stepper: the model and its optimiser.
         batches: what they are trained and validated on.
-        epochs: passes in the whole run.
+        epochs: passes that the whole run begins; the last one may end early.
         checkpoint_every_s: least time in seconds between two checkpoints.
         state: where the run stands; changed in place.
         records: None where another process leads.
@@ -105,12 +106,13 @@ class Loop:
 
     def _train_epoch(self) -> None:
         state = self.state
-        start = state.step - state.epoch * self.batches.steps_per_epoch
-        if start == self.batches.steps_per_epoch:
+        first = state.epoch * self.batches.steps_per_epoch
+        last = min(first + self.batches.steps_per_epoch, self.stepper.steps)
+        if state.step == last:
             return  # a stop came between the last step and the validation
         self.stepper.model.train()
         clock = time.perf_counter()
-        for batch in self.batches.epoch(state.epoch, start):
+        for batch in islice(self.batches.epoch(state.epoch, state.step - first), last - state.step):
             self.team.check()
             loss, num_correct = self.stepper.take(state.step, batch)
             state.step += 1
@@ -125,7 +127,7 @@ class Loop:
                 self._tell("step", state.epoch + 1, self._training_metrics())
             if self._save_if_due():
                 clock = time.perf_counter()
-        assert state.step == (state.epoch + 1) * self.batches.steps_per_epoch, "an epoch had too few or many batches"
+        assert state.step == last, "an epoch had too few batches"
 
     def _validate_epoch(self) -> None:
         state = self.state

@@ -39,11 +39,11 @@ def decays(name: str, parameter: nn.Parameter) -> bool:
 def learning_rate(step: int, steps_per_epoch: int, train: TrainConfig) -> float:
     """The step size of the 0-based `step`, a pure function of it: nothing to save, so resume is exact.
 
-    Rises linearly over `warmup_epochs` to the peak, which the last warm-up step has; then falls as half a cosine
+    Rises linearly over the warm-up to the peak, which the last warm-up step has; then falls as half a cosine
     to zero at the end of training, or stays.
     """
-    warmup = train.warmup_epochs * steps_per_epoch
-    total = train.epochs * steps_per_epoch
+    warmup = train.num_warmup_steps(steps_per_epoch)
+    total = train.num_steps(steps_per_epoch)
     if step + 1 < warmup:
         return train.learning_rate * (step + 1) / warmup
     if train.schedule == "constant" or total <= warmup:

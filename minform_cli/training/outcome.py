@@ -47,13 +47,14 @@ def finish(
     """Writes ``result.json``, and returns what it holds; `measured` is on the test set."""
     state = loop.state
     assert state.best is not None and loop.records is not None
+    epochs = _epochs(state.step, loop.batches.steps_per_epoch)
     result = ResultRecord(
         format=FORMAT,
         minform=__version__,
         preset=config.preset,
         variant=config.variant,
         seed=config.seed,
-        epochs=config.train.epochs,
+        epochs=epochs,
         steps=state.step,
         heads=config.model.heads,
         count=count_config(config, data.spec),
@@ -69,7 +70,7 @@ def finish(
         timing={
             "train_s": state.train_s,
             "total_s": state.total_s,
-            "seconds_per_epoch": state.train_s / config.train.epochs,
+            "seconds_per_epoch": state.train_s / epochs,
             **_speed(folder),
         },
         curve=_curve(folder, loop.stepper.measures[0]),
@@ -79,6 +80,11 @@ def finish(
     )
     write_json(folder.result, result)
     return result
+
+
+def _epochs(steps: int, steps_per_epoch: int) -> float:
+    """How often all training examples were seen: a whole number, or a fraction where steps were asked for."""
+    return steps / steps_per_epoch if steps % steps_per_epoch else steps // steps_per_epoch
 
 
 def _speed(folder: RunFolder) -> dict[str, float]:

@@ -94,7 +94,7 @@ def train(
             batches = make_batches(data, config, used.device, Share(team.rank, team.size))
             initial = _initial(config, meta, data.spec)
             config, measures = with_measures(config, data)
-        for text in (*data.notes, *measures, *config.train.notes()):
+        for text in (*data.notes, *measures, *config.train.notes(batches.steps_per_epoch)):
             tell(_note(text))
         team.check()  # where a signal landed, its error may have been swallowed
         team.meet_on(used.device)
@@ -112,7 +112,7 @@ def train(
         measured = tested(config, data, folder, loop)
         result = team.from_leader(lambda: finish(config, data, folder, loop, measured, made_with))
     steps = loop.stepper.steps
-    epochs, metric = config.train.epochs, loop.stepper.measures[0]
+    epochs, metric = loop.epochs, loop.stepper.measures[0]
     tell(Progress("done", epochs, epochs, steps, steps, loop.state.metrics, metric=metric))
     return result
 
@@ -165,7 +165,7 @@ def dry_run(
             "steps": stepper.steps,
             "loss": loss,
             "seconds": time.perf_counter() - started,
-            "notes": [*data.notes, *measures, *config.train.notes()],
+            "notes": [*data.notes, *measures, *config.train.notes(batches.steps_per_epoch)],
         }
 
 
@@ -234,10 +234,9 @@ def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
     team.spread(model, stepper.optimizer, state.step)
     state.total_s += time.perf_counter() - started
     train = config.train
+    epochs = train.num_epochs(parts.batches.steps_per_epoch)
     translations = partial(translations_of, config, parts.data)
-    return Loop(
-        stepper, parts.batches, train.epochs, train.checkpoint_every_s, state, records, team, tell, translations
-    )
+    return Loop(stepper, parts.batches, epochs, train.checkpoint_every_s, state, records, team, tell, translations)
 
 
 def _records(parts: Parts, stepper: Stepper) -> Records:

@@ -41,7 +41,7 @@ class Stepper:
         self.optimizer = make_optimizer(model, config.train)
         self.task = TASKS.get(config.task)
         self.measures = self.task.measures(spec)
-        self.steps = config.train.epochs * steps_per_epoch
+        self.steps = config.train.num_steps(steps_per_epoch)
         self._steps_per_epoch = steps_per_epoch
         self._train = config.train
         self._seed = config.seed

@@ -41,17 +41,19 @@ class Speed:
         step_s: one training step (median of several).
         evaluation_s: one pass over the validation examples.
         steps_per_epoch: training steps of an epoch.
-        epochs: in the whole run.
+        epochs: that the whole run begins.
+        steps: of the whole run; None: all of its epochs.
     """
 
     step_s: float
     evaluation_s: float
     steps_per_epoch: int
     epochs: int
+    steps: int | None = None
 
     def seconds(self, steps_done: int = 0) -> float:
         """The rest of the run after `steps_done` steps; loading data and checkpoints left out."""
-        steps = self.epochs * self.steps_per_epoch
+        steps = self.epochs * self.steps_per_epoch if self.steps is None else self.steps
         epochs_left = self.epochs - steps_done // self.steps_per_epoch
         return (steps - steps_done) * self.step_s + epochs_left * self.evaluation_s
 
@@ -93,7 +95,9 @@ def time_run(config: RunConfig, source: Source, *, device: str = "auto", threads
                 written.write(model, batch)
 
         batch_s = _median_s(evaluate)
-    return Speed(step_s, batch_s * spec.num_val / evaluated, steps_per_epoch, train.epochs)
+    return Speed(
+        step_s, batch_s * spec.num_val / evaluated, steps_per_epoch, train.num_epochs(steps_per_epoch), train.steps
+    )
 
 
 def _batch(spec: DataSpec, num: int, device: torch.device) -> Batch:

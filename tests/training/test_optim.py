@@ -37,6 +37,20 @@ def test_a_warm_up_as_long_as_the_training_is_all_there_is() -> None:
     assert not TrainConfig(epochs=2, warmup_epochs=2).notes()
 
 
+def test_steps_stand_in_place_of_epochs_and_warm_up_steps_in_place_of_its_epochs() -> None:
+    train = TrainConfig(epochs=99, steps=6, learning_rate=1.0, warmup_epochs=9, warmup_steps=2)
+    rates = [learning_rate(step, 4, train) for step in range(6)]
+    assert rates == pytest.approx([0.5, 1.0, *((1 + math.cos(math.pi * k / 4)) / 2 for k in range(4))], rel=1e-15)
+    assert (train.num_steps(4), train.num_epochs(4), train.num_epochs(3), train.num_epochs(7)) == (6, 2, 2, 1)
+
+
+def test_a_warm_up_longer_than_the_steps_is_told_once_an_epoch_is_known() -> None:
+    assert "warm-up of 8 steps is longer than the training of 6" in TrainConfig(steps=6, warmup_steps=8).notes()[0]
+    mixed = TrainConfig(steps=6, warmup_epochs=2)
+    assert not mixed.notes() and not mixed.notes(3)
+    assert "warm-up of 8 steps is longer than the training of 6" in mixed.notes(4)[0]
+
+
 @pytest.mark.parametrize("variant", ["baseline", "minimal", "symmetric-cholesky", "symmetric-pairwise"])
 def test_vectors_positions_and_the_class_token_never_decay(variant: str) -> None:
     config = tiny("model.bias=all", variant=variant)

@@ -8,6 +8,7 @@ import pytest
 
 from minform_cli.config.presets import load_config
 from minform_cli.data.image_batches import ImageBatches as Batches
+from minform_cli.errors import InputError
 from minform_cli.results import Progress, RunFolder, read_result
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
@@ -48,6 +49,31 @@ def test_a_resumed_epoch_has_the_metrics_of_one_in_one_go(tmp_path: Path, undist
     result = train(tiny(), out, resume=True)
     assert bits(out) == bits(undisturbed)
     assert result["metrics"] == read_result(undisturbed)["metrics"]
+
+
+def test_as_many_steps_as_the_epochs_have_give_the_same_bits(train_tiny: TrainTiny, undisturbed: Path) -> None:
+    assert bits(train_tiny("train.steps=15", "train.epochs=1")) == bits(undisturbed)
+
+
+@pytest.mark.parametrize("step", [1, 5, 6, 7])
+def test_a_run_of_steps_ends_within_an_epoch_with_a_validation_and_resumes_to_the_same_bits(
+    tmp_path: Path, train_tiny: TrainTiny, step: int
+) -> None:
+    whole, told = train_tiny("train.steps=7", name="whole"), []
+    out = stopped(tmp_path / "run", step, "train.steps=7")
+    result = train(tiny("train.steps=7"), out, resume=True, on_progress=told.append)
+    assert bits(out) == bits(whole)
+    assert [(line["epoch"], line["step"]) for line in lines(out / "metrics.jsonl")] == [(1, 5), (2, 7)]
+    assert (result["steps"], result["epochs"], result["curve"][-1][0]) == (7, 1.4, 7)
+    assert (told[-1].step, told[-1].steps, told[-1].epoch, told[-1].epochs) == (7, 7, 2, 2)
+
+
+def test_other_steps_are_another_run_and_epochs_beside_them_are_not(train_tiny: TrainTiny) -> None:
+    out = train_tiny("train.steps=2")
+    assert train(tiny("train.steps=2", "train.epochs=9"), out, resume=True)["steps"] == 2
+    with pytest.raises(InputError, match=r"train\.steps is 2 there and 3 here"):
+        train(tiny("train.steps=3"), out, resume=True)
+    assert "steps" not in tiny().identity()["train"] and "steps" not in tiny().model_dump(mode="json")["train"]
 
 
 def test_a_finished_run_holds_what_its_folder_promises(undisturbed: Path) -> None:
