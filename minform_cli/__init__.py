@@ -17,14 +17,28 @@ __all__ = [
     "count",
     "count_model",
     "evaluate",
+    "export",
     "layers",
+    "load",
     "prepare",
     "redraw",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from minform_cli.api import StudyOptions, compare, count, count_model, evaluate, layers, prepare, redraw, train
+    from minform_cli.api import (
+        StudyOptions,
+        compare,
+        count,
+        count_model,
+        evaluate,
+        export,
+        layers,
+        load,
+        prepare,
+        redraw,
+        train,
+    )
 
 
 def __getattr__(name: str) -> Any:

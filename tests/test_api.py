@@ -130,6 +130,8 @@ def test_what_is_public_is_named_and_explained() -> None:
         "prepare",
         "train",
         "evaluate",
+        "export",
+        "load",
         "compare",
         "redraw",
     }

@@ -61,6 +61,10 @@ REFUSALS = [
     ["eval", "nowhere"],
     ["eval"],
     ["eval", "nowhere", "--split", "tset"],
+    ["export", "nowhere"],
+    ["export", "nowhere", "--out", "x", "--format", "onx"],
+    ["export", "nowhere", "--out", "x", "--checkpoint", "bset"],
+    ["export", "nowhere", "--out", "x", "--table", "xml"],
     ["variants", "--format", "xml"],
 ]
 
@@ -103,7 +107,10 @@ def test_what_is_needed_before_a_command_body_imports_nothing_heavy() -> None:
 
 def test_help_versions_lists_and_every_refusal_import_nothing_heavy() -> None:
     done = [["--version"], ["--help"], ["variants"], ["presets"], ["datasets"], []]
-    done += [[command, "-h"] for command in ("count", "train", "eval", "compare", "variants", "presets", "datasets")]
+    done += [
+        [command, "-h"]
+        for command in ("count", "train", "eval", "export", "compare", "variants", "presets", "datasets")
+    ]
     code = f"""
 import contextlib, io, json, sys
 from minform_cli.cli import main

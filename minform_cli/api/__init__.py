@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minform_cli.api.checks import DEVICES, check_device, checked_spec
     from minform_cli.api.counts import count, count_configs, count_model, counted_configs, layers, verify_configs
+    from minform_cli.api.exports import export, load
     from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, prepare, train
     from minform_cli.api.studies import compare, redraw
     from minform_cli.study.options import StudyOptions
@@ -19,6 +20,7 @@ _HOMES = {
     "minform_cli.api.counts": (
         "count", "count_configs", "count_model", "counted_configs", "layers", "verify_configs",
     ),
+    "minform_cli.api.exports": ("export", "load"),
     "minform_cli.api.runs": ("CHECKPOINTS", "SPLITS", "default_run_folder", "evaluate", "prepare", "train"),
     "minform_cli.api.studies": ("compare", "redraw"),
     "minform_cli.study.options": ("StudyOptions",),
@@ -38,7 +40,9 @@ __all__ = [
     "counted_configs",
     "default_run_folder",
     "evaluate",
+    "export",
     "layers",
+    "load",
     "prepare",
     "redraw",
     "train",

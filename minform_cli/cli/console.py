@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _LONGEST = 2000
 
 
-def chosen_format(fmt: str | None) -> str:
-    """`fmt` once it is known, or the default: `rich` on a terminal, `plain` in a pipe.
+def chosen_format(fmt: str | None, where: str = "--format") -> str:
+    """`fmt`, given by the option `where`, once it is known; or the default: `rich` on a terminal, `plain` in a pipe.
 
     Raises:
         InputError: `fmt` is none of the formats.
@@ -27,7 +27,7 @@ def chosen_format(fmt: str | None) -> str:
         return "rich" if sys.stdout.isatty() else "plain"
     from minform_cli.report.formats import check_format
 
-    check_format(fmt)
+    check_format(fmt, where)
     return fmt
 
 

@@ -1,1 +1,1 @@
-"""Trained models in formats that others load, each compared with ours before it is handed on."""
+"""What others load: a stored run's model as safetensors, as a graph, or as a model of transformers, with parity."""

@@ -50,10 +50,10 @@ Output = FittedTable | str
 """What a table function returns: something rich prints, or text to be printed as it is."""
 
 
-def check_format(fmt: str) -> None:
-    """Raises `InputError` if `fmt` is none of `FORMATS`."""
+def check_format(fmt: str, where: str = "--format") -> None:
+    """Raises `InputError` if `fmt`, given by the option `where`, is none of `FORMATS`."""
     if fmt not in FORMATS:
-        raise unknown_name("format", fmt, FORMATS, "--format")
+        raise unknown_name("format", fmt, FORMATS, where)
 
 
 def render(records: Sequence[Any], columns: Sequence[Column], fmt: str, width: int | None = None) -> Output:

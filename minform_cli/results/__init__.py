@@ -4,6 +4,7 @@ A leaf: no torch, so that tables and plots can be drawn from results alone.
 """
 
 from minform_cli.results.costs import CostRecord, CountedRecord, LayerRecord
+from minform_cli.results.exports import ExportRecord, ParityRecord
 from minform_cli.results.files import (
     FORMAT,
     RunFolder,
@@ -48,11 +49,13 @@ __all__ = [
     "CountedRecord",
     "EvaluationRecord",
     "ExampleRecord",
+    "ExportRecord",
     "LayerRecord",
     "LearningCurve",
     "Listener",
     "MeasuredRecord",
     "ModelRecord",
+    "ParityRecord",
     "PlanRecord",
     "Progress",
     "ReductionRecord",

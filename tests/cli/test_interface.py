@@ -45,6 +45,7 @@ def test_commands_and_options_are_those_on_the_list() -> None:
         *(f"train {name}" for name in ("--preset", "--variant", "--set", "--seed", "--device", "--out", "--resume")),
         *(f"train {name}" for name in ("--dry-run", "--quiet", "--format")),
         *(f"eval {name}" for name in ("run", "--split", "--format", "--plot")),
+        *(f"export {name}" for name in ("run", "--format", "--normalise", "--checkpoint", "--out")),
         *(f"compare {name}" for name in ("--preset", "--variant", "--seeds", "--jobs", "--format", "--plot", "--out")),
     ],
 )

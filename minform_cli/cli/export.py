@@ -1,0 +1,46 @@
+"""``minform export``: a run's model as files that others load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minform_cli.cli import options
+from minform_cli.cli.console import caption, chosen_format, show
+
+
+def _complete_export(incomplete: str) -> list[str]:
+    from minform_cli.exporting.formats import FORMATS
+
+    return [name for name in FORMATS.names() if name.startswith(incomplete)]
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    out: Annotated[Path, typer.Option(help="The folder to write; absent or empty.")],
+    export_format: Annotated[
+        str,
+        typer.Option("--format", help="safetensors or torch-export.", autocompletion=_complete_export),
+    ] = "safetensors",
+    normalise: Annotated[
+        bool, typer.Option("--normalise", help="Normalise images inside the graph, which then takes uint8 pixels.")
+    ] = False,
+    checkpoint: Annotated[str, typer.Option(help="last, or best by the validation score.")] = "last",
+    threads: options.Threads = None,
+    table: Annotated[
+        str | None, typer.Option("--table", help="How the table is printed: as --format of the other commands.")
+    ] = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write a run's model for others to load, once its outputs are shown to be the same."""
+    fmt = chosen_format(table, "--table")
+    from minform_cli import api
+
+    record = api.export(run, export_format, out, checkpoint=checkpoint, normalise=normalise, threads=threads)
+    from minform_cli.report.export_table import export_caption, export_table
+
+    show(export_table(record, fmt))
+    if not quiet:
+        caption(export_caption(record), fmt)

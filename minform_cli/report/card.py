@@ -1,0 +1,169 @@
+"""The model card of an exported model: everything that a reader needs to know of it, in Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from minform_cli.report import notes
+from minform_cli.report.eval_table import CONFIDENCE, wilson_interval
+from minform_cli.report.export_table import LIMIT, PARITY
+from minform_cli.report.fit import Column
+from minform_cli.report.formats import render
+from minform_cli.report.numbers import integer, metric_name, percent, with_sign
+from minform_cli.results import GROUPS, ExportRecord
+
+_LIBRARIES = {"hf": "transformers", "onnx": "onnx", "torch-export": "pytorch", "safetensors": "minform"}
+_PIPELINES = {
+    "classify-images": "image-classification",
+    "classify-sentences": "text-classification",
+    "masked-tokens": "fill-mask",
+    "next-tokens": "text-generation",
+    "translate": "translation",
+    "embed-sentences": "sentence-similarity",
+}
+"""How model hubs call the tasks."""
+
+_DOES = {
+    "classify-images": "tells the class of an image",
+    "classify-sentences": "tells the class, or the score, of a sentence or a pair of them",
+    "masked-tokens": "tells hidden tokens from those around them",
+    "next-tokens": "tells every token from those before it",
+    "translate": "translates a sentence",
+    "embed-sentences": "makes a vector of a sentence",
+}
+
+
+def model_card(record: ExportRecord) -> str:
+    """The text of ``README.md`` in the exported folder; its Python runs there as it stands."""
+    title = f"{record['preset']}, {record['variant']}"
+    parts = [
+        _front(record),
+        f"# {title}",
+        _summary(record),
+        "## Load it",
+        f"```python\n{record['load']}```",
+        _inputs(record),
+        "## What it has",
+        _counts(record),
+        "## What was reduced",
+        _reduced(record),
+        "## How good it is",
+        _measured(record),
+        "## Where it comes from",
+        _source(record),
+        "## Parity",
+        f"Beside the model that it was made of: {LIMIT}.",
+        str(render(record["parity"], PARITY, "markdown")),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front(record: ExportRecord) -> str:
+    """The header that model hubs read: YAML, of which JSON is a part."""
+    fields: dict[str, object] = {
+        "library_name": _LIBRARIES.get(record["format"], record["format"]),
+        "tags": ["minform", record["preset"], record["variant"]],
+    }
+    if record["task"] in _PIPELINES:
+        fields["pipeline_tag"] = _PIPELINES[record["task"]]
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _summary(record: ExportRecord) -> str:
+    """What it is, in a sentence or two."""
+    data, does = record["data"], _DOES.get(record["task"], f"does the task {record['task']}")
+    classes = f", {integer(len(record['class_names']))} classes" if record["class_names"] else ""
+    return (
+        f"A Transformer with {integer(record['parameters'])} parameters that {does} ({data['title']}{classes}), "
+        f"exported by minform as `{record['format']}`, loaded by "
+        f"`{record['loader']}`. Seed {record['seed']}, {record['checkpoint']} checkpoint."
+    )
+
+
+def _inputs(record: ExportRecord) -> str:
+    names = ", ".join(f"`{name}`" for name in record["inputs"])
+    pixels = " (uint8, normalised inside)" if record["normalised"] else ""
+    classes = " One number for each line of `classes.json`." if "classes.json" in record["files"] else ""
+    return f"Inputs: {names}{pixels}. Output: `{record['output']}`.{classes}"
+
+
+def _counts(record: ExportRecord) -> str:
+    """Parameters by group, and the sizes."""
+    count = record["count"]
+    rows: list[tuple[str, int]] = [(group, count["groups"].get(group, 0)) for group in GROUPS]
+    if count["task_head_parameters"]:
+        rows.append(("head of the task, which published counts leave out", count["task_head_parameters"]))
+    columns = [
+        Column("group", lambda row: row[0], right=False, name=True),
+        Column("numbers", lambda row: integer(row[1])),
+        Column("share %", lambda row: percent(row[1] / sum(number for _, number in rows))),
+    ]
+    model = record["model"]
+    sizes = f"Width {model['dim']}, depth {model['depth']}, {model['heads']} heads."
+    return f"{render(rows, columns, 'markdown')}\n\n{sizes} {notes.PARAMETERS}"
+
+
+def _reduced(record: ExportRecord) -> str:
+    """Which parts stand in place of which, how much that saves, and what the format made of them."""
+    model, baseline = record["model"], record["baseline"]
+    changed = [(key, baseline[key], value) for key, value in model.items() if value != baseline[key]]
+    share = f"{percent(record['count']['share_of_baseline'])} % of the parameters of its baseline are left."
+    lines = [share if changed else "Nothing beside its preset."]
+    if changed:
+        columns = [
+            Column("setting", lambda row: row[0], right=False, name=True),
+            Column("baseline", lambda row: _short(row[1]), right=False),
+            Column("here", lambda row: _short(row[2]), right=False),
+        ]
+        lines.append(str(render(changed, columns, "markdown")))
+    if record["expanded"]:
+        grown = f"{integer(record['numbers'])} numbers in the file, {integer(record['parameters'])} in the model"
+        lines.append(f"Written as larger parts that the library knows ({grown}): {'; '.join(record['expanded'])}.")
+    if record["filled"]:
+        filled = "; ".join(f"{integer(number)}: {where}" for where, number in record["filled"].items())
+        lines.append(f"Zeros and ones stand where the library's class has numbers that the model lacks: {filled}.")
+    return "\n\n".join(lines)
+
+
+def _measured(record: ExportRecord) -> str:
+    """The metric with its interval, or that nothing was measured."""
+    metric, metrics, data = record["metric"], record["metrics"], record["data"]
+    best = record["checkpoint"] == "best"
+    score = None if metric is None else metrics.get("best_val_score" if best else f"val_{metric}")
+    if metric is None or score is None:
+        return "Not measured: the run has no result of its own. `minform eval RUN` measures it."
+    number = int(data["num_val"])
+    split = "test set, which was also validated on" if data["validation"] == "test" else "validation split"
+    text = f"{metric_name(metric)} {with_sign(metric, percent(score))} on the {split} of {data['title']} ({number:,})"
+    if metric == "accuracy" and number:
+        low, high = wilson_interval(round(score * number), number)
+        chance = f"[{percent(low)}, {percent(high)}], {100 * CONFIDENCE:g} % Wilson, for the choice of examples alone"
+        text = f"{text}; {chance}"
+    test = metrics.get(f"test_{metric}")
+    last = "" if test is None or best else f" On the test split: {with_sign(metric, percent(test))}."
+    return f"{text}. One seed: what another seed would give is not in it.{last}"
+
+
+def _source(record: ExportRecord) -> str:
+    """How to make it again, of which data, with which versions."""
+    origin = record["origin"]
+    made = _listed(origin) if origin else ""
+    versions = ", ".join(f"{name} {number}" for name, number in record["environment"].items())
+    data = f"Data: {record['data']['title']}, fingerprint `{record['fingerprint'] or 'unknown'}`."
+    lines = [f"```sh\n{record['command']}\n```", made, data, f"Written with {versions}."]
+    return "\n\n".join([*(line for line in lines if line), *(f"Note: {note}." for note in record["notes"])])
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    """What `origin` says, a line each; the command stands above."""
+    items: Iterable[tuple[str, Any]] = ((key, value) for key, value in values.items() if key != "command")
+    return "\n".join(f"- {key}: {_short(value)}" for key, value in items)
+
+
+def _short(value: object) -> str:
+    """A value as it is written in YAML; of a long one the beginning."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:200]} ..."
