@@ -13,7 +13,7 @@ from minform_cli.config.schema import PLACES
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import CompareRecord, PlanRecord, ResultRecord, RunFolder, check_folder, write_atomic
 from minform_cli.study.options import StudyOptions
-from minform_cli.tasks import TASKS, check_task
+from minform_cli.tasks import TASKS, check_labels, check_task
 
 if TYPE_CHECKING:
     from minform_cli.data.source import Source
@@ -90,6 +90,7 @@ def _check_plan(plan: Plan) -> None:
     for run in plan.runs[:: len(plan.seeds)]:
         if run.config.task not in TASKS.names():
             raise unknown_name("task", run.config.task, TASKS.names(), f"preset {run.config.preset}")
+        check_labels(run.config)
         check_task(run.config, run.source.spec)
 
 

@@ -97,13 +97,16 @@ def whole_form(model: ModelConfig, spec: DataSpec, task: str) -> ModelForm:
     part = Tokens() if info.predicts_tokens else cast(Readout, model.readout)
     last = _last(model)
     readout = _of(part, part.form(last))
-    return _model(model, spec, replace(readout, children={**readout.children, "head": info.head(last, spec)}))
+    head = info.head(last, spec)
+    children = readout.children if head is None else {**readout.children, "head": head}
+    return _model(model, spec, replace(readout, children=children))
 
 
 def head_numbers(model: ModelConfig, spec: DataSpec, task: str) -> int:
     """Trainable numbers of a head that is counted apart; 0 where the head is counted with the rest."""
     info = TASKS.info(task)
-    return 0 if info.head_is_counted else sum(each.numbers for each in info.head(_last(model), spec).holds)
+    head = None if info.head_is_counted else info.head(_last(model), spec)
+    return 0 if head is None else sum(each.numbers for each in head.holds)
 
 
 def tokens_per_step(config: RunConfig, spec: DataSpec) -> int:

@@ -29,8 +29,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from minform_cli.foreign.hugging_face import hugging_face, library
 from minform_cli.errors import InputError, MinformError, did_you_mean_file, unknown_name
+from minform_cli.foreign.hugging_face import hugging_face, library
 from minform_cli.models.meta import weightless
 
 MAX_MESSAGE = 300

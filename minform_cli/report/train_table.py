@@ -58,10 +58,14 @@ def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
         *_trained(result),
         ("determination ratio Q", ratio(count["determination_ratio"])),
         ("epochs, steps", f"{epochs(result['epochs'])}, {integer(result['steps'])}"),
-        ("training, last epoch", _measured(result, "train")),
-        (f"validation ({integer(data['num_val'])})", _measured(result, "val")),
-        ("best validation", f"{_signed(result['metric'], metrics['best_val_score'])} in epoch {metrics['best_epoch']}"),
     ]
+    if result["steps"]:  # else it was imported, or made of another run
+        best = f"{_signed(result['metric'], metrics['best_val_score'])} in epoch {metrics['best_epoch']}"
+        rows += [
+            ("training, last epoch", _measured(result, "train")),
+            (f"validation ({integer(data['num_val'])})", _measured(result, "val")),
+            ("best validation", best),
+        ]
     if metrics.get("test_loss") is not None:
         rows.append((f"test ({integer(data['num_test'])}), last epoch", _measured(result, "test")))
     return [

@@ -34,7 +34,7 @@ def look(folder: RunFolder, config: RunConfig, *, resume: bool) -> dict[str, Any
         InputError: the folder is not empty and nothing may be resumed; or it holds something else, a damaged run,
             one of another format version, or another run, whose first setting that differs is named.
     """
-    if not _contents(folder):
+    if not contents(folder):
         return None
     if not resume:
         raise InputError(f"{folder.path} is not empty: --resume goes on with the run in it, --out names another folder")
@@ -179,7 +179,7 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
     write_atomic(folder.config, dump_config(config).encode())
 
 
-def _contents(folder: RunFolder) -> list[str]:
+def contents(folder: RunFolder) -> list[str]:
     """What lies in the folder, but for the lock and the temporary files of a process killed as it began."""
     if folder.path.exists() and not folder.path.is_dir():
         raise InputError(f"{folder.path} is not a folder: --out names another")

@@ -32,7 +32,7 @@ class Measured:
 
     Attributes:
         config: the run's, with the data section of these data.
-        spec: the run's.
+        spec: the run's; of one that was not trained on data known here, under the name of these data.
         data: normalised as the run's were.
         notes: what whoever reads the measurement should know of them.
     """
@@ -55,16 +55,25 @@ def data_for(run: StoredRun, settings: Sequence[str] = (), source: Source | None
         InputError: a setting is wrong; the data are not there, not those of the run and no others were named, or of
             another shape.
     """
+    if not run.fingerprint and not settings:
+        subset = "--set data.subset=... " if run.config.data.name == "glue" else ""
+        raise InputError(
+            f"{run.folder.path} was not trained on data that are known here; accepted: --set "
+            f"data.name={run.config.data.name} {subset}--set data.path=... says what to measure it on"
+        )
     if source is None:
         source = opened(_given(run, settings) if settings else run.data())
     if run.spec is not None:
         _check_shape(run, run.spec, source.spec)
     data = source.load()
-    same = data.fingerprint == run.fingerprint
+    same, shown = data.fingerprint == run.fingerprint, f"{data.spec.title}, {_splits(data.spec)}"
     if not settings:
         check_data(run.folder, run.meta, data.fingerprint)
-    notes = [] if same else [f"measured on other data than those of the run: {data.spec.title}, {_splits(data.spec)}"]
+    notes = [] if same or not run.fingerprint else [f"measured on other data than those of the run: {shown}"]
     spec = run.spec
+    if spec is not None and not run.fingerprint:
+        notes += _taken_for(spec, data.spec)
+        spec = replace(spec, name=data.spec.name)  # measured as is usual for these data
     if spec is None:
         notes.append(_asked(run, data, same))
         spec = data.spec
@@ -109,12 +118,20 @@ def _check_shape(run: StoredRun, own: DataSpec, other: DataSpec) -> None:
             )
     if isinstance(own, TextSpec) and isinstance(other, TextSpec) and own.outputs != other.outputs:
         raise InputError(f"{where}, and {other.title} asks for other answers; accepted: data with the same")
-    if own.class_names != other.class_names:
+    if own.class_names != other.class_names and (run.fingerprint or own.num_classes != other.num_classes):
         here, there = (_listed(each.class_names) for each in (own, other))
         raise InputError(
             f"{where}, whose classes are {here}, and those of {other.title} are {there}; accepted: the same, "
             "in this order"
         )
+
+
+def _taken_for(own: DataSpec, other: DataSpec) -> list[str]:
+    """Which class stands for which, where they are called differently."""
+    if own.class_names == other.class_names:
+        return []
+    pairs = [f"{here} for {there}" for here, there in zip(own.class_names, other.class_names, strict=True)]
+    return [f"its classes are taken in their order: {_listed(pairs)}"]
 
 
 def _asked(run: StoredRun, data: Data, same: bool) -> str:

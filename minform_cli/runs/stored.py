@@ -64,6 +64,12 @@ class StoredRun:
         digest: str | None = self.meta.get("initial")
         return digest
 
+    @property
+    def origin(self) -> Mapping[str, Any] | None:
+        """How it was made (`runs.made.Made.origin`); None: it was trained here."""
+        origin: Mapping[str, Any] | None = self.meta.get("origin")
+        return origin
+
     def start(self) -> Start:
         """The run as what another one starts from."""
         return Start(self.folder.path, self.config)
@@ -109,6 +115,14 @@ class StoredRun:
             raise InputError(f"{self.folder.path} has no checkpoint yet: the run is incomplete; go on with --resume")
         return read_checkpoint(self.folder, self.meta["sha256"])
 
+    def check_has(self, which: Which, checkpoint: Checkpoint) -> None:
+        """Raises `InputError` if it has no best weights, and those are asked for."""
+        if which == "last" or "best" in checkpoint.files:
+            return
+        if self.origin is not None:
+            raise InputError(f"{self.folder.path} was not trained here, so no epoch was its best; accepted: last")
+        raise InputError(f"{self.folder.path} has no best weights yet: its first epoch is not finished")
+
     def weights(self, which: Which = "last", expected: Mapping[str, torch.Tensor] | None = None) -> Tensors:
         """The weights of the last step, or of the best epoch by validation score, on the CPU.
 
@@ -125,8 +139,7 @@ class StoredRun:
 
         role = "weights" if which == "last" else "best"
         checkpoint = self.checkpoint()
-        if role not in checkpoint.files:
-            raise InputError(f"{self.folder.path} has no best weights yet: its first epoch is not finished")
+        self.check_has(which, checkpoint)
         while True:
             try:
                 return read_tensors(self.folder, checkpoint.files[role], expected)

@@ -39,8 +39,9 @@ class TaskInfo:
         predicts_tokens: whether it wants an output for tokens, not for examples.
         head_is_counted: whether published counts of such models include the task's head; where they do not, counts are
             of embeddings, encoder and pooler, and the head's parameters are told beside them.
-        head: what the task's head is made of.
+        head: what the task's head is made of; None: it has none, and what is read of the last block is the output.
         has_perplexity: whether exp(loss) is a perplexity: that of a text, token by token.
+        has_labels: whether data sets say what is right.
     """
 
     module: str
@@ -48,11 +49,12 @@ class TaskInfo:
     takes: str
     requires: Requires
     why: str
-    head: Callable[[ModelConfig, DataSpec], Form]
+    head: Callable[[ModelConfig, DataSpec], Form | None]
     decodes: bool = False
     predicts_tokens: bool = False
     head_is_counted: bool = True
     has_perplexity: bool = False
+    has_labels: bool = True
 
 
 def _class_head(model: ModelConfig, spec: DataSpec) -> Form:
@@ -127,6 +129,15 @@ INFO: Mapping[str, TaskInfo] = {
         head=_sentence_head,
         head_is_counted=False,
     ),
+    "embed-sentences": TaskInfo(
+        module="minform_cli.tasks.embed_sentences",
+        meaning="a vector for every sentence, which no labels say",
+        takes="text",
+        requires={"readout": EXAMPLE_READOUTS, "mask": ("none",)},
+        why="a sentence gets one vector that has seen all of it",
+        head=lambda _model, _spec: None,
+        has_labels=False,
+    ),
     "translate": TaskInfo(
         module="minform_cli.tasks.translate",
         meaning="a sentence in another language",
@@ -158,8 +169,8 @@ class Task(Protocol):
         """Every number the task measures, by name."""
         ...
 
-    def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module:
-        """The last module: from a vector of `model.dim` numbers to the outputs.
+    def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module | None:
+        """The last module: from a vector of `model.dim` numbers to the outputs; None: the vector is the output.
 
         For tasks that predict tokens it is called with the vectors of the vocabulary too, (V, N).
         """
@@ -218,6 +229,16 @@ def check_known(config: RunConfig) -> None:
     """Raises `InputError` if there is no task of the config's name."""
     if config.task not in TASKS.names():
         raise unknown_name("task", config.task, TASKS.names(), f"preset {config.preset}")
+
+
+def check_labels(config: RunConfig) -> None:
+    """Raises `InputError` if no data say what is right for the config's task: nothing can be trained or measured."""
+    if TASKS.info(config.task).has_labels:
+        return
+    raise InputError(
+        f"task {config.task!r}: no data set says which vector a sentence should have; accepted: minform train --init "
+        "RUN --preset glue-sst2 (or another task) trains from it"
+    )
 
 
 def check_task(config: RunConfig, spec: DataSpec) -> None:

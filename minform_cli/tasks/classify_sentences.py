@@ -17,7 +17,7 @@ from minform_cli.config.axes.bias import has_bias
 from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.glue import GLUE, GlueTask, task_of
 from minform_cli.config.schema import ModelConfig
-from minform_cli.data.spec import DataSpec
+from minform_cli.data.spec import DataSpec, TextSpec
 from minform_cli.errors import IllegalModelError
 from minform_cli.tasks import Metric
 
@@ -59,7 +59,8 @@ class ClassifySentences:
         Raises:
             IllegalModelError: the data set has neither, or has pairs and the model one token type.
         """
-        num_sentences = len(_glue(spec).sentences)
+        task = _glue(spec)
+        num_sentences = 1 if task is None else len(task.sentences)
         told_apart = cast(Embedding, model.embedding).sentences
         if told_apart is not None and told_apart < num_sentences:
             raise IllegalModelError(
@@ -91,7 +92,7 @@ class ClassifySentences:
         return outputs.squeeze(-1) if outputs.shape[-1] == 1 else outputs.argmax(-1)
 
     def measure(self, predictions: Tensor, labels: Tensor, spec: DataSpec) -> dict[str, float]:
-        """What GLUE measures for the task, by name; what is undefined is 0.
+        """What GLUE measures for the task, by name; of other classes and scores as `measures` says. Undefined is 0.
 
         Args:
             predictions: (n,) of a whole split, as `predictions` gives them.
@@ -102,17 +103,26 @@ class ClassifySentences:
 
         if predictions.is_floating_point():
             predictions = predictions.float()  # numpy knows no bfloat16
-        return measured(_glue(spec).metrics, predictions.cpu().numpy(), labels.cpu().numpy())
+        task = _glue(spec)
+        names = _OTHER[bool(spec.class_names)] if task is None else task.metrics
+        return measured(names, predictions.cpu().numpy(), labels.cpu().numpy())
 
     def measures(self, spec: DataSpec) -> tuple[str, ...]:
         """Names of what `measure` gives, the metric that GLUE's score is made of first."""
         task = _glue(spec)
+        if task is None:
+            return _OTHER[bool(spec.class_names)]
         return (task.primary, *(name for name in task.metrics if name != task.primary))
 
 
-def _glue(spec: DataSpec) -> GlueTask:
+_OTHER = {True: ("accuracy",), False: ("score", "pearson", "spearman")}
+"""What classes are measured by that are not GLUE's, and what scores are."""
+
+
+def _glue(spec: DataSpec) -> GlueTask | None:
+    """The task of GLUE that the examples are of; None: their classes or scores are somebody else's."""
     task = task_of(spec.name)
-    if task is None:
+    if task is None and not spec.class_names and not cast(TextSpec, spec).outputs:
         raise IllegalModelError(
             f"task 'classify-sentences' needs sentences with labels, and {spec.title} has none; "
             f"accepted: data.name glue with data.subset one of {', '.join(GLUE)}"

@@ -20,7 +20,7 @@ from minform_cli.results import EvaluationRecord
 from minform_cli.runs.checkpoint import Checkpoint
 from minform_cli.runs.measured import data_for
 from minform_cli.runs.stored import StoredRun, Which, read_run
-from minform_cli.tasks import TASKS, Task, check_measures
+from minform_cli.tasks import TASKS, Task, check_labels, check_measures
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.measures import with_measures
 from minform_cli.training.runtime import runtime
@@ -112,9 +112,9 @@ def evaluate_run(
     if split not in get_args(Split):
         raise unknown_name("split", split, get_args(Split), "--split")
     stored = read_run(run)
+    check_labels(stored.config)
     checkpoint = stored.checkpoint()
-    if which not in checkpoint.files and which == "best":
-        raise InputError(f"{run} has no best weights yet: its first epoch is not finished")
+    stored.check_has(which, checkpoint)
     with StopRequest("nothing was measured") as stop, runtime(device, threads) as used:
         measured = data_for(stored, settings)
         config, spec, data = measured.config, measured.spec, measured.data

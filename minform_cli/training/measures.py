@@ -9,7 +9,6 @@ from minform_cli.config.schema import BleuTokenizer, RunConfig
 from minform_cli.data.load import Data
 from minform_cli.errors import counted
 from minform_cli.tasks import TASKS
-from minform_cli.tasks.translate import Translate
 
 if TYPE_CHECKING:
     from minform_cli.data.text.tokenizer import Vocabulary
@@ -57,9 +56,3 @@ def _spelled(vocabulary: Vocabulary, references: Sequence[str], words: BleuToken
         f"{counted(len(references), 'validation sentence')} as they stand (capitals, accents, unknown letters); "
         "data.tokenizer byte-bpe keeps everything"
     )
-
-
-def measured_by(config: RunConfig) -> dict[str, str]:
-    """Signatures of what the task measures by other means than ours; empty where all is ours."""
-    task = TASKS.get(config.task)
-    return task.measured_by(config.data.bleu_tokenizer) if isinstance(task, Translate) else {}

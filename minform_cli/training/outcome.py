@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minform_cli import __version__
 from minform_cli.config.schema import RunConfig
@@ -14,11 +13,8 @@ from minform_cli.counting.count import count_config
 from minform_cli.data.load import Data
 from minform_cli.errors import NumericalError
 from minform_cli.results import FORMAT, ResultRecord, RunFolder, write_json
+from minform_cli.runs.result import data_record, measured_by, num_parameters
 from minform_cli.training.loop import Loop
-from minform_cli.training.measures import measured_by
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 def tested(config: RunConfig, data: Data, folder: RunFolder, loop: Loop) -> dict[str, float | None]:
@@ -59,7 +55,7 @@ def finish(
         heads=config.model.heads,
         count=count_config(config, data.spec),
         trained_parameters=num_parameters(loop.stepper.model),
-        data=data_record(config, data),
+        data=data_record(config, data.spec, data.fingerprint),
         metric=loop.stepper.measures[0],
         metrics={
             **state.metrics,
@@ -104,22 +100,3 @@ def _curve(folder: RunFolder, metric: str) -> list[list[float]]:
     """[step, validation score] at the end of each epoch, from the run's metrics."""
     lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
     return [[line["step"], line[f"val_{metric}"]] for line in lines]
-
-
-def data_record(config: RunConfig, data: Data) -> dict[str, Any]:
-    """What a result says of its data."""
-    spec = data.spec
-    sizes = {key: value for key, value in asdict(spec).items() if key.startswith("num_")}
-    names = {"kind": spec.kind, "name": spec.name, "title": spec.title, "num_classes": spec.num_classes}
-    return {
-        **names,
-        **sizes,
-        "own_val": spec.own_val,
-        "validation": config.data.validation,
-        "fingerprint": data.fingerprint,
-    }
-
-
-def num_parameters(model: nn.Module) -> int:
-    """Unique trainable numbers of the model as it is trained, a head that counts leave out included."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -14,7 +14,7 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.counting.variants import check
 from minform_cli.data.source import Source, opened
 from minform_cli.data.spec import DataSpec
-from minform_cli.tasks import check_known
+from minform_cli.tasks import check_known, check_labels
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def prepare(run: Resolved | RunConfig) -> Prepared:
     if isinstance(run, RunConfig):
         legality.check(config.model)
     check_known(config)
+    check_labels(config)
     source = opened(config.data)
     check(config, source.spec)
     return Prepared(config, source, origins)

@@ -26,12 +26,13 @@ from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, che
 from minform_cli.runs import folder as run_folder
 from minform_cli.runs.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
 from minform_cli.runs.journal import EMPTY, Journal
+from minform_cli.runs.result import data_record
 from minform_cli.training.initial import start_from, weights_digest
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.launch import Launch
 from minform_cli.training.loop import Loop, Records
 from minform_cli.training.measures import with_measures
-from minform_cli.training.outcome import data_record, finish, tested
+from minform_cli.training.outcome import finish, tested
 from minform_cli.training.parallel import joined
 from minform_cli.training.prepare import Prepared, prepare
 from minform_cli.training.runtime import derive_seed, environment, runtime
@@ -159,7 +160,7 @@ def dry_run(
         loss, _ = stepper.take(0, next(iter(batches.epoch(0))))
         return {
             "count": count_config(config, data.spec),
-            "data": data_record(config, data),
+            "data": data_record(config, data.spec, data.fingerprint),
             "environment": environment(used),
             "steps_per_epoch": batches.steps_per_epoch,
             "steps": stepper.steps,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from minform_cli import __version__
 from minform_cli.errors import InputError, MachineError, counted, unknown_name
+from minform_cli.runs.environment import environment as described
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -122,24 +120,4 @@ def environment(used: Runtime, processes: int = 1) -> dict[str, Any]:
         used: device and threads of the process, of the first if there are several.
         processes: that train the model.
     """
-    return {
-        "minform": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "device": str(used.device),
-        "device_name": _device_name(used.device),
-        "threads": used.threads,
-        "processes": processes,
-    }
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    if device.type == "cpu" and cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return described(used.device, used.threads, processes)
