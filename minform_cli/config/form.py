@@ -129,6 +129,38 @@ class Weights:
         return tokens * self.macs
 
 
+@dataclass(frozen=True)
+class Implied:
+    """A matrix with rows that add up to zero: its last column is minus the sum of the others, and is not stored.
+
+    Attributes:
+        dim_in, dim: widths.
+        times: how many such matrices stand side by side.
+    """
+
+    dim_in: int
+    dim: int
+    times: int = 1
+
+    @property
+    def title(self) -> str:  # noqa: D102
+        return "maps whose last column is implied"
+
+    @property
+    def module(self) -> str:  # noqa: D102
+        return "CentredMap"
+
+    @property
+    def holds(self) -> tuple[Weights, ...]:  # noqa: D102
+        return (Weights(name="weight", numbers=self.dim_in * self.times * (self.dim - 1)),)
+
+    def macs_for(self, tokens: int, planned_for: int) -> int:  # noqa: ARG002, D102
+        return tokens * self.holds[0].numbers
+
+    def note(self, planned_for: int) -> str:  # noqa: ARG002, D102
+        return f"with {self.holds[0].numbers:,} numbers"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Form:
     """What one module holds.

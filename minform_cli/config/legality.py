@@ -9,6 +9,7 @@ from typing import cast
 from minform_cli.config import blocks
 from minform_cli.config.axes.embedding import Embedding, embeddings_of
 from minform_cli.config.axes.mlp import Mlp
+from minform_cli.config.axes.norm import Norm
 from minform_cli.config.axes.position import Position
 from minform_cli.config.axes.readout import READOUT, Readout
 from minform_cli.config.axes.similarity import Similarity
@@ -73,6 +74,8 @@ def _problems_between_blocks(model: ModelConfig) -> Iterator[str]:
     if model.decoder_depth and not any(map(has_attention, every)):
         yield "model.similarity 'none' in every block leaves the decoder without the source; accepted: attention in one"
     values = [cast("Value", each.value).form(each) for each in every]
+    if {cast("Norm", each.norm).centres for each in every} == {True, False}:
+        yield "model.norm is centred in some blocks alone, and all of them read the same tokens; accepted: all or none"
     after = {value is not None and value.after_stack is not None for value in values}
     if after == {True, False}:
         kind = next(

@@ -204,7 +204,7 @@ def _stored(form: F, model: ModelConfig) -> F:
     linear = cast(Linear, model.linear)
     holds = tuple(
         replace(each, stored=linear.form(each.role, each.dim_in, each.dim_out))
-        if isinstance(each, Map) and each.role is not None
+        if isinstance(each, Map) and each.role is not None and each.stored is None
         else each
         for each in form.holds
     )
@@ -212,5 +212,5 @@ def _stored(form: F, model: ModelConfig) -> F:
 
 
 def _final_norm(model: ModelConfig, name: str) -> dict[str, Form]:
-    norm = _of(model.norm, cast(Norm, model.norm).form(model))
-    return {name: norm} if norm is not None and norm.first else {}
+    norm = _of(model.norm, cast(Norm, model.norm).last(model))
+    return {} if norm is None else {name: norm}

@@ -15,7 +15,7 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.parts.attention import Seen, new_attention
 from minform_cli.models.parts.mlp import MLPS
-from minform_cli.models.parts.norm import Norm, new_norm, stands_first
+from minform_cli.models.parts.norm import AnyNorm, new_norm, stands_first
 
 
 class _Convertible(Protocol):
@@ -96,7 +96,7 @@ class Block(nn.Module):
                 raise InputError(f"a block with {name} has no weights from a block without")
             cast(_Convertible, part).from_separate(theirs[name])
 
-    def _sublayer(self, x: Tensor, norm: Norm | None, sublayer: Sublayer) -> Tensor:
+    def _sublayer(self, x: Tensor, norm: AnyNorm | None, sublayer: Sublayer) -> Tensor:
         out = sublayer(norm(x) if norm is not None and self.norm_first else x)
         if self.dropout:
             out = F.dropout(out, self.dropout, self.training)

@@ -51,7 +51,9 @@ class Encoder(nn.Module, Generic[E]):
         """
         self.embedding.from_separate(source.embedding)
         _take_blocks(self.blocks, self.order, source.blocks, source.order)
-        if self.stack_output is not None:
+        if self.stack_output is not None and source.stack_output is not None:
+            self.stack_output.from_separate(source.stack_output)
+        elif self.stack_output is not None:
             theirs = [_attention(source.blocks[block]).value for block in source.order]
             pairs = zip(theirs, self.blocks, strict=True)
             self.stack_output.take_stack([(value, _attention(block).similarity) for value, block in pairs])

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from minform_cli.config.axes import Requires
 from minform_cli.config.axes.bias import live_bias
-from minform_cli.config.axes.readout import readouts
+from minform_cli.config.axes.readout import has_reference_class, readouts
 from minform_cli.config.form import Form, Map, Weights
 from minform_cli.config.schema import ModelConfig, RunConfig
-from minform_cli.errors import IllegalModelError, InputError, unknown_name
+from minform_cli.errors import IllegalModelError, InputError, counted, unknown_name
 from minform_cli.registry import LazyRegistry
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ class TaskInfo:
 
 
 def _class_head(model: ModelConfig, spec: DataSpec) -> Form:
-    """M N + M."""
-    return Form(module="Linear", holds=(_outputs(model, "", spec.num_classes),))
+    """M N + M; of M - 1 classes where the last is left out."""
+    outputs = _outputs(model, "", spec.num_classes)
+    return Form(module=outputs.module, holds=(outputs,))
 
 
 def _sentence_head(model: ModelConfig, spec: DataSpec) -> Form:
@@ -68,7 +69,11 @@ def _sentence_head(model: ModelConfig, spec: DataSpec) -> Form:
 
 
 def _outputs(model: ModelConfig, name: str, number: int) -> Map:
-    return Map(name=name, dim_in=model.dim, dim_out=number, bias=live_bias(model, number), over="example")
+    module = "Linear"
+    if has_reference_class(model):
+        number, module = number - 1, "ReferencedLinear"
+    bias = live_bias(model, number)
+    return Map(name=name, dim_in=model.dim, dim_out=number, bias=bias, over="example", module=module)
 
 
 def _token_head(model: ModelConfig, spec: DataSpec) -> Form:
@@ -261,6 +266,16 @@ def check_task(config: RunConfig, spec: DataSpec) -> None:
             raise IllegalModelError(
                 f"task {task!r} does not go with model.{axis} {kind!r}: {info.why}; accepted: {', '.join(accepted)}"
             )
+    if has_reference_class(model) and info.predicts_tokens:
+        raise IllegalModelError(
+            f"model.readout {model.readout.kind!r} with reference_class: task {task!r} predicts tokens; "
+            "accepted: reference_class: false"
+        )
+    if has_reference_class(model) and spec.num_classes < 2:
+        raise IllegalModelError(
+            f"model.readout {model.readout.kind!r} with reference_class: {spec.title} has "
+            f"{counted(spec.num_classes, 'class', 'classes')}, none to leave out; accepted: reference_class: false"
+        )
     if info.decodes and not model.decoder_depth:
         raise IllegalModelError(f"task {task!r} needs a decoder: model.decoder_depth 0 is none; accepted: 1 or more")
     if model.decoder_depth and not info.decodes:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minform_cli.config.axes.bias import has_bias
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec
 from minform_cli.tasks import Metric
+from minform_cli.tasks.class_head import class_head
 
 METRICS: Mapping[str, Metric] = {
     "loss": Metric("nats per example", "lower"),
@@ -28,7 +28,7 @@ class ClassifyImages:
 
     def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module:
         """A linear map from the readout (B, dim) to logits (B, num_classes)."""
-        return nn.Linear(model.dim, spec.num_classes, bias=has_bias(model))
+        return class_head(model, spec.num_classes)
 
     def loss(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
         """Mean cross-entropy in nats, a scalar.

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minform_cli.config.axes.bias import has_bias
 from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.glue import GLUE, GlueTask, task_of
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, TextSpec
 from minform_cli.errors import IllegalModelError
 from minform_cli.tasks import Metric
+from minform_cli.tasks.class_head import class_head
 
 METRICS: Mapping[str, Metric] = {
     "loss": Metric("nats per example; where scores are predicted, their mean squared error", "lower"),
@@ -38,7 +38,12 @@ class SentenceHead(nn.Module):
     def __init__(self, model: ModelConfig, num_outputs: int) -> None:
         super().__init__()
         self.dropout = model.dropout
-        self.output = nn.Linear(model.dim, num_outputs, bias=has_bias(model))
+        self.output = class_head(model, num_outputs)
+
+    @property
+    def first(self) -> nn.Linear:
+        """The map that reads the vectors."""
+        return self.output
 
     def forward(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
         """Logits, or the score."""

@@ -30,6 +30,11 @@ class MaskedTokenHead(nn.Module):
         self.norm = nn.LayerNorm(model.dim, eps=EPS)
         self.output = Vocabulary(model, spec, bias=bias)
 
+    @property
+    def first(self) -> nn.Linear:
+        """The map that reads the tokens."""
+        return self.dense
+
     def forward(self, x: Float[Tensor, "p n"], table: Float[Tensor, "v e"]) -> Float[Tensor, "p v"]:
         """One output per entry of the vocabulary; `table` are its vectors."""
         return self.output(self.norm(F.gelu(self.dense(x))), table)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.axes.norm import written
 from minform_cli.config.form import EmbeddingForm, Form, Map, Weights
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class Embedding(PartOptions, frozen=True):
         """How many sentences of one example it tells apart; None: it does not tell them apart."""
         return None
 
+    def not_centred(self) -> str | None:
+        """Why its vectors cannot leave one column out, being of mean zero; None where they can."""
+        return None
+
 
 EMBEDDING = new_axis("embedding", "how an example becomes a sequence of vectors", Embedding)
 
@@ -67,8 +72,8 @@ class Patches(Embedding, frozen=True):
     takes = ("images",)
 
     def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
-        """C p^2 N for the patches, N for a class token."""
-        image, n, p = cast("ImageSpec", spec), model.dim, model.patch_size
+        """C p^2 N for the patches, N for a class token; N - 1 columns of everything where tokens are centred."""
+        image, n, p = cast("ImageSpec", spec), written(model), model.patch_size
         made = (image.height // p) * (image.width // p)
         added = cast("Readout", model.readout).form(model).tokens
         patches = Map(
@@ -119,12 +124,17 @@ class Tokens(Embedding, frozen=True):
     def sentences(self) -> int | None:  # noqa: D102
         return self.types or None
 
+    def not_centred(self) -> str | None:  # noqa: D102
+        if self.tied:
+            return "the vectors of the vocabulary are the output, too"
+        return "the norm of the embedding adds to the tokens" if self.norm else None
+
     def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
-        """V N for the vocabulary, N for each type."""
-        text, n = cast("TextSpec", spec), model.dim
+        """V N for the vocabulary, N for each type; N - 1 columns of everything where tokens are centred."""
+        text, n = cast("TextSpec", spec), written(model)
         words = Weights(name="words", numbers=text.vocab_size * n, both_sides=self.tied, module="Embedding")
         children = _and_positions(model, text.seq_len, n)
-        norm = cast("Norm", model.norm).form(model) if self.norm else None
+        norm = cast("Norm", model.norm).of_embedding(model) if self.norm else None
         if norm is not None:
             children["norm"] = norm
         return EmbeddingForm(
@@ -173,6 +183,9 @@ class HSoftPos(Embedding, frozen=True):
             tokens=text.seq_len,
             from_data=text.seq_len,
         )
+
+    def not_centred(self) -> str | None:  # noqa: D102
+        return "embedding 'h-softpos' makes columns of columns"
 
     def widths(self, dim: int) -> tuple[int, int]:
         """e and m: columns of a word's own vector, and of everything that is made of it."""

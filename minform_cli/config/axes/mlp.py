@@ -9,6 +9,7 @@ from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, new_axis
 from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.axes.norm import writer
 from minform_cli.config.axes.similarity import MINIMUM
 from minform_cli.config.form import Map, MlpForm
 
@@ -44,10 +45,9 @@ class WithHidden(Mlp, frozen=True):
 
     def form(self, model: ModelConfig) -> MlpForm | None:  # noqa: D102
         n, hidden = model.dim, self.hidden(model)
-        into, out = live_bias(model, hidden), live_bias(model, n)
+        into = live_bias(model, hidden)
         maps = [Map(name=name, dim_in=n, dim_out=hidden, bias=into, role="mlp") for name in self.into_hidden]
-        last = Map(name="w_2", dim_in=hidden, dim_out=n, bias=out, role="mlp")
-        return MlpForm(module=self.module, holds=(*maps, last))
+        return MlpForm(module=self.module, holds=(*maps, writer(model, "w_2", hidden, "mlp")))
 
     def hidden(self, model: ModelConfig) -> int:
         """Its width."""

@@ -1,16 +1,21 @@
-"""Axis `norm`: where layer normalisation stands."""
+"""Axis `norm`: where layer normalisation stands, and what of it is stored."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, new_axis
-from minform_cli.config.form import NormForm, Weights
+from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.form import Implied, Map, NormForm, Over, Role, Weights
 
 if TYPE_CHECKING:
+    from minform_cli.config.axes.embedding import Embedding
+    from minform_cli.config.axes.linear import Linear
+    from minform_cli.config.axes.mlp import Mlp
+    from minform_cli.config.axes.value import Value
     from minform_cli.config.schema import ModelConfig
 
 
@@ -21,13 +26,48 @@ class Norm(PartOptions, frozen=True):
     def form(self, model: ModelConfig) -> NormForm | None:
         """One norm's, each sublayer having one; None: there is none."""
 
+    def last(self, model: ModelConfig) -> NormForm | None:
+        """That of the last block's tokens; None: there is none."""
+        form = self.form(model)
+        return form if form is not None and form.first else None
+
+    def of_embedding(self, model: ModelConfig) -> NormForm | None:
+        """That of an embedding which is normalised."""
+        return self.form(model)
+
+    @property
+    def centres(self) -> bool:
+        """Whether tokens have a mean of zero wherever they are, so that what writes them leaves one column out."""
+        return False
+
 
 NORM = new_axis("norm", "where layer normalisation stands", Norm, per_block=True)
 
 
-def _layer_norm(model: ModelConfig, *, first: bool) -> NormForm:
+def centred(model: ModelConfig) -> bool:
+    """Whether what adds to the tokens of `model` has a mean of zero, its last column being minus the sum of the others.
+
+    Source: SliceGPT, arXiv 2401.15024, section 3.2 (LayerNorm as RMSNorm behind centred maps).
+    """
+    return cast(Norm, model.norm).centres
+
+
+def written(model: ModelConfig) -> int:
+    """Columns that are stored of whatever is added to the tokens: N, or N - 1."""
+    return model.dim - 1 if centred(model) else model.dim
+
+
+def writer(model: ModelConfig, name: str, dim_in: int, role: Role, over: Over = "tokens") -> Map:
+    """A map whose outputs are added to the tokens, with a live bias."""
+    stored = Implied(dim_in, model.dim) if centred(model) else None
+    bias = live_bias(model, written(model))
+    return Map(name=name, dim_in=dim_in, dim_out=model.dim, bias=bias, role=role, over=over, stored=stored)
+
+
+def _layer_norm(model: ModelConfig, *, first: bool, affine: bool = True) -> NormForm:
     """Scale and shift, 2 N numbers: Layer Normalization, arXiv 1607.06450."""
-    return NormForm(module="Norm", holds=(Weights(name="", numbers=2 * model.dim),), first=first)
+    holds = (Weights(name="", numbers=2 * model.dim),) if affine else ()
+    return NormForm(module="RmsNorm" if centred(model) else "Norm", holds=holds, first=first)
 
 
 @NORM.part
@@ -53,15 +93,57 @@ class Pre(Norm, frozen=True):
 
     Attributes:
         eps: added to the variance (dimensionless).
+        affine: whether norms of sublayers have a gain and a bias; the maps that read them can do without.
+        final_affine: likewise of the norm after the last block.
+        centred: whether tokens have a mean of zero wherever they are: norms are then RMSNorms, and whatever adds to the
+            tokens stores one column less.
     """
 
     kind: Literal["pre"] = "pre"
     eps: float = Field(default=1e-5, gt=0)
+    affine: bool = Field(default=True, exclude_if=lambda affine: affine)
+    final_affine: bool = Field(default=True, exclude_if=lambda affine: affine)
+    centred: bool = Field(default=False, exclude_if=lambda centred: not centred)
     meaning = "LayerNorm before each sublayer and one after the last block"
-    source = "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1"
+    source = "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1; centred: SliceGPT, arXiv 2401.15024"
 
     def form(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
+        return _layer_norm(model, first=True, affine=self.affine)
+
+    def last(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
+        return _layer_norm(model, first=True, affine=self.final_affine)
+
+    def of_embedding(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
         return _layer_norm(model, first=True)
+
+    @property
+    def centres(self) -> bool:  # noqa: D102
+        return self.centred
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        why = not_centred(model) if self.centred else None
+        return None if why is None else f"model.norm 'pre' cannot be centred: {why}; accepted: centred: false"
+
+
+def not_centred(model: ModelConfig) -> str | None:
+    """Why what adds to the tokens of a block, or of the embedding before it, cannot leave one column out; or None.
+
+    Args:
+        model: sizes, and one part on every axis.
+    """
+    value, linear = cast("Value", model.value), cast("Linear", model.linear)
+    if model.dim < 2:
+        return "model.dim 1 has one column"
+    why = cast("Embedding", model.embedding).not_centred()
+    if why is not None:
+        return why
+    attends, mlp = value.form(model) is not None, cast("Mlp", model.mlp).form(model)
+    if attends and not value.writes:
+        return f"value {value.kind!r} adds mixed tokens as they are"
+    chained = attends and linear.form("output", model.dim, model.dim) is not None
+    if chained or (mlp is not None and linear.form("mlp", model.dim, model.dim) is not None):
+        return f"linear {linear.kind!r} stores maps whose columns do not stand alone"
+    return None
 
 
 @NORM.part

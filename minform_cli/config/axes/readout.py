@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.axes.bias import dead_bias, live_bias
 from minform_cli.config.axes.embedding import embeddings_of
@@ -38,8 +40,23 @@ def readouts(*, per_example: bool = True) -> tuple[str, ...]:
     return tuple(kind for kind in READOUT.names() if READOUT.get(kind).per_example == per_example)
 
 
+class OfExamples(Readout, frozen=True):
+    """Base of the readouts that give one vector an example.
+
+    Attributes:
+        reference_class: whether a head of classes leaves the last of them out, its output being 0.
+    """
+
+    reference_class: bool = Field(default=False, exclude_if=lambda reference: not reference)
+
+
+def has_reference_class(model: ModelConfig) -> bool:
+    """Whether a head of classes leaves the last of them out."""
+    return isinstance(model.readout, OfExamples) and model.readout.reference_class
+
+
 @READOUT.part
-class ClassToken(Readout, frozen=True):
+class ClassToken(OfExamples, frozen=True):
     """A learned token put before the others; its last state goes to the head. Text brings its own: the first token."""
 
     kind: Literal["class-token"] = "class-token"
@@ -52,7 +69,7 @@ class ClassToken(Readout, frozen=True):
 
 
 @READOUT.part
-class Mean(Readout, frozen=True):
+class Mean(OfExamples, frozen=True):
     """The mean of all tokens; no class token."""
 
     kind: Literal["mean"] = "mean"
@@ -64,7 +81,7 @@ class Mean(Readout, frozen=True):
 
 
 @READOUT.part
-class Pooler(Readout, frozen=True):
+class Pooler(OfExamples, frozen=True):
     """The class token's last state through a linear map and tanh."""
 
     kind: Literal["pooler"] = "pooler"
@@ -94,7 +111,7 @@ class Tokens(Readout, frozen=True):
 
 
 @READOUT.part
-class SequencePool(Readout, frozen=True):
+class SequencePool(OfExamples, frozen=True):
     """The mean of all tokens, weighted by the softmax over a learned score of each; no class token."""
 
     kind: Literal["sequence-pool"] = "sequence-pool"

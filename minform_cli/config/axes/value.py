@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.axes.norm import centred, writer, written
 from minform_cli.config.axes.similarity import MINIMUM
-from minform_cli.config.form import Form, Map, Over, Role, ValueForm, Weights
+from minform_cli.config.form import Form, Implied, Map, Over, Role, ValueForm, Weights
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
@@ -20,9 +21,13 @@ class Value(PartOptions, frozen=True):
     Class attributes:
         mixes_keys: whether the keys are the values, so that a key bias can change the output.
         stands_in_for: axis -> the kinds there in place of whose numbers this part has more.
+        writes: whether what it adds to the tokens comes out of a linear map.
+        absorbs: whether a scale and a shift of the tokens that it reads can go into its weights.
     """
 
     mixes_keys: ClassVar[bool] = False
+    writes: ClassVar[bool] = True
+    absorbs: ClassVar[bool] = True
     stands_in_for: ClassVar[Requires] = {}
 
     def stands_in(self, model: ModelConfig) -> bool:
@@ -44,7 +49,7 @@ def _map(model: ModelConfig, name: str, role: Role, over: Over) -> Map:
 
 
 def _output(model: ModelConfig) -> Map:
-    return _map(model, "w_o", "output", "queries")
+    return writer(model, "w_o", model.dim, "output", "queries")
 
 
 @VALUE.part
@@ -70,8 +75,9 @@ class Collapsed(Value, frozen=True):
 
     def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
         n, wide = model.dim, model.heads * model.dim
-        w_vo = Map(name="w_vo", dim_in=n, dim_out=wide, role="output", over="keys")
-        b_vo = Weights(name="b_vo", numbers=live_bias(model, n))
+        stored = Implied(n, n, model.heads) if centred(model) else None
+        w_vo = Map(name="w_vo", dim_in=n, dim_out=wide, role="output", over="keys", stored=stored)
+        b_vo = Weights(name="b_vo", numbers=live_bias(model, written(model)))
         return ValueForm(module="Collapsed", holds=(w_vo, b_vo), mixed=n, keeps={"values": wide})
 
 
@@ -89,6 +95,8 @@ class StackCollapsed(Value, frozen=True):
         "order": ("sequential",),
     }
     why = "the products of W_VO merge only where nothing stands between two attentions, and blocks differ"
+    writes = False
+    absorbs = False
 
     def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
         last = Form(module="StackOutput", group="value_output", holds=(_map(model, "w_vo", "output", "tokens"),))
@@ -110,6 +118,8 @@ class Omitted(Value, frozen=True):
     kind: Literal["omitted"] = "omitted"
     meaning = "no W_V, no W_O: convex combinations of the tokens themselves"
     source = f"{MINIMUM}, omitting W_V and W_O"
+    writes = False
+    absorbs = False
 
     def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
         return ValueForm(module="Omitted", mixed=model.head_dim, keeps={"tokens": model.dim})
@@ -123,6 +133,7 @@ class KeyGatedValue(Value, frozen=True):
     meaning = "V = C (x * sigmoid(A x)): a gate before W_V; W_O kept"
     source = "Anthe, arXiv 2305.10991, KgV attention"
     stands_in_for: ClassVar[Requires] = {"similarity": ("identity-key",)}
+    absorbs = False
 
     def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
         holds = (_map(model, "gate", "qkv", "keys"), _map(model, "w_v", "qkv", "keys"), _output(model))

@@ -7,7 +7,7 @@ E width of what is compared or mixed (d, or N for collapsed matrices).
 from __future__ import annotations
 
 import math
-from typing import ClassVar, cast
+from typing import ClassVar, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,10 @@ class Convertible:
                 self._take(source, beside)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
+        self.refuse(source)
+
+    def refuse(self, source: nn.Module) -> NoReturn:
+        """Raises `InputError`: nothing of `source` is of use here."""
         why = self.no_source or "it is of another kind or size"
         raise InputError(f"{type(self).__name__} has no weights from {type(source).__name__}: {why}")
 

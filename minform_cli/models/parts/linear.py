@@ -33,6 +33,15 @@ class StoredMap(nn.Module):
         """Makes W as near to `weight` as it can."""
         raise NotImplementedError
 
+    def whole_bias(self) -> Tensor | None:
+        """b; None where there is none."""
+        return self.bias
+
+    def set_bias(self, bias: Float[Tensor, " m"]) -> None:
+        """Makes b as near to `bias` as it can; it is lost where there is none."""
+        if self.bias is not None:
+            self.bias.copy_(bias)
+
     def plan_for(self, tokens: int) -> None:
         """Chooses how it is best computed for so many tokens at once; no number of it changes."""
 
@@ -173,21 +182,30 @@ class Matrix(NamedTuple):
 
 def read_map(module: nn.Module) -> Matrix:
     """What a map does, however it is stored."""
-    weight = (module.matrix() if isinstance(module, StoredMap) else cast(nn.Linear, module).weight.T).detach().double()
-    bias = cast("Tensor | None", module.bias)
+    stored = isinstance(module, StoredMap)
+    weight = (module.matrix() if stored else cast(nn.Linear, module).weight.T).detach().double()
+    bias = module.whole_bias() if stored else cast("Tensor | None", module.bias)
     return Matrix(weight, weight.new_zeros(weight.shape[1]) if bias is None else bias.detach().double())
 
 
 def write_map(module: nn.Module, weight: Float[Tensor, "n m"], bias: Float[Tensor, " m"] | None = None) -> None:
     """Makes a map x W + b: exactly a dense one, as near as its rank allows a chain; b is lost where it has none."""
+    wanted = weight.new_zeros(weight.shape[1]) if bias is None else bias
     with torch.no_grad():
         if isinstance(module, StoredMap):
             module.from_matrix(weight)
-        else:
-            cast(nn.Linear, module).weight.copy_(weight.T)
+            module.set_bias(wanted)
+            return
+        cast(nn.Linear, module).weight.copy_(weight.T)
         own = cast("Tensor | None", module.bias)
         if own is not None:
-            own.zero_() if bias is None else own.copy_(bias)
+            own.copy_(wanted)
+
+
+def absorbed(module: nn.Module, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+    """Makes a map of x do what it did of x `product` + `shift`."""
+    weight, bias = read_map(module)
+    write_map(module, product @ weight, bias + shift @ weight)
 
 
 def plan_chains(module: nn.Module, tokens: int) -> None:

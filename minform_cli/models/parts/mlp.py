@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from minform_cli.config.axes.mlp import WithHidden
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import Absent, Part, has_bias
-from minform_cli.models.parts.linear import linear_map, read_map, write_map
+from minform_cli.models.parts.centred import writer
+from minform_cli.models.parts.linear import absorbed, linear_map, read_map, write_map
 from minform_cli.registry import Registry
 
 MLPS: Registry[Callable[[ModelConfig], nn.Module | None]] = Registry("mlp")
@@ -39,7 +40,7 @@ class TwoMaps(Part):
         super().__init__()
         hidden = cast(WithHidden, model.mlp).hidden(model)
         self.w_1 = linear_map(model, "mlp", model.dim, hidden, bias=has_bias(model))
-        self.w_2 = linear_map(model, "mlp", hidden, model.dim, bias=has_bias(model))
+        self.w_2 = writer(model, "mlp", hidden, bias=has_bias(model))
         self.dropout = model.dropout
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
@@ -48,6 +49,10 @@ class TwoMaps(Part):
         if self.dropout:
             hidden = F.dropout(hidden, self.dropout, self.training)
         return self.w_2(hidden)
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """Makes of tokens x what was made of x `product` + `shift`."""
+        absorbed(self.w_1, product, shift)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
         """The units whose weights in and out are the largest, in their order; units without a source give nothing."""
@@ -89,7 +94,7 @@ class SwiGlu(Part):
         hidden = cast(WithHidden, model.mlp).hidden(model)
         self.w_1 = linear_map(model, "mlp", model.dim, hidden, bias=has_bias(model))
         self.w_3 = linear_map(model, "mlp", model.dim, hidden, bias=has_bias(model))
-        self.w_2 = linear_map(model, "mlp", hidden, model.dim, bias=has_bias(model))
+        self.w_2 = writer(model, "mlp", hidden, bias=has_bias(model))
         self.dropout = model.dropout
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
@@ -98,6 +103,19 @@ class SwiGlu(Part):
         if self.dropout:
             hidden = F.dropout(hidden, self.dropout, self.training)
         return self.w_2(hidden)
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """Makes of tokens x what was made of x `product` + `shift`."""
+        absorbed(self.w_1, product, shift)
+        absorbed(self.w_3, product, shift)
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
+        """Those of a gated one that is as wide."""
+        theirs = dict(source.named_children())
+        if type(source) is not type(self) or read_map(theirs["w_1"]).bias.shape != read_map(self.w_1).bias.shape:
+            self.refuse(source)
+        for name, part in self.named_children():
+            write_map(part, *read_map(theirs[name]))
 
 
 MLPS.register("none")(Absent("W_2 and its bias were zero"))

@@ -1,6 +1,7 @@
 """Layer normalisation of a sublayer's input (`pre`) or output (`post`), or none.
 
-Numbers: 2 N each (scale and shift). Source: Layer Normalization, arXiv 1607.06450; where it stands: options classes.
+Numbers: 2 N each (gain and bias), or none where the maps that read it have taken them over.
+Source: Layer Normalization, arXiv 1607.06450; where it stands: options classes.
 """
 
 from __future__ import annotations
@@ -8,26 +9,87 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, cast
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from minform_cli.config.axes.norm import Norm as Options
-from minform_cli.config.axes.norm import Post, Pre
+from minform_cli.config.axes.norm import Post, Pre, centred
+from minform_cli.config.form import NormForm
 from minform_cli.config.schema import ModelConfig
+from minform_cli.errors import InputError
 from minform_cli.models.parts.base import Absent, Convertible
 from minform_cli.registry import Registry
 
 
 class Norm(Convertible, nn.LayerNorm):
-    """`torch.nn.LayerNorm` over the model's width, counted in its own group."""
+    """`torch.nn.LayerNorm` over the model's width, counted in its own group.
+
+    Args:
+        model: sizes and parts.
+        affine: whether it has a gain and a bias.
+    """
 
     parameter_group: ClassVar[str] = "norm"
-    exact_where = "it stands where the one before stood"
+    exact_where = "it stands where the one before stood, and has no gain and bias only where those were 1 and 0"
 
-    def __init__(self, model: ModelConfig) -> None:
-        super().__init__(model.dim, eps=cast("Pre | Post", model.norm).eps)
+    def __init__(self, model: ModelConfig, *, affine: bool = True) -> None:
+        super().__init__(model.dim, eps=cast("Pre | Post", model.norm).eps, elementwise_affine=affine)
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
+        take_affine(self, source)
+
+
+class RmsNorm(Convertible, nn.Module):
+    """x g / sqrt(mean(x^2) + eps) + b: `Norm` of tokens that have a mean of zero already. g -> `weight`, b -> `bias`.
+
+    Args:
+        model: sizes and parts.
+        affine: whether it has both.
+    """
+
+    parameter_group: ClassVar[str] = "norm"
+    exact_where = "the tokens have a mean of zero, and as of `Norm`"
+
+    def __init__(self, model: ModelConfig, *, affine: bool = True) -> None:
+        super().__init__()
+        self.dim, self.eps = model.dim, cast(Pre, model.norm).eps
+        self.weight = nn.Parameter(torch.ones(model.dim)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(model.dim)) if affine else None
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
+        """Every token by itself."""
+        normed = F.rms_norm(x, (self.dim,), self.weight, self.eps)
+        return normed if self.bias is None else normed + self.bias
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
+        take_affine(self, source)
+
+
+AnyNorm = Norm | RmsNorm
+
+
+def take_affine(norm: AnyNorm, source: nn.Module) -> None:
+    """Gives `norm` gain and bias of `source`: 1 and 0 where that has none; lost where `norm` has none."""
+    if not isinstance(source, (Norm, RmsNorm)):
+        raise InputError(f"{type(norm).__name__} has no weights from {type(source).__name__}: it is no norm")
+    gain, bias = affine_of(source)
+    if norm.weight is not None and norm.bias is not None:
+        norm.weight.copy_(gain)
+        norm.bias.copy_(bias)
+
+
+def affine_of(norm: AnyNorm) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Gain and bias in float64, 1 and 0 where there are none."""
+    if norm.weight is None:
+        dim = norm.dim if isinstance(norm, RmsNorm) else norm.normalized_shape[0]
+        return torch.ones(dim, dtype=torch.float64), torch.zeros(dim, dtype=torch.float64)
+    return norm.weight.detach().double(), cast(Tensor, norm.bias).detach().double()
 
 
 NORMS: Registry[Callable[[ModelConfig], Norm | None]] = Registry("norm")
+"""The norm that each kind is made of, where nothing else is asked of it; `new_norm` asks the options."""
 
 
 NORMS.register("pre")(Norm)
@@ -35,9 +97,14 @@ NORMS.register("post")(Norm)
 NORMS.register("none")(Absent("what it normalised had mean 0 and variance 1, and its scale was 1, its shift 0"))
 
 
-def new_norm(model: ModelConfig) -> Norm | None:
-    """One more norm of the model, if it has any."""
-    return NORMS.get(model.norm.kind)(model)
+def new_norm(model: ModelConfig) -> AnyNorm | None:
+    """One more norm of the model, of a sublayer, if it has any."""
+    return _built(model, cast(Options, model.norm).form(model))
+
+
+def embedding_norm(model: ModelConfig) -> AnyNorm | None:
+    """That of an embedding which is normalised, where there are norms."""
+    return _built(model, cast(Options, model.norm).of_embedding(model))
 
 
 def stands_first(model: ModelConfig) -> bool:
@@ -46,6 +113,12 @@ def stands_first(model: ModelConfig) -> bool:
     return form is not None and form.first
 
 
-def final_norm(model: ModelConfig) -> Norm | None:
+def final_norm(model: ModelConfig) -> AnyNorm | None:
     """That of the last block's tokens, where norms stand first."""
-    return new_norm(model) if stands_first(model) else None
+    return _built(model, cast(Options, model.norm).last(model))
+
+
+def _built(model: ModelConfig, form: NormForm | None) -> AnyNorm | None:
+    if form is None:
+        return None
+    return (RmsNorm if centred(model) else Norm)(model, affine=bool(form.holds))

@@ -15,9 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minform_cli.config.axes.norm import centred
 from minform_cli.config.axes.position import Learned
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import Absent, Convertible
+from minform_cli.models.parts.centred import columns_for
 from minform_cli.registry import Registry
 
 POSITIONS: Registry[Callable[[ModelConfig, int, int], nn.Module | None]] = Registry("position")
@@ -42,7 +44,7 @@ class LearnedPositions(Convertible, nn.Module):
         return x + self.table[start : start + x.shape[1]]
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
-        if not isinstance(source, LearnedPositions) or source.table.shape[1] != self.table.shape[1]:
+        if not isinstance(source, LearnedPositions) or source.table.shape[1] - self.table.shape[1] not in (0, 1):
             super()._take(source, beside)
             return
         self.take_rows(source)
@@ -52,7 +54,8 @@ class LearnedPositions(Convertible, nn.Module):
         """Takes over the vectors of as many positions as both know; the first is the source's of number `skipped`."""
         start = source.first + skipped
         rows = min(len(source.table) - start, len(self.table) - self.first)
-        self.table[self.first : self.first + rows] = source.table[start : start + rows]
+        taken = columns_for(source.table[start : start + rows], self.table.shape[1])
+        self.table[self.first : self.first + rows] = taken
 
 
 POSITIONS.register("learned")(LearnedPositions)
@@ -64,17 +67,18 @@ class SinusoidalPositions(Convertible, nn.Module):
 
     no_source = "its vectors are constants"
 
-    def __init__(self, _: ModelConfig, tokens: int, dim: int) -> None:
+    def __init__(self, model: ModelConfig, tokens: int, dim: int) -> None:
         super().__init__()
-        half = (dim + 1) // 2
+        whole = dim + 1 if centred(model) else dim
+        half = (whole + 1) // 2
         frequencies = torch.exp(torch.arange(half) * (-math.log(10_000) / max(half, 1)))
         angles = torch.arange(tokens).unsqueeze(1) * frequencies
         self.table: Tensor
-        self.register_buffer("table", torch.cat([angles.sin(), angles.cos()], dim=1)[:, :dim], persistent=False)
+        self.register_buffer("table", torch.cat([angles.sin(), angles.cos()], dim=1)[:, :whole], persistent=False)
 
     def forward(self, x: Float[Tensor, "b t n"], first: int = 0) -> Float[Tensor, "b t n"]:
         """Tokens plus their positions, that of the first token being `first`."""
-        return x + self.table[first : first + x.shape[1]]
+        return x + columns_for(self.table[first : first + x.shape[1]], x.shape[2])
 
 
 POSITIONS.register("none")(Absent("every vector of the table was zero"))

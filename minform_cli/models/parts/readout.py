@@ -7,6 +7,8 @@ Sources: arXiv 2010.11929, section 3.1; arXiv 2205.01580; arXiv 1810.04805 (pool
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -14,7 +16,9 @@ from torch import Tensor, nn
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.parts.base import Part, copied, has_bias, has_dead_bias, linear
+from minform_cli.models.parts.linear import absorbed, read_map, write_map
 from minform_cli.registry import Registry
+from minform_cli.tasks.class_head import took_classes
 
 
 class Readout(Part):
@@ -23,9 +27,13 @@ class Readout(Part):
     Args:
         model: sizes and parts.
         head: None stops at the vectors.
+
+    Class attributes:
+        head_reads_tokens: whether the head reads tokens or means of them, and not what a map has made of them.
     """
 
     parameter_group = "head"
+    head_reads_tokens: ClassVar[bool] = True
 
     def __init__(self, model: ModelConfig, head: nn.Module | None) -> None:
         super().__init__()
@@ -36,12 +44,30 @@ class Readout(Part):
         """Makes what the readout itself holds."""
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
-        if self.no_source or not isinstance(source, Readout):
+        alike = type(source) is type(self)
+        if not isinstance(source, Readout) or (self.no_source and not alike):
             super()._take(source, beside)
             return
-        self._take_own(source)
-        if self.head is not None and (source.head is None or not copied(source.head, self.head)):
+        if alike:
+            for name, part in self._own_maps():
+                write_map(part, *read_map(source.get_submodule(name)))
+        else:
+            self._take_own(source)
+        if self.head is None:
+            return
+        if source.head is None or not (copied(source.head, self.head) or took_classes(self.head, source.head)):
             raise InputError(f"the head has no weights from {type(source.head).__name__}: it is of another task")
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """Makes of tokens x what was made of x `product` + `shift`; only a head that is a map of its own can."""
+        for _, part in self._own_maps():
+            absorbed(part, product, shift)
+        if self.head_reads_tokens:
+            assert self.head is not None, "vectors without a head are the outputs"
+            absorbed(getattr(self.head, "first", self.head), product, shift)
+
+    def _own_maps(self) -> list[tuple[str, nn.Module]]:
+        return [(name, part) for name, part in self.named_children() if name != "head"]
 
     def _take_own(self, source: Readout) -> None:
         """Takes what the readout itself holds."""
@@ -117,6 +143,7 @@ class Pooler(ExampleReadout):
     """tanh(x_0 W + b) of the first token. W, b -> `pooler`."""
 
     no_source = "tanh lets no vector through as it is"
+    head_reads_tokens = False
 
     def add_weights(self, model: ModelConfig) -> None:
         """The map."""

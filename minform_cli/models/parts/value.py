@@ -15,10 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minform_cli.config.axes.norm import written
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.parts.base import Absent, Part, by_columns, by_rows, has_bias, join_heads, split_heads
-from minform_cli.models.parts.linear import Matrix, linear_map, read_map, write_map
+from minform_cli.models.parts.centred import columns_for, writer
+from minform_cli.models.parts.linear import Matrix, absorbed, linear_map, read_map, write_map
 from minform_cli.models.parts.similarity.base import Similarity
 from minform_cli.registry import Registry
 
@@ -68,15 +70,31 @@ class Value(Part):
         write_map(target.get_submodule("w_v"), *values)
         write_map(target.get_submodule("w_o"), *output)
 
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:  # noqa: ARG002
+        """Makes of tokens x what was made of x `product` + `shift`, the keys being the same.
+
+        Raises:
+            InputError: this part cannot.
+        """
+        raise InputError(f"{type(self).__name__} mixes the tokens themselves, so nothing goes into its weights")
+
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
         if not isinstance(source, Value):
             super()._take(source, beside)
+            return
+        if type(source) is type(self) and dict(self.named_children()).keys() == dict(source.named_children()).keys():
+            self.restore(source)
             return
         self._fit(source.maps(None), cast("Similarity | None", beside))
 
     def _fit(self, given: ValueMaps, similarity: Similarity | None) -> None:
         """Takes the weights that are nearest to the given ones, beside such a `similarity`."""
         raise NotImplementedError
+
+    def restore(self, source: Value) -> None:
+        """Takes over the maps of a part of its kind, which may store them otherwise."""
+        for name, part in self.named_children():
+            write_map(part, *read_map(source.get_submodule(name)))
 
     def products(self, given: ValueMaps) -> Float[Tensor, "h n n"]:
         """W_Vh W_Oh of every head."""
@@ -97,7 +115,7 @@ class Separate(Value):
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
         self.w_v = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model))
-        self.w_o = linear_map(model, "output", model.dim, model.dim, bias=has_bias(model))
+        self.w_o = writer(model, "output", model.dim, bias=has_bias(model))
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Projected values."""
@@ -106,6 +124,10 @@ class Separate(Value):
     def merge(self, mixed: Float[Tensor, "b h t f"]) -> Float[Tensor, "b t n"]:
         """The heads side by side, through W_O."""
         return self.w_o(join_heads(mixed))
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """Into W_V."""
+        absorbed(self.w_v, product, shift)
 
     def maps(self, similarity: Similarity | None) -> ValueMaps:  # noqa: ARG002
         """Its own."""
@@ -129,8 +151,8 @@ class Collapsed(Value):
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
         std = math.sqrt(model.head_dim) / model.dim
-        self.w_vo = linear_map(model, "output", model.dim, self.heads * model.dim, bias=False, std=std)
-        self.b_vo = nn.Parameter(torch.zeros(model.dim)) if has_bias(model) else None
+        self.w_vo = writer(model, "output", model.dim, bias=False, times=self.heads, std=std)
+        self.b_vo = nn.Parameter(torch.zeros(written(model))) if has_bias(model) else None
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Full-width values of every head."""
@@ -139,20 +161,41 @@ class Collapsed(Value):
     def merge(self, mixed: Float[Tensor, "b h t f"]) -> Float[Tensor, "b t n"]:
         """The sum of the heads."""
         merged = mixed.squeeze(1) if self.heads == 1 else mixed.sum(dim=1)
-        return merged if self.b_vo is None else merged + self.b_vo
+        return merged if self.b_vo is None else merged + self._bias(self.b_vo)
 
     def maps(self, similarity: Similarity | None) -> ValueMaps:
         """W_VO and the identity, with one head."""
         if self.heads > 1:
             return super().maps(similarity)
         weight = read_map(self.w_vo).weight
-        bias = torch.zeros_like(weight[0]) if self.b_vo is None else self.b_vo.detach().double()
+        bias = torch.zeros_like(weight[0]) if self.b_vo is None else self._bias(self.b_vo.detach().double())
         return ValueMaps(Matrix(weight, torch.zeros_like(bias)), Matrix(torch.eye(self.dim).to(weight), bias))
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """Into W_VO of every head and b."""
+        by_head = by_columns(read_map(self.w_vo).weight, self.heads)
+        with torch.no_grad():
+            if self.b_vo is not None:
+                bias = self._bias(self.b_vo.double()) + shift @ by_head.sum(0)
+                self.b_vo.copy_(columns_for(bias, len(self.b_vo)))
+        write_map(self.w_vo, (product @ by_head).transpose(0, 1).flatten(1))
+
+    def restore(self, source: Value) -> None:
+        """Its bias too."""
+        super().restore(source)
+        theirs = dict(source.named_parameters()).get("b_vo")
+        if self.b_vo is not None and theirs is not None:
+            self.b_vo.copy_(columns_for(theirs, len(self.b_vo)))
 
     def _fit(self, given: ValueMaps, similarity: Similarity | None) -> None:  # noqa: ARG002
         write_map(self.w_vo, self.products(given).transpose(0, 1).flatten(1))
         if self.b_vo is not None:
-            self.b_vo.copy_(given.values.bias @ given.output.weight + given.output.bias)
+            bias = given.values.bias @ given.output.weight + given.output.bias
+            self.b_vo.copy_(columns_for(bias, len(self.b_vo)))
+
+    def _bias(self, stored: Tensor) -> Tensor:
+        """b, its implied last number too."""
+        return columns_for(stored, self.dim)
 
 
 class Omitted(Value):
@@ -187,7 +230,7 @@ class Key(Value):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
-        self.w_o = linear_map(model, "output", model.dim, model.dim, bias=has_bias(model))
+        self.w_o = writer(model, "output", model.dim, bias=has_bias(model))
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """The keys."""
@@ -196,6 +239,9 @@ class Key(Value):
     def merge(self, mixed: Float[Tensor, "b h t f"]) -> Float[Tensor, "b t n"]:
         """The heads side by side, through W_O."""
         return self.w_o(join_heads(mixed))
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """The keys have taken it in already."""
 
     def maps(self, similarity: Similarity | None) -> ValueMaps:
         """The key projection and W_O."""
@@ -226,7 +272,7 @@ class KeyGatedValue(Value):
         super().__init__(model)
         self.gate = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model))
         self.w_v = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model))
-        self.w_o = linear_map(model, "output", model.dim, model.dim, bias=has_bias(model))
+        self.w_o = writer(model, "output", model.dim, bias=has_bias(model))
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Projected gated tokens."""

@@ -13,10 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minform_cli.config.axes.norm import written
 from minform_cli.config.axes.readout import Readout
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, ImageSpec
 from minform_cli.models.parts.base import has_bias
+from minform_cli.models.parts.centred import columns_for
 from minform_cli.models.parts.embedding.base import EMBEDDINGS, ImageEmbedding
 from minform_cli.models.parts.position import POSITIONS, LearnedPositions
 
@@ -29,7 +31,8 @@ class PatchEmbedding(ImageEmbedding):
     def __init__(self, model: ModelConfig, spec: DataSpec) -> None:
         super().__init__(model, spec)
         image, p = cast(ImageSpec, spec), model.patch_size
-        self.patches = nn.Conv2d(image.channels, model.dim, kernel_size=p, stride=p, bias=has_bias(model))
+        self.width, self.dim = written(model), model.dim
+        self.patches = nn.Conv2d(image.channels, self.width, kernel_size=p, stride=p, bias=has_bias(model))
         nn.init.normal_(self.patches.weight, std=1 / math.sqrt(image.channels * p * p))
         if self.patches.bias is not None:
             nn.init.zeros_(self.patches.bias)
@@ -38,27 +41,33 @@ class PatchEmbedding(ImageEmbedding):
         self.class_token: nn.Parameter | None = None
         if self.added:
             # One is kept as a vector, several as a matrix.
-            self.class_token = nn.Parameter(torch.empty((self.added, model.dim)[self.added == 1 :]))
+            self.class_token = nn.Parameter(torch.empty((self.added, self.width)[self.added == 1 :]))
             nn.init.normal_(self.class_token, std=0.02)
         tokens = self.added + math.prod(self.grid)
-        self.positions = POSITIONS.get(model.position.kind)(model, tokens, model.dim)
+        self.positions = POSITIONS.get(model.position.kind)(model, tokens, self.width)
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
         """Tokens of the images, the class token first."""
         tokens = self.patches(images).flatten(2).transpose(1, 2)
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(tokens.shape[0], self.added, -1), tokens], dim=1)
-        return tokens if self.positions is None else self.positions(tokens)
+        if self.positions is not None:
+            tokens = self.positions(tokens)
+        return columns_for(tokens, self.dim)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
-        if not isinstance(source, PatchEmbedding) or source.patches.weight.shape != self.patches.weight.shape:
+        if (
+            not isinstance(source, PatchEmbedding)
+            or source.patches.weight.shape[1:] != self.patches.weight.shape[1:]
+            or source.width - self.width not in (0, 1)
+        ):
             super()._take(source, beside)
             return
-        self.patches.weight.copy_(source.patches.weight)
+        self.patches.weight.copy_(columns_for(source.patches.weight.movedim(0, -1), self.width).movedim(-1, 0))
         if self.patches.bias is not None and source.patches.bias is not None:
-            self.patches.bias.copy_(source.patches.bias)
+            self.patches.bias.copy_(columns_for(source.patches.bias, self.width))
         if self.class_token is not None and source.class_token is not None:
-            self.class_token.copy_(source.class_token)
+            self.class_token.copy_(columns_for(source.class_token, self.width))
         if isinstance(self.positions, LearnedPositions) and isinstance(source.positions, LearnedPositions):
             self.positions.take_rows(source.positions, skipped=max(0, source.added - self.added))
 

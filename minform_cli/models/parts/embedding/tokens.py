@@ -15,10 +15,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from minform_cli.config.axes.embedding import Tokens
+from minform_cli.config.axes.norm import written
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, TextSpec
+from minform_cli.models.parts.centred import columns_for
 from minform_cli.models.parts.embedding.base import EMBEDDINGS, TextEmbedding
-from minform_cli.models.parts.norm import new_norm
+from minform_cli.models.parts.norm import embedding_norm
 from minform_cli.models.parts.position import POSITIONS, LearnedPositions
 
 STD = 0.02
@@ -39,14 +41,15 @@ class TokenEmbedding(TextEmbedding):
         text = cast(TextSpec, spec)
         options = cast(Tokens, model.embedding)
         self.scale = model.dim**0.5 if options.scale else None
-        self.words = nn.Embedding(text.vocab_size, model.dim)
+        self.width, self.dim = written(model), model.dim
+        self.words = nn.Embedding(text.vocab_size, self.width)
         nn.init.normal_(self.words.weight, std=model.dim**-0.5 if options.scale else STD)
         self.types: nn.Parameter | None = None
         if options.types:
-            self.types = nn.Parameter(torch.empty(options.types, model.dim))
+            self.types = nn.Parameter(torch.empty(options.types, self.width))
             nn.init.normal_(self.types, std=STD)
-        self.positions = POSITIONS.get(model.position.kind)(model, text.seq_len, model.dim)
-        self.norm = new_norm(model) if options.norm else None
+        self.positions = POSITIONS.get(model.position.kind)(model, text.seq_len, self.width)
+        self.norm = embedding_norm(model) if options.norm else None
         self.dropout = model.dropout
 
     def forward(
@@ -60,6 +63,7 @@ class TokenEmbedding(TextEmbedding):
             x = x + (self.types[0] if types is None else F.embedding(types, self.types))
         if self.positions is not None:
             x = self.positions(x, first)
+        x = columns_for(x, self.dim)
         if self.norm is not None:
             x = self.norm(x)
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
@@ -68,12 +72,13 @@ class TokenEmbedding(TextEmbedding):
         """The first token type goes into the positions where there are no types here."""
         if (
             not isinstance(source, TokenEmbedding)
-            or source.words.weight.shape != self.words.weight.shape
+            or len(source.words.weight) != len(self.words.weight)
+            or source.width - self.width not in (0, 1)
             or source.scale != self.scale
         ):
             super()._take(source, beside)
             return
-        self.words.weight.copy_(source.words.weight)
+        self.words.weight.copy_(columns_for(source.words.weight, self.width))
         if self.norm is not None and source.norm is not None:
             self.norm.from_separate(source.norm)
         positions = self.positions if isinstance(self.positions, LearnedPositions) else None
@@ -81,9 +86,9 @@ class TokenEmbedding(TextEmbedding):
             positions.from_separate(source.positions)
         if self.types is not None and source.types is not None:
             rows = min(len(self.types), len(source.types))
-            self.types[:rows] = source.types[:rows]
+            self.types[:rows] = columns_for(source.types[:rows], self.width)
         elif source.types is not None and positions is not None:
-            positions.table.add_(source.types[0])
+            positions.table.add_(columns_for(source.types[0], self.width))
 
 
 EMBEDDINGS.register("tokens")(TokenEmbedding)

@@ -7,7 +7,7 @@ so that its scores have that variance too; each file says how.
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.parts.base import Absent, Part, by_columns
-from minform_cli.models.parts.linear import Matrix, read_map, write_map
+from minform_cli.models.parts.linear import Matrix, write_map
 from minform_cli.registry import Registry
 
 SIMILARITIES: Registry[type[Similarity] | Absent] = Registry("similarity")
 SIMILARITIES.register("none")(Absent("the attention gave nothing: W_O and its bias were zero"))
+
+
+Side = Literal["both", "queries", "keys"]
 
 
 class QueryKey(NamedTuple):
@@ -83,8 +86,12 @@ class Similarity(Part):
         write_map(target.get_submodule("w_q"), *queries)
         write_map(target.get_submodule("w_k"), *keys)
 
-    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:  # noqa: ARG002
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"], side: Side = "both") -> None:  # noqa: ARG002
         """Makes scores of tokens x what those of x `product` + `shift` were.
+
+        Args:
+            product, shift: what was done to the tokens.
+            side: the tokens that it was done to: those that ask, those that are asked, or both.
 
         Raises:
             InputError: this part cannot.
@@ -114,6 +121,12 @@ class Similarity(Part):
         return matrices.unflatten(1, (self.heads, -1)).diagonal(dim1=0, dim2=1).permute(2, 0, 1)
 
 
+def one_side(part: nn.Module, side: Side) -> None:
+    """Raises `InputError` where a part with one projection for both sides is to be told about one of them."""
+    if side != "both":
+        raise InputError(f"{type(part).__name__} has one projection for both sides, and only one of them changes")
+
+
 def head_bias(given: Projections, heads: int) -> Float[Tensor, "h one e"]:
     """b_Q of every head."""
     return given.queries.bias.view(heads, 1, -1)
@@ -122,9 +135,3 @@ def head_bias(given: Projections, heads: int) -> Float[Tensor, "h one e"]:
 def joined(by_head: Float[Tensor, "h m e"]) -> Float[Tensor, "m n"]:
     """Every head's columns, side by side."""
     return by_head.transpose(0, 1).flatten(1)
-
-
-def absorbed(module: nn.Module, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
-    """Makes a map of x do what it did of x `product` + `shift`."""
-    weight, bias = read_map(module)
-    write_map(module, product @ weight, bias + shift @ weight)

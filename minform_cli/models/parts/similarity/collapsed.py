@@ -19,7 +19,7 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.parts.base import has_bias, split_heads
 from minform_cli.models.parts.linear import Matrix, linear_map, read_map, write_map
-from minform_cli.models.parts.similarity.base import SIMILARITIES, Projections, Similarity, head_bias, joined
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Projections, Side, Similarity, head_bias, joined
 
 
 @SIMILARITIES.register("collapsed")
@@ -49,12 +49,15 @@ class Collapsed(Similarity):
         one = torch.eye(self.dim).to(queries.weight)
         return Projections(queries, Matrix(one, torch.zeros_like(queries.bias)))
 
-    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
-        """From both sides; what `shift` makes of the keys is the same for all of a query."""
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"], side: Side = "both") -> None:
+        """From either side; what `shift` makes of the keys is the same for all of a query."""
         weight, bias = read_map(self.w_qk)
-        by_head = self.by_head(weight)
-        biases = bias.view(self.heads, 1, -1) + shift.unsqueeze(0) @ by_head
-        write_map(self.w_qk, joined(product @ by_head @ product.T), (biases @ product.T).flatten())
+        by_head, biases = self.by_head(weight), bias.view(self.heads, 1, -1)
+        if side != "keys":
+            by_head, biases = product @ by_head, biases + shift.unsqueeze(0) @ by_head
+        if side != "queries":
+            by_head, biases = by_head @ product.T, biases @ product.T
+        write_map(self.w_qk, joined(by_head), biases.flatten())
 
     def _fit(self, given: Projections) -> None:
         keys = self.by_head(given.keys.weight).transpose(1, 2)

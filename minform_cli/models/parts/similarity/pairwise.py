@@ -18,15 +18,16 @@ from torch import Tensor, nn
 from minform_cli.config.axes.similarity import Pairwise as Options
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import has_bias, split_heads
-from minform_cli.models.parts.linear import Matrix, linear_map, read_map, write_map
+from minform_cli.models.parts.linear import Matrix, absorbed, linear_map, read_map, write_map
 from minform_cli.models.parts.similarity.base import (
     SIMILARITIES,
     Projections,
     QueryKey,
+    Side,
     Similarity,
-    absorbed,
     head_bias,
     joined,
+    one_side,
 )
 from minform_cli.models.parts.similarity.tied import tied_std
 
@@ -68,8 +69,9 @@ class Pairwise(Similarity):
         p = torch.block_diag(*self.p.detach().double())
         return Projections(Matrix(weight @ p, bias @ p), Matrix(weight, bias))
 
-    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"], side: Side = "both") -> None:
         """Into W_Q."""
+        one_side(self, side)
         absorbed(self.w_q, product, shift)
 
     def _fit(self, given: Projections) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import has_bias, has_key_bias, split_heads
-from minform_cli.models.parts.linear import linear_map, read_map, write_map
-from minform_cli.models.parts.similarity.base import SIMILARITIES, Projections, Similarity, absorbed
+from minform_cli.models.parts.linear import absorbed, linear_map, read_map, write_map
+from minform_cli.models.parts.similarity.base import SIMILARITIES, Projections, Side, Similarity
 
 
 @SIMILARITIES.register("separate")
@@ -38,10 +38,12 @@ class Separate(Similarity):
         """Its own."""
         return Projections(read_map(self.w_q), read_map(self.w_k))
 
-    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
-        """Into both."""
-        absorbed(self.w_q, product, shift)
-        absorbed(self.w_k, product, shift)
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"], side: Side = "both") -> None:
+        """Into either."""
+        if side != "keys":
+            absorbed(self.w_q, product, shift)
+        if side != "queries":
+            absorbed(self.w_k, product, shift)
 
     def _fit(self, given: Projections) -> None:
         write_map(self.w_q, *given.queries)

@@ -16,14 +16,15 @@ from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import has_bias, split_heads
-from minform_cli.models.parts.linear import linear_map, read_map, write_map
+from minform_cli.models.parts.linear import absorbed, linear_map, read_map, write_map
 from minform_cli.models.parts.similarity.base import (
     SIMILARITIES,
     Projections,
+    Side,
     Similarity,
-    absorbed,
     head_bias,
     joined,
+    one_side,
 )
 
 
@@ -59,8 +60,9 @@ class Tied(Similarity):
         """The one, twice."""
         return Projections(read_map(self.w_q), read_map(self.w_q))
 
-    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"], side: Side = "both") -> None:
         """Into the one."""
+        one_side(self, side)
         absorbed(self.w_q, product, shift)
 
     def _fit(self, given: Projections) -> None:
