@@ -12,7 +12,7 @@ from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import EvaluationRecord, Listener, ResultRecord, RunFolder
-from minform_cli.runs.stored import read_start
+from minform_cli.runs.stored import finished_run, read_start
 from minform_cli.training.prepare import Prepared
 from minform_cli.training.prepare import prepare as prepared
 
@@ -30,6 +30,7 @@ def prepare(
     *,
     seed: int = 0,
     init: Path | str | None = None,
+    teacher: Path | str | None = None,
     resumed: Path | str | None = None,
 ) -> Prepared:
     """One run, its names and settings resolved and its data looked at; for `train`. Imports no torch.
@@ -39,13 +40,16 @@ def prepare(
         seed: of weights, data order, augmentation and dropout.
         init: folder of a finished run whose weights this one starts from, but for readout and head; its sizes and
             vocabulary go over the preset's.
+        teacher: folder of a finished run whose outputs and hidden states this one follows, in place of labels or beside
+            them (``distill.labels``); its vocabulary goes over the preset's.
         resumed: folder of a run that goes on, with which the folder that `init` names may be gone.
 
     Raises:
         InputError: a name, key or value is wrong, parts do not go together, or the data are not there.
     """
     start = None if init is None else read_start(Path(init), None if resumed is None else Path(resumed))
-    return prepared(resolve(preset, variant, settings, seed, start))
+    taught = None if teacher is None else finished_run(Path(teacher), "--teacher").start()
+    return prepared(resolve(preset, variant, settings, seed, start, taught))
 
 
 def train(

@@ -25,6 +25,12 @@ def train(
     variant: options.Variant = BASELINE,
     setting: options.Set = None,
     init: options.Init = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="A finished run's folder: follow its outputs and hidden states (distillation)."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, data order, augmentation and dropout.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/PRESET-VARIANT-seedN].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
@@ -44,7 +50,8 @@ def train(
         fmt = chosen_format(fmt)
         from minform_cli import api
 
-        run = api.prepare(preset, variant, setting or [], seed=seed, init=init, resumed=out if resume else None)
+        resumed = out if resume else None
+        run = api.prepare(preset, variant, setting or [], seed=seed, init=init, teacher=teacher, resumed=resumed)
         api.check_device(device, threads)
         check_log(log)
     folder = out or api.default_run_folder(run.config)

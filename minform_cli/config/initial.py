@@ -38,10 +38,18 @@ def inherited(start: Start) -> dict[str, Setting]:
     config, origin = start.config, f"--init {start.folder}"
     baseline = (config.baseline or config.model).model_dump(mode="json", exclude=set(OWN))
     settings = {f"model.{key}": Setting(value, origin) for key, value in baseline.items()}
-    if "images" not in cast(Embedding, config.model.embedding).takes:
-        settings["data.vocab_size"] = Setting(config.data.vocab_size, origin)
-        settings["data.tokenizer"] = Setting(str(start.tokenizer or RunFolder(start.folder).tokenizer), origin)
-    return settings
+    return settings | vocabulary(start, origin)
+
+
+def vocabulary(start: Start, origin: str) -> dict[str, Setting]:
+    """What of a run's vocabulary goes over the preset's settings, by dotted key; nothing for images."""
+    if "images" in cast(Embedding, start.config.model.embedding).takes:
+        return {}
+    tokenizer = str(start.tokenizer or RunFolder(start.folder).tokenizer)
+    return {
+        "data.vocab_size": Setting(start.config.data.vocab_size, origin),
+        "data.tokenizer": Setting(tokenizer, origin),
+    }
 
 
 def check_same_model(start: Start, config: RunConfig) -> None:

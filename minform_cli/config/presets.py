@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from minform_cli.config import legality
-from minform_cli.config.initial import Start, check_same_model, inherited
+from minform_cli.config.initial import Start, check_same_model, inherited, vocabulary
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET, preset_names, shipped_folder, variant_names
-from minform_cli.config.schema import SECTIONS, RunConfig, known_keys
+from minform_cli.config.schema import RUNS, SECTIONS, RunConfig, known_keys
 from minform_cli.config.setting import Setting
 from minform_cli.config.strict_yaml import Place, dump_yaml, read_scalar, read_yaml
 from minform_cli.config.validation import build
@@ -46,6 +46,7 @@ def resolve(
     settings: Sequence[str] | Mapping[str, Setting] = (),
     seed: int = 0,
     start: Start | None = None,
+    teacher: Start | None = None,
 ) -> Resolved:
     """One config from a preset, a variant and ``key=value`` settings.
 
@@ -55,19 +56,20 @@ def resolve(
         settings: ``section.field=value``, later ones over earlier ones; or settings by key.
         seed: of the run.
         start: another run to start from, whose sizes and vocabulary go over the preset's.
+        teacher: another run to follow, whose vocabulary goes over the preset's.
 
     Raises:
         InputError: a name, key or value is wrong, the run to start from has another model, or (`IllegalModelError`) the
             parts do not go together; names file, line and key.
     """
-    return Recipe(preset, settings, seed, start).resolve(variant)
+    return Recipe(preset, settings, seed, start, teacher).resolve(variant)
 
 
 class Recipe:
     """A preset with settings: the configs of any of its variants, with every file read once.
 
     Args:
-        preset, settings, seed, start: as for `resolve`, whose errors it raises.
+        preset, settings, seed, start, teacher: as for `resolve`, whose errors it raises.
     """
 
     def __init__(
@@ -76,13 +78,20 @@ class Recipe:
         settings: Sequence[str] | Mapping[str, Setting] = (),
         seed: int = 0,
         start: Start | None = None,
+        teacher: Start | None = None,
     ) -> None:
         self.preset = preset
         self._start = start
-        self._below = read_preset(preset).settings | (inherited(start) if start is not None else {})
+        self._below = read_preset(preset).settings
+        if teacher is not None:
+            self._below = self._below | vocabulary(teacher, f"--teacher {teacher.folder}")
+        if start is not None:
+            self._below = self._below | inherited(start)
         self._given = dict(settings) if isinstance(settings, Mapping) else parse_settings(settings)
-        init = None if start is None else str(start.folder)
-        self._names: dict[str, Any] = {"preset": preset, "seed": seed, "init": init}
+        if teacher is None:
+            _check_undistilled(self._given)
+        init, taught = (None if each is None else str(each.folder) for each in (start, teacher))
+        self._names: dict[str, Any] = {"preset": preset, "seed": seed, "init": init, "teacher": taught}
         self._read: dict[str, Layer] = {}
 
     def resolve(self, variant: str = BASELINE) -> Resolved:
@@ -137,6 +146,15 @@ class Recipe:
         return build(names, values, origins, where=f"preset {self.preset}")
 
 
+def _check_undistilled(given: Mapping[str, Setting]) -> None:
+    """Raises `InputError` at a setting that a run without a teacher has no use for."""
+    for key, setting in given.items():
+        if key.startswith("distill."):
+            raise InputError(
+                f"{setting.origin}: {key}: has no meaning without a run to follow; accepted: --teacher RUN"
+            )
+
+
 def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, Setting]:
     """``key=value`` texts of `option` by key; `InputError` for an unknown key or a text without ``=``."""
     parsed: dict[str, Setting] = {}
@@ -159,7 +177,7 @@ def load_config(path: Path) -> RunConfig:
     values, lines = read_yaml(path)
     sections = {name: values.pop(name, {}) for name in SECTIONS}
     flat = _flatten(sections, str(path), lines)
-    unknown = [key for key in values if key not in ("preset", "variant", "task", "seed", "init", "baseline")]
+    unknown = [key for key in values if key not in ("preset", "variant", "task", "seed", "baseline", *RUNS)]
     if unknown:
         raise InputError(f"{path}:{lines[(unknown[0],)]}: unknown key {unknown[0]!r}")
     origins = {key: setting.origin for key, setting in flat.items()}

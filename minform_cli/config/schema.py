@@ -255,6 +255,20 @@ class TrainConfig(Settings):
         )
 
 
+class DistillConfig(Settings):
+    """How a run follows its teacher: beside its outputs. Of no meaning without a teacher.
+
+    Attributes:
+        labels: weight of the loss on the task's own labels.
+        hidden: weight of 1 - cosine of the tokens after each block, a mean over blocks and tokens.
+        temperature: that outputs of classes or tokens are divided by before they are compared.
+    """
+
+    labels: float = Field(default=0.0, ge=0)
+    hidden: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=1.0, gt=0)
+
+
 NUM_SEEDS = 2**31
 """Seeds are whole numbers from 0 on, below this one."""
 
@@ -268,6 +282,9 @@ class RunConfig(Settings):
         task: what is predicted; a registered task.
         seed: of weights, data order, augmentation and dropout.
         init: folder of a finished run whose weights this one starts from, but for readout and head; None: from chance.
+        continues: folder of a finished run all of whose weights this one starts from, readout and head included, and
+            whose shapes, classes and normalisation it has, whatever its data; None: as `init` says.
+        teacher: folder of a finished run whose outputs and hidden states are matched; None: the labels alone count.
         baseline: the model of the same preset and settings with no variant, which shares of parameters refer to;
             None where that is `model` itself.
     """
@@ -277,10 +294,18 @@ class RunConfig(Settings):
     task: str = "classify-images"
     seed: int = Field(default=0, ge=0, lt=NUM_SEEDS)
     init: str | None = None
+    continues: str | None = Field(default=None, exclude_if=_is_none)
+    teacher: str | None = Field(default=None, exclude_if=_is_none)
     data: DataConfig
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    distill: DistillConfig = Field(default=DistillConfig(), exclude_if=lambda distill: distill == DistillConfig())
     baseline: ModelConfig | None = None
+
+    @property
+    def source(self) -> str | None:
+        """Folder of the run whose weights this one starts from, all of them or but for readout and head."""
+        return self.continues if self.init is None else self.init
 
     def identity(self) -> dict[str, object]:
         """What decides the result: every setting but the names, baseline and checkpoint interval. Plain JSON.
@@ -288,11 +313,15 @@ class RunConfig(Settings):
         Of data, and of weights to start from, it does not say where they lie, nor of a tokenizer file: which they are,
         the fingerprint of the data, which covers the tokenizer, and the digest of the weights in ``run.json`` say.
         """
-        fields = self.model_dump(mode="json", exclude={"preset", "variant", "baseline", "init"})
+        names = {"preset", "variant", "baseline"}
+        fields = self.model_dump(mode="json", exclude={*names, *RUNS, "distill"})
         fields["init"] = self.init is not None
+        if self.teacher is not None:
+            fields["distill"] = self.distill.model_dump()
+        fields |= {key: True for key in RUNS if key != "init" and getattr(self, key) is not None}
         for key in PLACES:
             del fields["data"][key]
-        if self.init is not None:
+        if any(getattr(self, key) is not None for key in RUNS):
             del fields["data"]["tokenizer"]  # that of the other run, wherever its folder lies
         elif self.data.tokenizer not in TOKENIZERS:
             fields["data"]["tokenizer"] = "file"
@@ -315,7 +344,15 @@ class RunConfig(Settings):
         return self.model_copy(update={"data": self.data.model_copy(update={"bleu_tokenizer": name})})
 
 
-SECTIONS: dict[str, type[Settings]] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
+SECTIONS: dict[str, type[Settings]] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "distill": DistillConfig,
+}
+
+RUNS = ("init", "continues", "teacher")
+"""Settings of a run that name folders of others."""
 
 
 def known_keys() -> tuple[str, ...]:

@@ -26,6 +26,7 @@ def dry_run_table(config: RunConfig, origins: Mapping[str, str], found: Mapping[
     rows = [
         {"key": key, "value": values[key.partition(".")[0]].get(key.partition(".")[2]), "origin": origin}
         for key, origin in origins.items()
+        if key.partition(".")[0] in values
     ]
     if fmt == "json":
         return render([{"settings": rows, **found}], [], fmt)

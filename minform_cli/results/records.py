@@ -42,8 +42,8 @@ class ResultRecord(Swept):
     """What `result.json` of a finished run holds; every printed number of the run is computed from it.
 
     `epochs` is a fraction where a number of steps was trained. `count` is comparable between models;
-    `trained_parameters` are those this run trained, with the task's head and without a pooler that the task does not use. `metric` is what variants are compared by, `accuracy` where classes are
-    predicted; it is 0..1, more is better.
+    `trained_parameters` are those this run trained, with the task's head and without a pooler that the task does not
+    use. `metric` is what variants are compared by, `accuracy` where classes are predicted; it is 0..1, more is better.
     `metrics`: ``train_loss``, ``train_accuracy`` (mean over the last epoch, while training), ``val_loss``,
     ``val_accuracy`` and likewise what else the task measures, ``best_val_score`` (of `metric`), ``best_epoch``,
     ``test_loss``, ``test_accuracy`` (None without a test split, or where the test set is the validation set).

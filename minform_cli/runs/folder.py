@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from minform_cli.data.load import Data
 
 LOCK = ".lock"
+ORIGINAL, REDUCED = INSIDE = ("original", "reduced")
+"""Folders of other runs that may lie in a run's own: what it is made of."""
 RUN = "run description"
 
 
@@ -34,7 +36,7 @@ def look(folder: RunFolder, config: RunConfig, *, resume: bool) -> dict[str, Any
         InputError: the folder is not empty and nothing may be resumed; or it holds something else, a damaged run,
             one of another format version, or another run, whose first setting that differs is named.
     """
-    if not contents(folder):
+    if all(name in INSIDE for name in contents(folder)):
         return None
     if not resume:
         raise InputError(f"{folder.path} is not empty: --resume goes on with the run in it, --out names another folder")
@@ -42,12 +44,14 @@ def look(folder: RunFolder, config: RunConfig, *, resume: bool) -> dict[str, Any
         raise InputError(f"{folder.path} is not a run folder ({folder.meta.name} is missing): --out names another")
     meta = read_meta(folder)
     begun = stored_config(folder, meta)
-    if (begun.init is None) != (config.init is None):
-        there, here = (f"--init {each}" if each else "no --init" for each in (begun.init, config.init))
-        raise InputError(
-            f"{folder.path} is another run: it was started with {there}, this one with {here}; going on needs the "
-            "same, --out names another folder"
-        )
+    for key, option in (("init", "--init"), ("teacher", "--teacher")):
+        both = [getattr(each, key) for each in (begun, config)]
+        if both.count(None) == 1:
+            there, here = (f"{option} {each}" if each else f"no {option}" for each in both)
+            raise InputError(
+                f"{folder.path} is another run: it was started with {there}, this one with {here}; going on needs the "
+                "same, --out names another folder"
+            )
     stored, given = flat(begun.identity()), flat(config.begun_as(begun).identity())
     for key in given | stored:
         if given.get(key) != stored.get(key):
@@ -116,11 +120,16 @@ def claimed(folder: RunFolder) -> Generator[None]:
 def check_initial(folder: RunFolder, meta: Mapping[str, Any], config: RunConfig, initial: str | None) -> None:
     """Raises `InputError` unless the weights to start from, of the digest `initial`, are those the run started from."""
     if meta.get("initial") != initial:
-        raise InputError(f"{folder.path}: the weights in {config.init} are not those that the run was started from")
+        raise InputError(f"{folder.path}: the weights in {config.source} are not those that the run was started from")
 
 
 def begin(
-    folder: RunFolder, config: RunConfig, data: Data, environment: Mapping[str, Any], initial: str | None = None
+    folder: RunFolder,
+    config: RunConfig,
+    data: Data,
+    environment: Mapping[str, Any],
+    initial: str | None = None,
+    teacher: str | None = None,
 ) -> dict[str, Any]:
     """Writes ``run.json``, ``config.yaml`` and, for text, ``tokenizer.json`` of a new run, and returns the first.
 
@@ -130,6 +139,7 @@ def begin(
         data: its data.
         environment: where it is made.
         initial: SHA-256 of the weights it starts from, if they are another run's.
+        teacher: likewise of the run that it follows.
 
     Raises:
         MachineError: they cannot be written.
@@ -146,6 +156,7 @@ def begin(
             "places": places_of(config.data),
             "environment": dict(environment),
             **({} if initial is None else {"initial": initial}),
+            **({} if teacher is None else {"teacher": teacher}),
         },
     )
     if data.tokenizer is not None:

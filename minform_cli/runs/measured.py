@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from minform_cli.config.presets import parse_settings
 from minform_cli.config.schema import PLACES, DataConfig, RunConfig
@@ -17,6 +17,7 @@ from minform_cli.data.spec import CHOICES, DATA_SETS, DataSpec, ImageSpec, TextS
 from minform_cli.errors import InputError
 from minform_cli.runs.folder import check_data
 from minform_cli.runs.stored import StoredRun, with_tokenizer
+from minform_cli.tasks import TASKS
 
 if TYPE_CHECKING:
     from minform_cli.data.images import ImageData
@@ -82,6 +83,47 @@ def data_for(run: StoredRun, settings: Sequence[str] = (), source: Source | None
     return Measured(run.config.model_copy(update={"data": source.data}), spec, data, tuple(notes))
 
 
+def spec_as(run: StoredRun, spec: DataSpec) -> DataSpec:
+    """The spec of `run`, with the title and sizes of other data, of which its model takes the examples.
+
+    Raises:
+        InputError: it does not.
+    """
+    if run.spec is None:
+        raise InputError(f"{run.folder.path}: its {run.folder.meta.name} is of format {run.meta['format']}, too old")
+    _check_examples(run, run.spec, spec)
+    if isinstance(run.spec, TextSpec) and isinstance(spec, TextSpec) and spec.seq_len > run.spec.seq_len:
+        raise InputError(
+            f"data.seq_len {spec.seq_len}: examples of {run.folder.path} have at most {run.spec.seq_len} tokens; "
+            f"accepted: 4 to {run.spec.seq_len}"
+        )
+    sizes = {name: getattr(spec, name) for name in ("title", "num_train", "num_val", "num_test", "own_val")}
+    if not run.fingerprint and same_answers(run, spec):
+        sizes["name"] = spec.name  # measured as is usual for these data
+    return replace(run.spec, **sizes)
+
+
+def data_as(run: StoredRun, data: Data) -> Data:
+    """`data` as examples of `run`: shapes, classes and normalisation are its own; errors as of `spec_as`."""
+    own: dict[str, Any] = {"spec": spec_as(run, data.spec)}
+    if run.normalisation is not None:
+        own |= run.normalisation._asdict()
+    return replace(cast("Any", data), **own)
+
+
+def same_answers(run: StoredRun, other: DataSpec) -> bool:
+    """Whether the labels of `other` are those that `run` predicts; where nobody knows the names of its classes, whether
+    there are as many.
+    """
+    info, own = TASKS.info(run.config.task), run.spec
+    if own is None or not info.has_labels:
+        return False
+    if info.predicts_tokens:
+        return not other.class_names and getattr(other, "outputs", None) is None
+    named = own.class_names == other.class_names or not run.fingerprint
+    return named and (own.num_classes, own.num_outputs) == (other.num_classes, other.num_outputs)
+
+
 def _given(run: StoredRun, settings: Sequence[str]) -> DataConfig:
     """The run's data section with `settings` over it; of another data set, without the files of the run's own."""
     given = parse_settings(settings)
@@ -105,6 +147,20 @@ def _given(run: StoredRun, settings: Sequence[str]) -> DataConfig:
 
 def _check_shape(run: StoredRun, own: DataSpec, other: DataSpec) -> None:
     """Raises `InputError` unless a model for `own` takes the examples of `other` and gives what they ask for."""
+    _check_examples(run, own, other)
+    where = f"{run.folder.path} is of {own.title}"
+    if isinstance(own, TextSpec) and isinstance(other, TextSpec) and own.outputs != other.outputs:
+        raise InputError(f"{where}, and {other.title} asks for other answers; accepted: data with the same")
+    if own.class_names != other.class_names and (run.fingerprint or own.num_classes != other.num_classes):
+        here, there = (_listed(each.class_names) for each in (own, other))
+        raise InputError(
+            f"{where}, whose classes are {here}, and those of {other.title} are {there}; accepted: the same, "
+            "in this order"
+        )
+
+
+def _check_examples(run: StoredRun, own: DataSpec, other: DataSpec) -> None:
+    """Raises `InputError` unless a model for `own` takes the examples of `other`."""
     where = f"{run.folder.path} is of {own.title}"
     if own.kind != other.kind:
         raise InputError(f"{where}, which is {own.kind}, and {other.title} is {other.kind}; accepted: {own.kind}")
@@ -116,14 +172,6 @@ def _check_shape(run: StoredRun, own: DataSpec, other: DataSpec) -> None:
                 f"accepted: {here}, of a folder by --set data.image_size={own.height} --set "
                 f"data.channels={own.channels}"
             )
-    if isinstance(own, TextSpec) and isinstance(other, TextSpec) and own.outputs != other.outputs:
-        raise InputError(f"{where}, and {other.title} asks for other answers; accepted: data with the same")
-    if own.class_names != other.class_names and (run.fingerprint or own.num_classes != other.num_classes):
-        here, there = (_listed(each.class_names) for each in (own, other))
-        raise InputError(
-            f"{where}, whose classes are {here}, and those of {other.title} are {there}; accepted: the same, "
-            "in this order"
-        )
 
 
 def _taken_for(own: DataSpec, other: DataSpec) -> list[str]:

@@ -70,6 +70,12 @@ class StoredRun:
         origin: Mapping[str, Any] | None = self.meta.get("origin")
         return origin
 
+    @property
+    def teacher(self) -> str | None:
+        """SHA-256 of the weights of the run that it follows; None: it follows none."""
+        digest: str | None = self.meta.get("teacher")
+        return digest
+
     def start(self) -> Start:
         """The run as what another one starts from."""
         return Start(self.folder.path, self.config)
@@ -187,8 +193,8 @@ def read_run(run: Path) -> StoredRun:
     )
 
 
-def finished_run(run: Path) -> StoredRun:
-    """The finished run in the folder `run`, which ``--init`` names.
+def finished_run(run: Path, option: str = "--init") -> StoredRun:
+    """The finished run in the folder `run`, which `option` names.
 
     Raises:
         InputError: there is none, or it is not finished, damaged, or of a version that this one does not read.
@@ -197,15 +203,15 @@ def finished_run(run: Path) -> StoredRun:
     try:
         begun, finished = folder.meta.is_file(), folder.is_finished()
     except OSError as error:  # a name too long, a folder that may not be entered
-        raise InputError(f"--init {run}: cannot be looked at: {error.strerror}") from None
+        raise InputError(f"{option} {run}: cannot be looked at: {error.strerror}") from None
     if not begun:
-        raise InputError(f"--init {run}: is no run folder; accepted: the folder of a finished run")
+        raise InputError(f"{option} {run}: is no run folder; accepted: the folder of a finished run")
     if not finished:
-        raise InputError(f"--init {run}: its run is not finished; accepted: the folder of a finished run")
+        raise InputError(f"{option} {run}: its run is not finished; accepted: the folder of a finished run")
     try:
         return read_run(run)
     except InputError as error:
-        raise InputError(f"--init {run}: {error}") from None
+        raise InputError(f"{option} {run}: {error}") from None
 
 
 def read_start(run: Path, resumed: Path | None = None) -> Start:
@@ -235,6 +241,6 @@ def with_tokenizer(data: DataConfig, run: StoredRun, *, always: bool = False) ->
     if not run.folder.tokenizer.is_file():
         return data
     there = data.tokenizer in TOKENIZERS or os.path.exists(Path(data.tokenizer).expanduser())  # noqa: PTH110
-    if not always and run.config.init is None and there:
+    if not always and run.config.source is None and run.config.teacher is None and there:
         return data
     return data.model_copy(update={"tokenizer": str(run.folder.tokenizer)})

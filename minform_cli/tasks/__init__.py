@@ -201,6 +201,25 @@ class Task(Protocol):
         """What is taken for each example or token, (B,)."""
         ...
 
+    @property
+    def followed_by(self) -> str:
+        """Name of what `agreement` gives."""
+        ...
+
+    def divergence(self, outputs: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+        """How far outputs are from those of another model of the task, a scalar; 0 where they are the same.
+
+        Args:
+            outputs: of a batch.
+            wanted: the other model's.
+            temperature: that outputs of classes are divided by first.
+        """
+        ...
+
+    def agreement(self, predictions: Tensor, wanted: Tensor) -> float:
+        """How near the predictions of a whole split are to those of another model of the task; 1 the best there is."""
+        ...
+
 
 class TaskRegistry:
     """A table from a task's name to the task; its module is imported when it is asked for."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec
-from minform_cli.tasks import Metric
+from minform_cli.tasks import Metric, divergence
 from minform_cli.tasks.class_head import class_head
 
 METRICS: Mapping[str, Metric] = {
@@ -55,6 +55,19 @@ class ClassifyImages:
     def predictions(self, logits: Tensor) -> Tensor:
         """Class numbers (B,) with the largest logit; the lowest number wins ties."""
         return logits.argmax(-1)
+
+    @property
+    def followed_by(self) -> str:
+        """The share of equal classes."""
+        return "agreement"
+
+    def divergence(self, outputs: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+        """Of classes: `tasks.divergence`."""
+        return divergence.of_classes(outputs, wanted, temperature)
+
+    def agreement(self, predictions: Tensor, wanted: Tensor) -> float:
+        """Likewise."""
+        return divergence.agreement(predictions, wanted)
 
 
 TASK = ClassifyImages()

@@ -18,7 +18,7 @@ from minform_cli.config.glue import GLUE, GlueTask, task_of
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, TextSpec
 from minform_cli.errors import IllegalModelError
-from minform_cli.tasks import Metric
+from minform_cli.tasks import Metric, divergence
 from minform_cli.tasks.class_head import class_head
 
 METRICS: Mapping[str, Metric] = {
@@ -95,6 +95,21 @@ class ClassifySentences:
     def predictions(self, outputs: Tensor) -> Tensor:
         """Class numbers (B,) with the largest output, the lowest number wins ties; or the scores (B,)."""
         return outputs.squeeze(-1) if outputs.shape[-1] == 1 else outputs.argmax(-1)
+
+    @property
+    def followed_by(self) -> str:
+        """The share of equal classes, or the correlation of scores."""
+        return "agreement"
+
+    def divergence(self, outputs: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+        """Of classes, or of scores: `tasks.divergence`."""
+        if outputs.shape[-1] == 1:
+            return divergence.of_scores(outputs, wanted)
+        return divergence.of_classes(outputs, wanted, temperature)
+
+    def agreement(self, predictions: Tensor, wanted: Tensor) -> float:
+        """Likewise."""
+        return divergence.agreement(predictions, wanted)
 
     def measure(self, predictions: Tensor, labels: Tensor, spec: DataSpec) -> dict[str, float]:
         """What GLUE measures for the task, by name; of other classes and scores as `measures` says. Undefined is 0.

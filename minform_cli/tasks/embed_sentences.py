@@ -14,7 +14,7 @@ from torch import Tensor
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec
-from minform_cli.tasks import Metric
+from minform_cli.tasks import Metric, divergence
 
 METRICS: Mapping[str, Metric] = {
     "loss": Metric("1 less the mean cosine to the vectors that are right", "lower"),
@@ -58,6 +58,19 @@ class EmbedSentences:
     def predictions(self, outputs: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """The vectors."""
         return outputs
+
+    @property
+    def followed_by(self) -> str:
+        """The mean cosine."""
+        return "cosine"
+
+    def divergence(self, outputs: Tensor, wanted: Tensor, temperature: float) -> Tensor:  # noqa: ARG002
+        """1 less the mean cosine."""
+        return divergence.of_vectors(outputs, wanted)
+
+    def agreement(self, predictions: Tensor, wanted: Tensor) -> float:
+        """The mean cosine, in float64."""
+        return F.cosine_similarity(predictions.double(), wanted.double()).mean().item()
 
 
 TASK = EmbedSentences()

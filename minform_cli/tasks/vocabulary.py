@@ -14,7 +14,7 @@ from minform_cli.config.axes.bias import has_bias
 from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, TextSpec
-from minform_cli.tasks import Metric
+from minform_cli.tasks import Metric, divergence
 
 METRICS: Mapping[str, Metric] = {
     "loss": Metric("nats per predicted token", "lower"),
@@ -79,3 +79,16 @@ class TokenTask:
     def predictions(self, outputs: Float[Tensor, "p v"]) -> Int[Tensor, " p"]:
         """Entries with the largest output; the lowest wins ties."""
         return outputs.argmax(-1)
+
+    @property
+    def followed_by(self) -> str:
+        """The share of equal tokens."""
+        return "agreement"
+
+    def divergence(self, outputs: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+        """Of classes: `tasks.divergence`."""
+        return divergence.of_classes(outputs, wanted, temperature)
+
+    def agreement(self, predictions: Tensor, wanted: Tensor) -> float:
+        """Likewise."""
+        return divergence.agreement(predictions, wanted)

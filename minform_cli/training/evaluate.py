@@ -16,8 +16,9 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.data.batches import make_batches
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError, NumericalError, unknown_name
-from minform_cli.results import EvaluationRecord
+from minform_cli.results import EvaluationRecord, RunFolder
 from minform_cli.runs.checkpoint import Checkpoint
+from minform_cli.runs.folder import ORIGINAL
 from minform_cli.runs.measured import data_for
 from minform_cli.runs.stored import StoredRun, Which, read_run
 from minform_cli.tasks import TASKS, Task, check_labels, check_measures
@@ -29,6 +30,8 @@ from minform_cli.training.translation import Translations, translations_of
 
 if TYPE_CHECKING:
     from minform_cli.data.batch import Batch
+    from minform_cli.data.load import Data
+    from minform_cli.training.objective import Objective
 
 Split = Literal["train", "val", "test"]
 
@@ -112,7 +115,8 @@ def evaluate_run(
     if split not in get_args(Split):
         raise unknown_name("split", split, get_args(Split), "--split")
     stored = read_run(run)
-    check_labels(stored.config)
+    if stored.config.teacher is None:
+        check_labels(stored.config)
     checkpoint = stored.checkpoint()
     stored.check_has(which, checkpoint)
     with StopRequest("nothing was measured") as stop, runtime(device, threads) as used:
@@ -129,7 +133,10 @@ def evaluate_run(
             raise InputError(_no_translations(config, split))
         translations = translations_of(config, data, cast(Split, split), beams)
         evaluation = batches.evaluation(cast(Split, split))
-        scores = score(model, TASKS.get(config.task), spec, evaluation, Team(stop), translations)
+        if TASKS.info(config.task).has_labels:
+            scores = score(model, TASKS.get(config.task), spec, evaluation, Team(stop), translations)
+        else:
+            scores = _beside_its_teacher(stored, spec, data, model).score(model, evaluation, Team(stop))
     if not math.isfinite(scores.loss):
         raise NumericalError(f"{run}: the loss on the {split} split is not finite with the {which} weights")
     confusion = confusion_matrix(scores.labels, scores.predictions, spec.num_classes) if spec.class_names else []
@@ -152,6 +159,19 @@ def evaluate_run(
         translations=[] if translations is None else translations.shown(show),
         notes=[*_measured_notes(translations), *measured.notes, *_notes(stored, checkpoint)],
     )
+
+
+def _beside_its_teacher(run: StoredRun, spec: DataSpec, data: Data, model: nn.Module) -> Objective:
+    """What measures a run for which no data say what is right: the run that it follows."""
+    from minform_cli.training.teacher import objective, taught_by  # which measure, too
+
+    beside = run.folder.path / ORIGINAL
+    moved = (
+        run.config.teacher is not None and not RunFolder(Path(run.config.teacher)).meta.is_file() and beside.is_dir()
+    )
+    config = run.config.model_copy(update={"teacher": str(beside)}) if moved else run.config
+    taught = taught_by(config, data, run.meta, labelled=False)
+    return objective(config, spec, model, taught, labelled=False)
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> list[list[int]]:

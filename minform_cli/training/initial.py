@@ -1,4 +1,4 @@
-"""Starting from another run's weights: those of its body, while the task's own readout and head start anew."""
+"""Starting from another run's weights: those of its body, while the task's own readout and head start anew; or all."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ READOUT = "readout."
 """Opens the names of the weights that belong to a task."""
 
 
-def weights_digest(run: Path, model: nn.Module | None = None) -> str:
+def weights_digest(run: Path, model: nn.Module | None = None, *, whole: bool = False) -> str:
     """SHA-256 of the last weights of the finished run in `run`, once their file is found whole.
 
     Args:
         run: the folder.
         model: that is to start from them, on the meta device, too.
+        whole: whether it takes readout and head, too.
 
     Raises:
         InputError: the folder is incomplete, damaged, or its run is not finished; or `model` does not take its weights.
@@ -28,18 +29,19 @@ def weights_digest(run: Path, model: nn.Module | None = None) -> str:
     stored = finished_run(run)
     weights = stored.weights()
     if model is not None:
-        _check_same(run, _body(weights), _body(weights_of(model)))
+        _check_same(run, _taken(weights, whole=whole), _taken(weights_of(model), whole=whole))
     return stored.checkpoint().files["weights"]["sha256"]
 
 
-def start_from(run: Path, model: nn.Module) -> None:
-    """Puts the last weights of the finished run in `run` into `model`, but for readout and head.
+def start_from(run: Path, model: nn.Module, *, whole: bool = False) -> None:
+    """Puts the last weights of the finished run in `run` into `model`, but for readout and head unless `whole`.
 
     Raises:
         InputError: the folder is incomplete, damaged, or its run is not finished; or its model has other weights: the
             first that differs is named, and nothing has changed.
     """
-    given, wanted = _body(finished_run(run).weights()), _body(weights_of(model))
+    given = _taken(finished_run(run).weights(), whole=whole)
+    wanted = _taken(weights_of(model), whole=whole)
     _check_same(run, given, wanted)
     with torch.no_grad():
         for name, tensor in wanted.items():
@@ -60,5 +62,5 @@ def _check_same(run: Path, given: Tensors, wanted: Tensors) -> None:
 _SAME = "accepted: a run of the same variant and sizes"
 
 
-def _body(tensors: Tensors) -> Tensors:
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(READOUT)}
+def _taken(tensors: Tensors, *, whole: bool) -> Tensors:
+    return {name: tensor for name, tensor in tensors.items() if whole or not name.startswith(READOUT)}

@@ -14,7 +14,7 @@ from minform_cli.results import Listener, Progress
 from minform_cli.runs.checkpoint import Best, CheckpointStore, State
 from minform_cli.runs.journal import Journal
 from minform_cli.runs.tensors import Tensors, moments_of, weights_of
-from minform_cli.training.evaluate import Scores, score
+from minform_cli.training.evaluate import Scores
 from minform_cli.training.step import Stepper
 from minform_cli.training.team import Team
 from minform_cli.training.translation import Translations
@@ -101,8 +101,7 @@ class Loop:
             Interrupted: a signal came.
         """
         batches = self.team.until_signalled(self.batches.evaluation(split))
-        stepper = self.stepper
-        return score(stepper.model, stepper.task, stepper.spec, batches, self.team, self.translations(split))
+        return self.stepper.objective.score(self.stepper.model, batches, self.team, self.translations(split))
 
     def _train_epoch(self) -> None:
         state = self.state

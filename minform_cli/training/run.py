@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -32,11 +32,13 @@ from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.launch import Launch
 from minform_cli.training.loop import Loop, Records
 from minform_cli.training.measures import with_measures
+from minform_cli.training.objective import Objective
 from minform_cli.training.outcome import finish, tested
 from minform_cli.training.parallel import joined
 from minform_cli.training.prepare import Prepared, prepare
 from minform_cli.training.runtime import derive_seed, environment, runtime
 from minform_cli.training.step import Stepper
+from minform_cli.training.teacher import objective, taught_by
 from minform_cli.training.team import Team
 from minform_cli.training.translation import translations_of
 
@@ -91,9 +93,10 @@ def train(
             tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
             verify(config, prepared.spec)
             check_tokenizer(config)
-            data = prepared.source.load(lambda text: tell(_note(text)))
+            data = prepared.load(lambda text: tell(_note(text)))
             batches = make_batches(data, config, used.device, Share(team.rank, team.size))
             initial = _initial(config, meta, data.spec)
+            taught = taught_by(config, data, meta, labelled=prepared.labelled)
             config, measures = with_measures(config, data)
         for text in (*data.notes, *measures, *config.train.notes(batches.steps_per_epoch)):
             tell(_note(text))
@@ -101,12 +104,14 @@ def train(
         team.meet_on(used.device)
         made_with = environment(used, team.size)
         team.from_leader(lambda: held.enter_context(run_folder.claimed(folder)))
-        meta, checkpoint = team.from_leader(lambda: _open(folder, config, data, initial, made_with, resume))
+        digests = initial, None if taught is None else taught.digest
+        meta, checkpoint = team.from_leader(lambda: _open(folder, config, data, digests, made_with, resume))
         with team.together():  # that the others have the same examples as the first
             run_folder.check_data(folder, meta, data.fingerprint)
         for text in _resume_notes(out, meta, checkpoint, made_with) if resume else ():
             tell(_note(text))
-        parts = Parts(config, data, batches, folder, meta, checkpoint, used.device)
+        following = partial(objective, config, data.spec, taught=taught, labelled=prepared.labelled)
+        parts = Parts(config, data, batches, folder, meta, checkpoint, used.device, following)
         loop = _prepare(parts, started, team, tell)
         team.defer()
         loop.run()
@@ -145,7 +150,8 @@ def dry_run(
     with StopRequest("nothing was written"), runtime(device, _threads(meta, threads)) as used:
         verify(config, prepared.spec)
         check_tokenizer(config)
-        data = prepared.source.load()
+        data = prepared.load()
+        taught = taught_by(config, data, meta, labelled=prepared.labelled)
         if out is not None and meta is not None:
             folder = RunFolder(out)
             run_folder.check_data(folder, meta, data.fingerprint)
@@ -155,7 +161,8 @@ def dry_run(
         config, measures = with_measures(config, data)
         model = _build(config, data.spec, used.device, started=begun)
         batches = make_batches(data, config, used.device)
-        stepper = Stepper(model, config, data.spec, batches.steps_per_epoch)
+        follows = objective(config, data.spec, model, taught, labelled=prepared.labelled)
+        stepper = Stepper(model, config, data.spec, batches.steps_per_epoch, objective=follows)
         started = time.perf_counter()
         loss, _ = stepper.take(0, next(iter(batches.epoch(0))))
         return {
@@ -181,6 +188,7 @@ class Parts:
     meta: Mapping[str, Any]
     checkpoint: Checkpoint | None
     device: torch.device
+    objective: Callable[[nn.Module], Objective]
 
 
 def _look(out: Path, config: RunConfig, resume: bool) -> dict[str, Any] | None:
@@ -199,7 +207,7 @@ def _is_finished(folder: RunFolder, meta: Mapping[str, Any] | None, run: Prepare
         return False
     if run_folder.places_of(run.config.data) != run_folder.stored_places(folder, meta):
         run_folder.check_data(folder, meta, run.source.load().fingerprint)
-    if run.config.init != run_folder.stored_config(folder, meta).init:
+    if run.config.source != run_folder.stored_config(folder, meta).source:
         run_folder.check_initial(folder, meta, run.config, _initial(run.config, meta))
     return True
 
@@ -208,16 +216,16 @@ def _open(
     folder: RunFolder,
     config: RunConfig,
     data: Data,
-    initial: str | None,
+    digests: tuple[str | None, str | None],
     made_with: Mapping[str, Any],
     resume: bool,
 ) -> tuple[dict[str, Any], Checkpoint | None]:
     """``run.json`` of the claimed folder, written if nothing was begun, and its checkpoint."""
     meta = run_folder.look(folder, config, resume=resume)  # again: now nobody else can change it
     if meta is None:
-        return run_folder.begin(folder, config, data, made_with, initial), None
+        return run_folder.begin(folder, config, data, made_with, *digests), None
     run_folder.check_data(folder, meta, data.fingerprint)
-    run_folder.check_initial(folder, meta, config, initial)
+    run_folder.check_initial(folder, meta, config, digests[0])
     if not folder.config.exists():  # the run was killed as it began
         run_folder.write_config(folder, config)
     return meta, _own_checkpoint(folder, meta)
@@ -228,7 +236,8 @@ def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
     config, checkpoint = parts.config, parts.checkpoint
     with team.together():
         model = _build(config, parts.data.spec, parts.device, started=checkpoint is not None)
-    stepper = Stepper(model, config, parts.data.spec, parts.batches.steps_per_epoch, team)
+        follows = parts.objective(model)
+    stepper = Stepper(model, config, parts.data.spec, parts.batches.steps_per_epoch, team, follows)
     with team.together():
         records = _records(parts, stepper) if team.leads else None
     state = checkpoint.state if checkpoint else State()
@@ -256,15 +265,15 @@ def _initial(config: RunConfig, meta: Mapping[str, Any] | None, spec: DataSpec |
 
     A run that goes on knows it, and needs no more where the folder it was started from is gone.
     """
-    if config.init is None:
+    if config.source is None:
         return None
-    if meta is not None and not RunFolder(Path(config.init)).meta.is_file():
+    if meta is not None and not RunFolder(Path(config.source)).meta.is_file():
         digest: str | None = meta.get("initial")
         return digest
     if spec is None or meta is not None:
-        return weights_digest(Path(config.init))
+        return weights_digest(Path(config.source))
     with weightless():
-        return weights_digest(Path(config.init), build_model(config, spec))
+        return weights_digest(Path(config.source), build_model(config, spec), whole=config.init is None)
 
 
 def _build(config: RunConfig, spec: DataSpec, device: torch.device, *, started: bool = False) -> nn.Module:
@@ -272,8 +281,8 @@ def _build(config: RunConfig, spec: DataSpec, device: torch.device, *, started: 
     torch.manual_seed(derive_seed(config.seed, "weights"))
     with device:
         model = build_model(config, spec)
-    if config.init is not None and not started:
-        start_from(Path(config.init), model)
+    if config.source is not None and not started:
+        start_from(Path(config.source), model, whole=config.init is None)
     return model
 
 

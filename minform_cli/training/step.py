@@ -12,8 +12,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import NumericalError
 from minform_cli.runs.tensors import weights_of
-from minform_cli.tasks import TASKS
 from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.objective import Labels, Objective
 from minform_cli.training.optim import learning_rate, make_optimizer
 from minform_cli.training.runtime import derive_seed, device_seeder
 from minform_cli.training.team import Team
@@ -24,23 +24,29 @@ if TYPE_CHECKING:
 
 
 class Stepper:
-    """A model, its optimiser and its recipe; `team` are the processes that train it, by default this one alone.
+    """A model, its optimiser and its recipe; `team` are the processes that train it, by default this one alone, and
+    `objective` what it minimises, by default the task's own loss.
 
     Nothing in a step is random but dropout, and the device is seeded for it from (seed, step): step n computes the
     same whether the run came to it in one go or over a checkpoint. Processes that share a batch differ in dropout.
     """
 
     def __init__(
-        self, model: nn.Module, config: RunConfig, spec: DataSpec, steps_per_epoch: int, team: Team | None = None
+        self,
+        model: nn.Module,
+        config: RunConfig,
+        spec: DataSpec,
+        steps_per_epoch: int,
+        team: Team | None = None,
+        objective: Objective | None = None,
     ) -> None:
         self.model = model
-        self.spec = spec
+        self.objective: Objective = objective or Labels(config, spec)
         self._team = team or Team(StopRequest())
         self._forward = self._team.wrap(model)
         self._purpose = f"step/{self._team.rank}" if self._team.rank else "step"
         self.optimizer = make_optimizer(model, config.train)
-        self.task = TASKS.get(config.task)
-        self.measures = self.task.measures(spec)
+        self.measures = self.objective.measures
         self.steps = config.train.num_steps(steps_per_epoch)
         self._steps_per_epoch = steps_per_epoch
         self._train = config.train
@@ -63,11 +69,10 @@ class Stepper:
         """
         self._seed_device(derive_seed(self._seed, self._purpose, step))
         inputs, labels = self._team.inputs(batch)
-        outputs = self._forward(*inputs)
-        loss = self.task.loss(outputs, labels, self._train.label_smoothing)
+        outputs, loss = self.objective.loss(self._forward, inputs, labels, batch)
         self._team.weighted(loss, batch).backward()
         norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        correct = self.task.correct(outputs, labels)
+        correct = self.objective.correct(outputs, labels)
         mean_loss, num_correct, total_norm = self._team.combined(loss, correct, norm, batch)
         if not (math.isfinite(mean_loss) and math.isfinite(total_norm)):
             with self._team.together():

@@ -19,7 +19,6 @@ from minform_cli.data.batches import make_batches
 from minform_cli.data.source import Source
 from minform_cli.data.spec import DataSpec, ImageSpec
 from minform_cli.models.build import build_model
-from minform_cli.training.evaluate import score
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import derive_seed, runtime
 from minform_cli.training.step import Stepper
@@ -89,7 +88,7 @@ def time_run(config: RunConfig, source: Source, *, device: str = "auto", threads
         team = Team(StopRequest())
 
         def evaluate() -> None:
-            score(model, stepper.task, spec, iter([batch]), team)
+            stepper.objective.score(model, iter([batch]), team)
             written = None if data is None else translations_of(config, data, "val")
             if written is not None:
                 written.write(model, batch)
