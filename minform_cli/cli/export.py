@@ -22,10 +22,16 @@ def export(
     out: Annotated[Path, typer.Option(help="The folder to write; absent or empty.")],
     export_format: Annotated[
         str,
-        typer.Option("--format", help="safetensors or torch-export.", autocompletion=_complete_export),
+        typer.Option(
+            "--format", help="safetensors, hf (transformers), onnx or torch-export.", autocompletion=_complete_export
+        ),
     ] = "safetensors",
     normalise: Annotated[
-        bool, typer.Option("--normalise", help="Normalise images inside the graph, which then takes uint8 pixels.")
+        bool,
+        typer.Option("--normalise", help="Normalise images inside, which then come as uint8 pixels (hf: as 0..1)."),
+    ] = False,
+    expand: Annotated[
+        bool, typer.Option("--expand", help="hf: as a class of transformers even where that takes more numbers.")
     ] = False,
     checkpoint: Annotated[str, typer.Option(help="last, or best by the validation score.")] = "last",
     threads: options.Threads = None,
@@ -38,7 +44,9 @@ def export(
     fmt = chosen_format(table, "--table")
     from minform_cli import api
 
-    record = api.export(run, export_format, out, checkpoint=checkpoint, normalise=normalise, threads=threads)
+    record = api.export(
+        run, export_format, out, checkpoint=checkpoint, normalise=normalise, expand=expand, threads=threads
+    )
     from minform_cli.report.export_table import export_caption, export_table
 
     show(export_table(record, fmt))

@@ -8,6 +8,8 @@ FORMATS = LazyRegistry(
     "format",
     {
         "safetensors": "minform_cli.exporting.weights",
+        "hf": "minform_cli.exporting.hugging_face",
+        "onnx": "minform_cli.exporting.onnx_graph",
         "torch-export": "minform_cli.exporting.torch_export",
     },
 )

@@ -11,7 +11,7 @@ from minform_cli.exporting.source import Exported
 Library = Literal["torch", "numpy"]
 
 _ARRAY = {"torch": "torch.tensor", "numpy": "np.array"}
-_EXAMPLE = "minform counts what a Transformer can do without."
+EXAMPLE = "minform counts what a Transformer can do without."
 
 
 def code(model: Exported, library: Library, imports: list[str], load: str, call: str) -> str:
@@ -39,7 +39,7 @@ def _batch(model: Exported, library: Library) -> tuple[list[str], list[str]]:
     if model.tokenizer is None:
         numbers = {"attention_mask": "[[1, 1, 1]]", "token_type_ids": "[[0, 0, 0]]"}
         return [], _dictionary({name: f"{array}({numbers.get(name, '[[1, 2, 3]]')})" for name in model.graph.inputs})
-    first = f'text = Tokenizer.from_file("{TOKENIZER}").encode("{_EXAMPLE}")'
+    first = f'text = Tokenizer.from_file("{TOKENIZER}").encode("{EXAMPLE}")'
     sources = {
         "input_ids": "text.ids",
         "attention_mask": "text.attention_mask",

@@ -45,6 +45,8 @@ def export_run(
     if normalise and not form.HAS_GRAPH:
         others = ", ".join(name for name in FORMATS.names() if FORMATS.get(name).HAS_GRAPH)
         raise InputError(f"--normalise: {fmt} holds numbers and no graph to normalise in; accepted: with {others}")
+    if expand and fmt != "hf":
+        raise InputError(f"--expand: is for classes of transformers, and {fmt} keeps every part; accepted: with hf")
     check_empty(out)
     model = exported(read_run(run), which, inside=normalise, expand=expand)
     with whole(out) as folder:

@@ -64,8 +64,14 @@ class Exported:
 
     @property
     def pad(self) -> int | None:
-        """The entry of the vocabulary that fills up; None where there is none."""
-        return None if self.tokenizer is None else special_entries(self.tokenizer, self.run).pad
+        """The entry of the vocabulary that fills up; None where there is none.
+
+        Without a tokenizer: where positions begin behind that of this entry, as RoBERTa's do, they tell it.
+        """
+        if self.tokenizer is not None:
+            return special_entries(self.tokenizer, self.run).pad
+        unused = getattr(self.config.model.position, "unused", 0)
+        return unused - 1 if unused else None
 
     @property
     def longest(self) -> int:

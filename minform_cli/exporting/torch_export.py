@@ -41,7 +41,10 @@ def write(model: Exported, folder: Path) -> Written:
 def traced(model: Exported) -> ExportedProgram:
     """The graph, for any number of examples of any length."""
     batch = example_batch(model, SIZES[2])
-    return torch.export.export(model.graph, (), batch, dynamic_shapes=dynamic_shapes(model), strict=False)
+    program = torch.export.export(model.graph, (), batch, dynamic_shapes=dynamic_shapes(model), strict=False)
+    for node in program.graph.nodes:  # where it came from, with paths of this machine
+        node.meta.pop("stack_trace", None)
+    return program
 
 
 def dynamic_shapes(model: Exported) -> dict[str, dict[int, Any]]:

@@ -106,13 +106,21 @@ class TextEncoder(Encoder[TextEmbedding]):
             predict: for tasks that predict tokens, the places in the flattened batch that outputs are wanted of;
                 None: all.
         """
-        x = self.embedding(tokens, types)
-        # Under a causal mask no real token sees what stands behind it, so filling needs no mask of its own.
-        seen = None if real is None or self.causal else real.unsqueeze(1)
-        x = self.run(x, seen)
+        x = self.encode(tokens, types, real)
         if isinstance(self.readout, TokenReadout):
             return self.readout(x, self.embedding.table, predict)
         return self.readout(x, real)
+
+    def encode(
+        self,
+        tokens: Int[Tensor, "b t"],
+        types: Int[Tensor, "b t"] | None = None,
+        real: Bool[Tensor, "b t"] | None = None,
+    ) -> Float[Tensor, "b t n"]:
+        """The last states of the tokens; arguments as of `forward`."""
+        # Under a causal mask no real token sees what stands behind it, so filling needs no mask of its own.
+        seen = None if real is None or self.causal else real.unsqueeze(1)
+        return self.run(self.embedding(tokens, types), seen)
 
 
 class EncoderDecoder(Encoder[TextEmbedding]):

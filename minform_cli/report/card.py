@@ -8,7 +8,7 @@ from typing import Any
 
 from minform_cli.report import notes
 from minform_cli.report.eval_table import CONFIDENCE, wilson_interval
-from minform_cli.report.export_table import LIMIT, PARITY
+from minform_cli.report.export_table import LIMIT, PARITY, pixels
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import render
 from minform_cli.report.numbers import integer, metric_name, percent, with_sign
@@ -85,9 +85,8 @@ def _summary(record: ExportRecord) -> str:
 
 def _inputs(record: ExportRecord) -> str:
     names = ", ".join(f"`{name}`" for name in record["inputs"])
-    pixels = " (uint8, normalised inside)" if record["normalised"] else ""
     classes = " One number for each line of `classes.json`." if "classes.json" in record["files"] else ""
-    return f"Inputs: {names}{pixels}. Output: `{record['output']}`.{classes}"
+    return f"Inputs: {names}{pixels(record)}. Output: `{record['output']}`.{classes}"
 
 
 def _counts(record: ExportRecord) -> str:

@@ -52,6 +52,13 @@ def export_caption(record: ExportRecord) -> list[str]:
     return [f"Parity with the run's model: {LIMIT}.", *record["notes"]]
 
 
+def pixels(record: ExportRecord) -> str:
+    """What pixels come as, where they are normalised inside."""
+    if not record["normalised"]:
+        return ""
+    return f" ({'0 to 1' if record['format'] == 'hf' else 'uint8'}, normalised inside)"
+
+
 def _rows(record: ExportRecord) -> list[tuple[str, str]]:
     rows = [
         ("run", f"{record['run']}, {record['checkpoint']} checkpoint"),
@@ -59,7 +66,7 @@ def _rows(record: ExportRecord) -> list[tuple[str, str]]:
         ("numbers", _numbers(record)),
         *(("written larger", part) for part in record["expanded"]),
         *(("filled in", f"{integer(number)}: {where}") for where, number in record["filled"].items()),
-        ("inputs", ", ".join(record["inputs"]) + (": uint8, normalised inside" if record["normalised"] else "")),
+        ("inputs", ", ".join(record["inputs"]) + pixels(record)),
         ("size", scaled(record["size_bytes"], "B")),
         ("files", ", ".join(record["files"])),
         ("folder", record["out"]),

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.waiting import HANGS_S
@@ -36,7 +37,9 @@ def fresh(code: str, folder: Path, *blocked: str, **environment: str) -> str:
     return done.stdout
 
 
-def shapes(root: Path, *names: str, blocked: tuple[str, ...] = ()) -> dict[str, list[int]]:
+def shapes(
+    root: Path, *names: str, blocked: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+) -> dict[str, list[int]]:
     """Shapes of the `outputs` that the Python of each model card in the folders `names` gives, run there."""
     snippets = {name: snippet(root / name) for name in names}
     code = f"""
@@ -49,7 +52,7 @@ for name, code in {snippets}.items():
     found[name] = list(scope["outputs"].shape)
 print(json.dumps(found))
 """
-    return json.loads(fresh(code, root, *blocked).splitlines()[-1])
+    return json.loads(fresh(code, root, *blocked, **(environment or {})).splitlines()[-1])
 
 
 def snippet(folder: Path) -> str:

@@ -90,11 +90,12 @@ def test_a_run_that_is_not_finished_is_exported_with_a_note(runs: dict[str, Path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--format", "onx"], "unknown format 'onx'"),
+        (["--format", "onx"], "unknown format 'onx'; did you mean 'onnx'?"),
         (["--format", "safetensor"], "did you mean 'safetensors'?"),
         (["--checkpoint", "bset"], "did you mean 'best'?"),
         (["--table", "jsn"], "--table: unknown format 'jsn'; did you mean 'json'?"),
-        (["--normalise"], "safetensors holds numbers and no graph to normalise in; accepted: with torch-export"),
+        (["--normalise"], "safetensors holds numbers and no graph to normalise in; accepted: with hf, onnx, torch-export"),
+        (["--expand"], "--expand: is for classes of transformers, and safetensors keeps every part; accepted: with hf"),
         (["--threads", "9999"], "--threads: expected 1 to"),
     ],
 )
