@@ -17,7 +17,7 @@ from minform_cli.data.spec import DataSpec
 from minform_cli.tasks.vocabulary import TokenTask, Vocabulary
 
 EPS = 1e-12
-"""Of the head's LayerNorm, as BERT has it."""
+"""Of the head's LayerNorm in a model without norms; else it is that of the others, as BERT's and RoBERTa's is."""
 
 
 class MaskedTokenHead(nn.Module):
@@ -27,7 +27,7 @@ class MaskedTokenHead(nn.Module):
         super().__init__()
         bias = has_bias(model)
         self.dense = nn.Linear(model.dim, model.dim, bias=bias)
-        self.norm = nn.LayerNorm(model.dim, eps=EPS)
+        self.norm = nn.LayerNorm(model.dim, eps=getattr(model.norm, "eps", EPS))
         self.output = Vocabulary(model, spec, bias=bias)
 
     @property

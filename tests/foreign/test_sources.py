@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from minform_cli.foreign.sources import MAX_MESSAGE, build_source
 from minform_cli.errors import InputError
+from minform_cli.foreign.sources import MAX_MESSAGE, build_source
 
 MODELS = """
 import torch

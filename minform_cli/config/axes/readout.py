@@ -82,11 +82,16 @@ class Mean(OfExamples, frozen=True):
 
 @READOUT.part
 class Pooler(OfExamples, frozen=True):
-    """The class token's last state through a linear map and tanh."""
+    """The class token's last state through a linear map and tanh.
+
+    Attributes:
+        activation: behind the map: `tanh`, or `relu` as DistilBERT's classes are told.
+    """
 
     kind: Literal["pooler"] = "pooler"
+    activation: Literal["tanh", "relu"] = Field(default="tanh", exclude_if=lambda activation: activation == "tanh")
     meaning = "the class token through a linear map and tanh"
-    source = "BERT, arXiv 1810.04805, section 3, as its published code pools"
+    source = "BERT, arXiv 1810.04805, section 3, as its published code pools; DistilBERT's code (relu)"
     reads_all = False
 
     def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: D102

@@ -6,7 +6,7 @@ An adapter's module offers ``adapt(given: Given) -> Imported``. It is imported w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,6 +45,10 @@ class Given:
     pooling: str | None = None
     seq_len: int | None = None
 
+    def with_tensors(self, tensors: Theirs) -> Given:
+        """The same model, its tensors under other names."""
+        return replace(self, tensors=tensors)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
@@ -74,8 +78,25 @@ class Imported:
     library: str = ""
 
 
+_BERT = "minform_cli.foreign.adapters.bert"
+_DISTILBERT = "minform_cli.foreign.adapters.distilbert"
+
 ADAPTERS: Mapping[str, LazyRegistry] = {
-    "hf": LazyRegistry("architecture", {}),
+    "hf": LazyRegistry(
+        "architecture",
+        {
+            "BertModel": _BERT,
+            "BertForMaskedLM": _BERT,
+            "BertForPreTraining": _BERT,
+            "BertForSequenceClassification": _BERT,
+            "RobertaModel": _BERT,
+            "RobertaForMaskedLM": _BERT,
+            "RobertaForSequenceClassification": _BERT,
+            "DistilBertModel": _DISTILBERT,
+            "DistilBertForMaskedLM": _DISTILBERT,
+            "DistilBertForSequenceClassification": _DISTILBERT,
+        },
+    ),
     "timm": LazyRegistry("architecture", {}),
     "torchvision": LazyRegistry("architecture", {}),
 }

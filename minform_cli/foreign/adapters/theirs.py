@@ -33,12 +33,21 @@ class Theirs:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """How many numbers each has; those of whole numbers (positions, say) are no weights and have none."""
-        return {name: tensor.numel() if tensor.is_floating_point() else 0 for name, tensor in self._tensors.items()}
+        """How many numbers each has, whole numbers (positions, say) included."""
+        return {name: tensor.numel() for name, tensor in self._tensors.items()}
+
+    def whole_numbers(self) -> list[str]:
+        """Names of the tensors of whole numbers."""
+        return [name for name, tensor in self._tensors.items() if not tensor.is_floating_point()]
 
     def renamed(self, aliases: Mapping[str, str]) -> Theirs:
-        """The same tensors, some of them under another name, too: other name -> name in the file."""
-        return Theirs(self.where, self._tensors, {**self._aliases, **aliases})
+        """The same tensors, some of them under another name, too: other name -> name in the file.
+
+        What is taken from one of both counts as used in both.
+        """
+        found = Theirs(self.where, self._tensors, {**self._aliases, **aliases})
+        found._taken, found._left = self._taken, self._left
+        return found
 
     def has(self, name: str) -> bool:
         """Whether there is such a tensor."""

@@ -7,12 +7,13 @@ Sources: arXiv 2010.11929, section 3.1; arXiv 2205.01580; arXiv 1810.04805 (pool
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from minform_cli.config.axes.readout import Pooler as Options
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.parts.base import Part, copied, has_bias, has_dead_bias, linear
@@ -140,18 +141,20 @@ class MeanOfTokens(ExampleReadout):
 
 @READOUTS.register("pooler")
 class Pooler(ExampleReadout):
-    """tanh(x_0 W + b) of the first token. W, b -> `pooler`."""
+    """tanh(x_0 W + b) of the first token, or relu(x_0 W + b). W, b -> `pooler`."""
 
     no_source = "tanh lets no vector through as it is"
     head_reads_tokens = False
 
     def add_weights(self, model: ModelConfig) -> None:
         """The map."""
+        self.relu = cast(Options, model.readout).activation == "relu"
         self.pooler = linear(model.dim, model.dim, bias=has_bias(model))
 
     def pick(self, tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None) -> Float[Tensor, "b n"]:  # noqa: ARG002
         """The first, through both."""
-        return torch.tanh(self.pooler(tokens[:, 0]))
+        x: Tensor = self.pooler(tokens[:, 0])
+        return x.relu() if self.relu else x.tanh()
 
 
 class EveryToken(TokenReadout):
