@@ -131,6 +131,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "train",
         "evaluate",
         "export",
+        "import_model",
         "load",
         "compare",
         "redraw",

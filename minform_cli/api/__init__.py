@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from minform_cli.api.checks import DEVICES, check_device, checked_spec
     from minform_cli.api.counts import count, count_configs, count_model, counted_configs, layers, verify_configs
     from minform_cli.api.exports import export, load
+    from minform_cli.api.imports import import_model
     from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, prepare, train
     from minform_cli.api.studies import compare, redraw
     from minform_cli.study.options import StudyOptions
@@ -21,6 +22,7 @@ _HOMES = {
         "count", "count_configs", "count_model", "counted_configs", "layers", "verify_configs",
     ),
     "minform_cli.api.exports": ("export", "load"),
+    "minform_cli.api.imports": ("import_model",),
     "minform_cli.api.runs": ("CHECKPOINTS", "SPLITS", "default_run_folder", "evaluate", "prepare", "train"),
     "minform_cli.api.studies": ("compare", "redraw"),
     "minform_cli.study.options": ("StudyOptions",),
@@ -41,6 +43,7 @@ __all__ = [
     "default_run_folder",
     "evaluate",
     "export",
+    "import_model",
     "layers",
     "load",
     "prepare",

@@ -16,7 +16,7 @@ from typing import NoReturn, TextIO
 import typer
 
 from minform_cli import __version__
-from minform_cli.cli import compare, count, evaluate, export, lists, train
+from minform_cli.cli import compare, count, evaluate, export, importing, lists, train
 from minform_cli.cli.console import one_line
 from minform_cli.cli.usage import Commands, usage_error
 from minform_cli.errors import MinformError
@@ -34,6 +34,7 @@ app = typer.Typer(
 app.command("count")(count.count)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("import")(importing.import_model)
 app.command("export")(export.export)
 app.command("compare")(compare.compare)
 app.command("variants")(lists.variants)

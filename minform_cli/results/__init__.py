@@ -16,6 +16,7 @@ from minform_cli.results.files import (
     write_atomic,
     write_json,
 )
+from minform_cli.results.imports import ImportRecord
 from minform_cli.results.progress import Listener, Progress
 from minform_cli.results.records import (
     GROUPS,
@@ -50,6 +51,7 @@ __all__ = [
     "EvaluationRecord",
     "ExampleRecord",
     "ExportRecord",
+    "ImportRecord",
     "LayerRecord",
     "LearningCurve",
     "Listener",
