@@ -11,7 +11,7 @@ from minform_cli.exporting.source import Exported
 Library = Literal["torch", "numpy"]
 
 _ARRAY = {"torch": "torch.tensor", "numpy": "np.array"}
-EXAMPLE = "minform counts what a Transformer can do without."
+EXAMPLE = "A smaller model."
 
 
 def code(model: Exported, library: Library, imports: list[str], load: str, call: str) -> str:
@@ -39,7 +39,6 @@ def _batch(model: Exported, library: Library) -> tuple[list[str], list[str]]:
     if model.tokenizer is None:
         numbers = {"attention_mask": "[[1, 1, 1]]", "token_type_ids": "[[0, 0, 0]]"}
         return [], _dictionary({name: f"{array}({numbers.get(name, '[[1, 2, 3]]')})" for name in model.graph.inputs})
-    first = f'text = Tokenizer.from_file("{TOKENIZER}").encode("{EXAMPLE}")'
     sources = {
         "input_ids": "text.ids",
         "attention_mask": "text.attention_mask",
@@ -47,7 +46,9 @@ def _batch(model: Exported, library: Library) -> tuple[list[str], list[str]]:
         "decoder_input_ids": "text.ids[:1]",  # the sign that opens a text; what follows is to be predicted
     }
     return ["from tokenizers import Tokenizer"], [
-        first,
+        f'tokenizer = Tokenizer.from_file("{TOKENIZER}")',
+        f"tokenizer.enable_truncation({model.longest})  # tokens of the longest text that the model takes",
+        f'text = tokenizer.encode("{EXAMPLE}")',
         *_dictionary({name: f"{array}([{sources[name]}])" for name in model.graph.inputs}),
     ]
 

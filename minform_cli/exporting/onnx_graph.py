@@ -103,8 +103,9 @@ def _plain(proto: Any, model: Exported) -> Any:
 
 
 def _numbers(proto: Any) -> int:
-    """The numbers of its weights: a tensor that two operators want in two forms is there twice."""
-    return sum(math.prod(each.dims) for each in proto.graph.initializer if each.data_type == _FLOAT)
+    """The numbers of its tensors, single ones left out; one that two operators want in two forms is there twice."""
+    weights = (each for each in proto.graph.initializer if each.data_type == _FLOAT and each.dims)
+    return sum(math.prod(each.dims) for each in weights)
 
 
 def _library(name: str) -> Any:

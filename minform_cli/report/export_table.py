@@ -60,7 +60,9 @@ def pixels(record: ExportRecord) -> str:
 
 
 def _rows(record: ExportRecord) -> list[tuple[str, str]]:
-    rows = [
+    return [
+        ("format", record["format"]),
+        ("preset, variant, seed", f"{record['preset']}, {record['variant']}, {record['seed']}"),
         ("run", f"{record['run']}, {record['checkpoint']} checkpoint"),
         ("loaded by", record["loader"]),
         ("numbers", _numbers(record)),
@@ -71,7 +73,6 @@ def _rows(record: ExportRecord) -> list[tuple[str, str]]:
         ("files", ", ".join(record["files"])),
         ("folder", record["out"]),
     ]
-    return [(f"exported as {record['format']}", f"{record['preset']}, {record['variant']}, {record['seed']}"), *rows]
 
 
 def _numbers(record: ExportRecord) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from minform_cli.config.presets import resolve
-from minform_cli.config.schema import ModelConfig, RunConfig
+from minform_cli.config.schema import DataConfig, ModelConfig, RunConfig
 from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
+from minform_cli.data.text.tokenizer import Vocabulary, trained
 from minform_cli.models.build import build_model
 from minform_cli.results import RunFolder
 from minform_cli.runs.checkpoint import CheckpointStore, State
@@ -42,6 +43,16 @@ BERT: dict[str, Any] = SIZES | {
 }
 GPT2: dict[str, Any] = SIZES | {"embedding": "tokens", "mask": "causal", "bias": "all", "readout": "tokens"}
 VIT: dict[str, Any] = SIZES | {"bias": "all"}
+
+
+TEXTS = ("A small model reads a text.", "Another one is larger, and it reads another text.")
+
+
+def tokenizer() -> Vocabulary:
+    """One with as many entries as `WORDS` has, or fewer."""
+    letters = "".join(sorted(set("".join(TEXTS).lower())))
+    few = DataConfig(name="text", tokenizer="wordpiece", vocab_size=5 + 2 * len(letters))
+    return trained(few, [*TEXTS] * 5)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError
 from tests.exporting.conftest import RUNS
 from tests.exporting.fresh import fresh, shapes
-from tests.exporting.made import BERT, GPT2, IMAGES, SENTENCES, VIT, WORDS, stored
+from tests.exporting.made import BERT, GPT2, IMAGES, SENTENCES, VIT, WORDS, stored, tokenizer
 
 CLASSES = {
     "masked": "BertForMaskedLM",
@@ -34,6 +34,13 @@ STANDARD: dict[str, tuple[str, dict[str, Any], DataSpec, str]] = {
         SENTENCES,
         "RobertaForSequenceClassification",
     ),
+    "distilbert-pooled": (
+        "classify-sentences",
+        BERT | PLAIN | {"readout": {"kind": "pooler", "activation": "relu"}},
+        SENTENCES,
+        "DistilBertForSequenceClassification",
+    ),
+    "eps": ("masked-tokens", BERT | {"norm": {"kind": "post", "eps": 1e-3}}, WORDS, "BertForMaskedLM"),
     "vectors": ("embed-sentences", BERT | {"readout": "mean"}, WORDS, "BertModel"),
     "vectors-plain": ("embed-sentences", BERT | PLAIN | {"readout": "class-token"}, WORDS, "DistilBertModel"),
     "vectors-pooled": ("embed-sentences", BERT, WORDS, "BertModel"),
@@ -162,8 +169,9 @@ def test_what_no_class_is_is_ours_and_expand_is_refused(name: str, tmp_path: Pat
 
 
 def test_our_own_classes_load_by_auto_map_in_a_fresh_process(tmp_path: Path) -> None:
-    for name, case in OURS.items():
-        stored(tmp_path / f"run-{name}", *case[:3])
+    for name, (task, model, spec, _) in OURS.items():
+        words = tokenizer() if name == "pool" else None
+        stored(tmp_path / f"run-{name}", task, model, spec, words and words.json)
         minform_cli.export(tmp_path / f"run-{name}", "hf", tmp_path / name)
     cache = {"HF_MODULES_CACHE": str(tmp_path / "cache")}
     found = shapes(tmp_path, *OURS, environment=cache)

@@ -18,6 +18,7 @@ from minform_cli.exporting.files import CONFIG, MODEL
 from minform_cli.exporting.hugging_face import images, ours, text
 from minform_cli.exporting.hugging_face.loading import code
 from minform_cli.exporting.hugging_face.names import Rendered
+from minform_cli.exporting.hugging_face.sentences import write_modules
 from minform_cli.exporting.hugging_face.standard import Ledger, NotStandard, as_standard
 from minform_cli.exporting.hugging_face.tokenizing import tokenizer_config
 from minform_cli.exporting.source import Batch, Exported, Written
@@ -158,6 +159,7 @@ def _beside(model: Exported, folder: Path) -> None:
         write_json(folder / "preprocessor_config.json", images.preprocessor(model))
     elif model.tokenizer is not None:
         write_json(folder / "tokenizer_config.json", tokenizer_config(model))
+        write_modules(model, folder)
 
 
 def _read(cls: Any, folder: Path) -> Any:

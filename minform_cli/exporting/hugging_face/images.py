@@ -102,10 +102,14 @@ def preprocessor(model: Exported) -> dict[str, Any]:
     """Content of ``preprocessor_config.json``: pixels of 0..255 to what the model takes."""
     spec = cast(ImageSpec, model.spec)
     assert model.normalisation is not None
+    height, width = spec.height, spec.width
+    shape: dict[str, Any] = {"image_processor_type": "ViTImageProcessor", "size": {"height": height, "width": width}}
+    if model.config.data.image_size is not None:  # the shorter side is resized, and the middle kept
+        crop = {"do_center_crop": True, "crop_size": {"height": height, "width": width}}
+        shape = {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": height}, **crop}
     return {
-        "image_processor_type": "ViTImageProcessor",
+        **shape,
         "do_resize": True,
-        "size": {"height": spec.height, "width": spec.width},
         "resample": 2,
         "do_rescale": True,
         "rescale_factor": 1 / 255,

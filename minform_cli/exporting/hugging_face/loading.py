@@ -40,8 +40,8 @@ def code(model: Exported, auto: str, pooling: str, *, trust: bool = False) -> st
     elif model.tokenizer is not None:
         names = [auto, "AutoTokenizer"]
         prepare = [
-            'tokenizer = AutoTokenizer.from_pretrained(".")',
-            f'batch = tokenizer(["{EXAMPLE}"], return_tensors="pt")',
+            f'tokenizer = AutoTokenizer.from_pretrained("."{options})',
+            f'batch = tokenizer(["{EXAMPLE}"], padding=True, truncation=True, return_tensors="pt")',
         ]
     else:
         return plain_code(model, "torch", [f"from transformers import {auto}"], load, "\n".join(call))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from minform_cli.exporting.hugging_face.names import BERT, DISTILBERT, LayerNames, Rendered, layers, named
@@ -140,7 +139,7 @@ def _family(
     part, readout = encoder.embedding.positions, encoder.readout
     unused = part.first if isinstance(part, LearnedPositions) else 0
     pools = isinstance(readout, Pooler)
-    relu = pools and _activation(readout) is F.relu
+    relu = isinstance(readout, Pooler) and readout.relu
     if unused and not relu and model.pad == unused - 1:  # its positions begin behind that of the filling
         return FAMILIES["roberta"], unused - 1
     if relu and not isinstance(readout.head, SentenceHead):
@@ -149,11 +148,6 @@ def _family(
     if relu and not plain:
         raise NotStandard("its pooler has a rectifier, as DistilBERT's, and it has token types or another eps")
     return FAMILIES["distilbert" if plain else "bert"], model.pad
-
-
-def _activation(readout: Readout) -> Any:
-    """What stands behind a pooler's map: tanh, but where it says another."""
-    return getattr(readout, "activation", torch.tanh)
 
 
 def _head(
