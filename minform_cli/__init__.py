@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
+    "ReduceOptions",
     "StudyOptions",
     "__version__",
     "compare",
@@ -23,11 +24,13 @@ __all__ = [
     "load",
     "prepare",
     "redraw",
+    "reduce",
     "train",
 ]
 
 if TYPE_CHECKING:
     from minform_cli.api import (
+        ReduceOptions,
         StudyOptions,
         compare,
         count,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
         load,
         prepare,
         redraw,
+        reduce,
         train,
     )
 

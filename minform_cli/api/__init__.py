@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from minform_cli.api.counts import count, count_configs, count_model, counted_configs, layers, verify_configs
     from minform_cli.api.exports import export, load
     from minform_cli.api.imports import import_model
+    from minform_cli.api.reducing import reduce
     from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, prepare, train
     from minform_cli.api.studies import compare, redraw
+    from minform_cli.reducing.options import ReduceOptions
     from minform_cli.study.options import StudyOptions
 
 _HOMES = {
@@ -23,8 +25,10 @@ _HOMES = {
     ),
     "minform_cli.api.exports": ("export", "load"),
     "minform_cli.api.imports": ("import_model",),
+    "minform_cli.api.reducing": ("reduce",),
     "minform_cli.api.runs": ("CHECKPOINTS", "SPLITS", "default_run_folder", "evaluate", "prepare", "train"),
     "minform_cli.api.studies": ("compare", "redraw"),
+    "minform_cli.reducing.options": ("ReduceOptions",),
     "minform_cli.study.options": ("StudyOptions",),
 }  # fmt: skip
 
@@ -32,6 +36,7 @@ __all__ = [
     "CHECKPOINTS",
     "DEVICES",
     "SPLITS",
+    "ReduceOptions",
     "StudyOptions",
     "check_device",
     "checked_spec",
@@ -48,6 +53,7 @@ __all__ = [
     "load",
     "prepare",
     "redraw",
+    "reduce",
     "train",
     "verify_configs",
 ]

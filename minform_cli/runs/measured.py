@@ -63,7 +63,7 @@ def data_for(run: StoredRun, settings: Sequence[str] = (), source: Source | None
             f"data.name={run.config.data.name} {subset}--set data.path=... says what to measure it on"
         )
     if source is None:
-        source = opened(_given(run, settings) if settings else run.data())
+        source = opened(given_data(run, settings) if settings else run.data())
     if run.spec is not None:
         _check_shape(run, run.spec, source.spec)
     data = source.load()
@@ -124,7 +124,7 @@ def same_answers(run: StoredRun, other: DataSpec) -> bool:
     return named and (own.num_classes, own.num_outputs) == (other.num_classes, other.num_outputs)
 
 
-def _given(run: StoredRun, settings: Sequence[str]) -> DataConfig:
+def given_data(run: StoredRun, settings: Sequence[str]) -> DataConfig:
     """The run's data section with `settings` over it; of another data set, without the files of the run's own."""
     given = parse_settings(settings)
     accepted = [f"data.{key}" for key in ACCEPTED]

@@ -1,0 +1,78 @@
+"""The ways to make a model smaller, behind one function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from minform_cli.config import legality
+from minform_cli.config.presets import read_variant
+from minform_cli.config.schema import RunConfig
+from minform_cli.config.validation import build
+from minform_cli.data.spec import DataSpec
+from minform_cli.models.build import build_model
+from minform_cli.models.stack import Encoder
+from minform_cli.reducing.calibration import Inputs
+from minform_cli.reducing.options import ReduceOptions
+from minform_cli.results import ExactRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smaller:
+    """A model that was made smaller.
+
+    Attributes:
+        config: of it; `variant` says how it was made, `baseline` is the model it was made of.
+        model: it, on the CPU.
+        exact: each exact reduction, where those were asked for.
+        errors: of each layer and each stack, what the method itself says of its parts.
+        steps: what was done, a sentence each.
+    """
+
+    config: RunConfig
+    model: nn.Module
+    exact: tuple[ExactRecord, ...] = ()
+    steps: tuple[str, ...] = ()
+
+
+def made_smaller(
+    original: nn.Module,
+    config: RunConfig,
+    spec: DataSpec,
+    batches: Sequence[Inputs] | None,
+    options: ReduceOptions,
+    budget: str | None,
+) -> Smaller:
+    """`original` made smaller as `options` say.
+
+    Args:
+        original: the model; left as it is.
+        config, spec: of its run.
+        batches: of calibration; None: without data.
+        options: which way.
+        budget: the one of them that is to be met, where a budget is.
+
+    Raises:
+        InputError: a name is unknown, a budget cannot be met, or the way does not apply to the model.
+    """
+    assert options.variant is not None
+    return _forced(original, config, spec, options.variant)
+
+
+def _forced(original: nn.Module, config: RunConfig, spec: DataSpec, variant: str) -> Smaller:
+    """A known variant, each part with the weights that it makes of those in its place."""
+    settings = {f"model.{key}": value for key, value in config.model.model_dump(mode="json").items()}
+    own = read_variant(variant).settings
+    values = settings | {key: setting.value for key, setting in own.items()}
+    names = {"preset": config.preset, "data": config.data}
+    model = build(names, values, {key: setting.origin for key, setting in own.items()}).model
+    legality.check(model, origins={key: setting.origin for key, setting in own.items()})
+    made = config.model_copy(update={"model": model, "variant": variant, "baseline": config.baseline or config.model})
+    with torch.random.fork_rng(devices=[]):
+        built = cast("Encoder[Any]", build_model(made, spec))
+    built.from_separate(cast("Encoder[Any]", original))
+    return Smaller(config=made, model=built)
