@@ -25,7 +25,7 @@ def reduce(
         list[str] | None,
         typer.Option(
             metavar="50%[,25%]",
-            help="How much stays: a share of the blocks' parameters, or parameters of the whole model. Several: a curve.",
+            help="How much stays: a share of the blocks' parameters, or parameters of the model. Several: a curve.",
         ),
     ] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="PART[,PART]", help="What a budget may take from.")] = None,

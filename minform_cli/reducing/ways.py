@@ -14,6 +14,7 @@ from minform_cli.config.presets import read_variant
 from minform_cli.config.schema import RunConfig
 from minform_cli.config.validation import build
 from minform_cli.data.spec import DataSpec
+from minform_cli.errors import InputError
 from minform_cli.models.build import build_model
 from minform_cli.models.stack import Encoder
 from minform_cli.reducing.calibration import Inputs
@@ -59,8 +60,11 @@ def made_smaller(
     Raises:
         InputError: a name is unknown, a budget cannot be met, or the way does not apply to the model.
     """
-    assert options.variant is not None
-    return _forced(original, config, spec, options.variant)
+    if options.variant is not None:
+        return _forced(original, config, spec, options.variant)
+    asked = "--exact" if budget is None else f"--budget {budget}"
+    known = "no batches" if batches is None else f"{len(batches)} batches"
+    raise InputError(f"{asked}: is not here yet, with {known} as without; accepted: --variant NAME")
 
 
 def _forced(original: nn.Module, config: RunConfig, spec: DataSpec, variant: str) -> Smaller:

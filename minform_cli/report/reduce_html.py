@@ -104,8 +104,8 @@ def answer(record: ReduceRecord) -> str:
     )
     measure = record["measure"]
     if measure is not None:
-        number = score_text(measure["metric"])
-        text += f"; {metric_heading(measure['metric'])} {number(measure['before'])} before, {number(measure['after'])} after"
+        number, title = score_text(measure["metric"]), metric_heading(measure["metric"])
+        text += f"; {title} {number(measure['before'])} before, {number(measure['after'])} after"
         if measure["healed"] is not None:
             text += f", {number(measure['healed'])} after healing"
     return f"{text}."

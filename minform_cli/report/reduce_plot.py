@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from minform_cli.report.curves import PALETTE
 from minform_cli.report.fit import printable
@@ -23,6 +23,9 @@ _COLOURS = dict(zip((*PARTS, "output"), (*PALETTE[:3], "#7F7F7F"), strict=True))
 
 _WIDTH = 0.8
 """Of the bars of a layer, together."""
+
+_LOG_SPAN = 5.0
+"""Ratio of the largest error to the smallest from which their axis is logarithmic."""
 
 _EVERY = 16
 """Up to so many layers all are numbered."""
@@ -45,7 +48,7 @@ def layers_figure(record: ReduceRecord) -> Figure:
         _error_line(errors, record, PARTS[group], _COLOURS[group], f"{_TITLES[group]}: {PARTS[group]}")
     _error_line(errors, record, "output", _COLOURS["output"], "the block's output, all reduced")
     left.set_ylabel("numbers left in %")
-    left.set_title(f"{printable(record['preset'])}, {printable(record['variant'])}: layer by layer", parse_math=False)
+    figure.suptitle(f"{printable(record['preset'])}, {printable(record['variant'])}: layer by layer", parse_math=False)
     left.set_ylim(0, max(105.0, left.get_ylim()[1]))
     errors.set_ylabel("relative squared error")
     errors.set_xlabel("layer")
@@ -56,9 +59,14 @@ def layers_figure(record: ReduceRecord) -> Figure:
         axes.grid(visible=True, axis="y", color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    left.legend(loc="lower right", fontsize=8, ncols=len(groups), framealpha=0.9)
+    left.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, ncols=len(groups), frameon=False)
     if errors.lines:
-        errors.legend(loc="best", fontsize=8, framealpha=0.9)
+        values = [value for line in errors.lines for value in cast("list[float]", list(line.get_ydata()))]
+        if max(values) > _LOG_SPAN * min(values):
+            errors.set_yscale("log")
+        else:
+            errors.set_ylim(0, 1.1 * max(values))
+        errors.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, ncols=4, frameon=False)
     return figure
 
 
@@ -69,13 +77,12 @@ def _name(record: ReduceRecord, place: int) -> str:
 
 
 def _error_line(axes: Axes, record: ReduceRecord, name: str, colour: str, label: str) -> None:
-    """The error over the layers that have one; logarithmic where it spans much."""
+    """The error over the layers that have one."""
     found = [(place, layer["errors"].get(name)) for place, layer in enumerate(record["layers"])]
     known = [(place, error) for place, error in found if error is not None and error > 0]
     if not known:
         return
     axes.plot(*zip(*known, strict=True), color=colour, marker="o", ms=4, linewidth=1.4, label=label)
-    axes.set_yscale("log")
 
 
 def curve_figure(records: Sequence[ReduceRecord]) -> Figure:
