@@ -6,13 +6,8 @@ Needs onnx, onnxscript and onnxruntime: ``pip install 'minform[export]'``.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
-import logging
 import math
-import warnings
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +17,7 @@ from torch import Tensor
 from minform_cli.errors import InputError
 from minform_cli.exporting.loading import code
 from minform_cli.exporting.source import Batch, Exported, Written
-from minform_cli.exporting.torch_export import traced
+from minform_cli.exporting.torch_export import quiet, traced
 from minform_cli.results import write_atomic
 
 HAS_GRAPH = True
@@ -47,7 +42,7 @@ def write(model: Exported, folder: Path) -> Written:
     """
     for library in _NEEDS:
         _library(library)
-    with _quiet():
+    with quiet():
         program: Any = torch.onnx.export(
             traced(model),
             dynamo=True,
@@ -115,16 +110,3 @@ def _library(name: str) -> Any:
         if error.name != name:
             raise
         raise InputError(f"--format onnx: {name} is not installed; pip install 'minform[export]'") from None
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """What torch says while it exports goes nowhere: it is of its own workings."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

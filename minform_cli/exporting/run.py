@@ -9,12 +9,13 @@ from minform_cli import __version__
 from minform_cli.counting.count import count_config
 from minform_cli.data.spec import spec_record
 from minform_cli.errors import InputError
-from minform_cli.exporting.files import CARD, check_empty, described, whole, write_beside
+from minform_cli.exporting.files import CARD, described, write_beside
 from minform_cli.exporting.formats import FORMATS
 from minform_cli.exporting.parity import compare
 from minform_cli.exporting.provenance import command, versions
 from minform_cli.exporting.source import Exported, Written, exported
 from minform_cli.results import ExportRecord, ParityRecord, read_result, write_atomic
+from minform_cli.runs.made import beside, check_free
 from minform_cli.runs.stored import Which, read_run
 
 Card = Callable[[ExportRecord], str]
@@ -47,15 +48,17 @@ def export_run(
         raise InputError(f"--normalise: {fmt} holds numbers and no graph to normalise in; accepted: with {others}")
     if expand and fmt != "hf":
         raise InputError(f"--expand: is for classes of transformers, and {fmt} keeps every part; accepted: with hf")
-    check_empty(out)
+    check_free(out)
     model = exported(read_run(run), which, inside=normalise, expand=expand)
-    with whole(out) as folder:
+    with beside(out) as made:
+        folder = made.path
         write_beside(model, folder, described(model))
         written: Written = form.write(model, folder)
         record = _record(model, written, compare(model, written.run))
         record["format"], record["out"] = fmt, str(out)
         record["size_bytes"] = sum(path.stat().st_size for path in folder.glob(f"{written.file}*"))
-        record["files"] = sorted([*(str(path.relative_to(folder)) for path in folder.rglob("*")), CARD])
+        there = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        record["files"] = sorted([*there, CARD])
         write_atomic(folder / CARD, card(record).encode())
     return record
 

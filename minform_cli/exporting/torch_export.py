@@ -5,7 +5,11 @@ Any number of examples, and text of any length up to the longest. Inputs go by n
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
+import warnings
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,9 +31,10 @@ MOST = 2**16
 def write(model: Exported, folder: Path) -> Written:
     """Writes the graph."""
     written = io.BytesIO()  # torch's own writer hides why a disk refuses
-    torch.export.save(traced(model), written)
-    write_atomic(folder / FILE, written.getvalue())
-    loaded = cast("torch.nn.Module", torch.export.load(folder / FILE).module())
+    with quiet():
+        torch.export.save(traced(model), written)
+        write_atomic(folder / FILE, written.getvalue())
+        loaded = cast("torch.nn.Module", torch.export.load(folder / FILE).module())
 
     def run(batch: Batch) -> Tensor:
         return loaded(**batch)
@@ -56,3 +61,16 @@ def dynamic_shapes(model: Exported) -> dict[str, dict[int, Any]]:
     if "decoder_input_ids" in lengths:
         lengths["decoder_input_ids"] = Dim("decoder_tokens", min=1, max=model.longest)
     return {name: {0: size, 1: length} for name, length in lengths.items()}
+
+
+@contextlib.contextmanager
+def quiet() -> Generator[None]:
+    """What torch says while it exports goes nowhere: it is of its own workings."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from minform_cli.report import notes
@@ -37,10 +38,9 @@ _DOES = {
 
 def model_card(record: ExportRecord) -> str:
     """The text of ``README.md`` in the exported folder; its Python runs there as it stands."""
-    title = f"{record['preset']}, {record['variant']}"
     parts = [
         _front(record),
-        f"# {title}",
+        f"# {_name(record['preset'])}, {record['variant']}",
         _summary(record),
         "## Load it",
         f"```python\n{record['load']}```",
@@ -64,12 +64,18 @@ def _front(record: ExportRecord) -> str:
     """The header that model hubs read: YAML, of which JSON is a part."""
     fields: dict[str, object] = {
         "library_name": _LIBRARIES.get(record["format"], record["format"]),
-        "tags": ["minform", record["preset"], record["variant"]],
+        "tags": ["minform", _name(record["preset"]), record["variant"]],
     }
     if record["task"] in _PIPELINES:
         fields["pipeline_tag"] = _PIPELINES[record["task"]]
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
     return "\n".join(["---", *lines, "---"])
+
+
+def _name(preset: str) -> str:
+    """A preset's name, or of a file or a source its own and not where it lies: ``hf:model``."""
+    kind, colon, place = preset.rpartition(":")
+    return f"{kind}{colon}{Path(place).name}"
 
 
 def _summary(record: ExportRecord) -> str:
@@ -85,8 +91,9 @@ def _summary(record: ExportRecord) -> str:
 
 def _inputs(record: ExportRecord) -> str:
     names = ", ".join(f"`{name}`" for name in record["inputs"])
-    classes = " One number for each line of `classes.json`." if "classes.json" in record["files"] else ""
-    return f"Inputs: {names}{pixels(record)}. Output: `{record['output']}`.{classes}"
+    classes = " One number for each entry of `classes.json`." if "classes.json" in record["files"] else ""
+    sentences = " `SentenceTransformer(FOLDER)` loads it too." if "modules.json" in record["files"] else ""
+    return f"Inputs: {names}{pixels(record)}. Output: `{record['output']}`.{classes}{sentences}"
 
 
 def _counts(record: ExportRecord) -> str:
@@ -133,7 +140,7 @@ def _measured(record: ExportRecord) -> str:
     best = record["checkpoint"] == "best"
     score = None if metric is None else metrics.get("best_val_score" if best else f"val_{metric}")
     if metric is None or score is None:
-        return "Not measured: the run has no result of its own. `minform eval RUN` measures it."
+        return "Not measured."
     number = int(data["num_val"])
     split = "test set, which was also validated on" if data["validation"] == "test" else "validation split"
     text = f"{metric_name(metric)} {with_sign(metric, percent(score))} on the {split} of {data['title']} ({number:,})"
@@ -151,7 +158,9 @@ def _source(record: ExportRecord) -> str:
     origin = record["origin"]
     made = _listed(origin) if origin else ""
     versions = ", ".join(f"{name} {number}" for name, number in record["environment"].items())
-    data = f"Data: {record['data']['title']}, fingerprint `{record['fingerprint'] or 'unknown'}`."
+    data = f"Data: {record['data']['title']}, fingerprint `{record['fingerprint']}`."
+    if not record["fingerprint"]:
+        data = "Data: those of its source; nobody here knows them."
     lines = [f"```sh\n{record['command']}\n```", made, data, f"Written with {versions}."]
     return "\n\n".join([*(line for line in lines if line), *(f"Note: {note}." for note in record["notes"])])
 

@@ -85,7 +85,7 @@ def write_run(out: Path, made: Made, *, replace: bool = False) -> StoredRun:
         model = build_model(made.config, made.spec)
     _check_weights(made, model)
     result = _result(made, model)
-    with _beside(out) as folder:
+    with beside(out) as folder:
         meta = _meta(made)
         if made.tokenizer is not None:
             write_atomic(folder.tokenizer, made.tokenizer.encode())
@@ -167,8 +167,12 @@ def _result(made: Made, model: nn.Module) -> ResultRecord:
 
 
 @contextmanager
-def _beside(out: Path) -> Generator[RunFolder]:
-    """A folder to fill, which takes the place of `out` at the end; after an error nothing is left of it."""
+def beside(out: Path) -> Generator[RunFolder]:
+    """A folder to fill, which takes the place of `out` at the end; after an error nothing is left of it.
+
+    Raises:
+        MachineError: it cannot be written, as on a full disk.
+    """
     there = Path(os.path.abspath(out))  # noqa: PTH100  (of links, the folder they stand in)
     made, before = (there.with_name(f".{there.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,9 @@ class MadeUp:
     std: tuple[float, ...] = (0.25, 0.3, 0.2)
 
 
-def stored(folder: Path, task: str, model: dict[str, Any], spec: DataSpec, tokenizer: bytes | None = None) -> RunConfig:
+def stored(
+    folder: Path, task: str, model: dict[str, Any] | ModelConfig, spec: DataSpec, tokenizer: bytes | None = None
+) -> RunConfig:
     """Makes such a run of a model for `task`."""
     base = resolve("digits").config
     data = base.data.model_copy(update={"name": spec.name})
@@ -82,6 +84,9 @@ def stored(folder: Path, task: str, model: dict[str, Any], spec: DataSpec, token
             parameter.add_(0.1 * torch.randn_like(parameter))
     run = RunFolder(folder)
     folder.mkdir(parents=True)
-    meta = begin(run, config, MadeUp(spec, tokenizer=tokenizer), {})  # type: ignore[arg-type]
+    made = MadeUp(spec, tokenizer=tokenizer)
+    if isinstance(spec, ImageSpec):
+        made = replace(made, mean=made.mean[: spec.channels], std=made.std[: spec.channels])
+    meta = begin(run, config, made, {})  # type: ignore[arg-type]
     CheckpointStore(run, meta["sha256"], []).save(State(), weights_of(built), {}, None)
     return config

@@ -85,7 +85,7 @@ def test_the_best_weights_are_others_than_the_last(finished: Path, tmp_path: Pat
 def test_a_run_that_is_not_finished_is_exported_with_a_note(runs: dict[str, Path], tmp_path: Path) -> None:
     record = minform_cli.export(runs["images"], "safetensors", tmp_path / "out")
     assert any("not finished" in note for note in record["notes"])
-    assert "Not measured" in (tmp_path / "out/README.md").read_text()
+    assert "Not measured." in (tmp_path / "out/README.md").read_text()
 
 
 @pytest.mark.parametrize(
