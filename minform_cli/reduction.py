@@ -1,60 +1,73 @@
-"""The whole path of a reduction: the run read, made smaller, compared; then its folder, whole or not at all."""
+"""The whole path of a reduction: the run read, made smaller, compared, healed; and its folder, whole or not at all."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from minform_cli.errors import InputError, MachineError
+from minform_cli.errors import InputError
 from minform_cli.exporting.files import whole
+from minform_cli.reducing.heal import Healing, heal
 from minform_cli.reducing.options import ReduceOptions
-from minform_cli.reducing.run import Reduced, command, portable, prepared, reduced
-from minform_cli.report.drawing import drawing
-from minform_cli.results import ReduceRecord, check_folder, write_atomic, write_json
+from minform_cli.reducing.run import Reduced, Reduction, command, portable, prepared, reduced, scored, shown_to_both
+from minform_cli.reducing.sources import IMPORTED, finished, is_imported, opened
+from minform_cli.report.reduce_files import Tell, read_records, write_files
+from minform_cli.results import Listener, Progress, ReduceRecord, RunFolder, check_folder
 from minform_cli.runs.made import write_run
-from minform_cli.runs.stored import StoredRun, finished_run
+from minform_cli.runs.stored import StoredRun
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import runtime
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-TABLES = {"reduction.md": "markdown", "reduction.tex": "latex", "reduction.csv": "csv"}
-"""Tables in the folder -> their format; ``reduction.json`` has the records."""
-
-RECORDS = "reduction.json"
-
-PICTURE = "reduction.png"
-
-CURVE = "curve.png"
-
-REPORT = "report.html"
-
-Tell = Callable[[str], None]
+REDUCED = "reduced"
+"""Folder, inside a healed run's, of the run before healing."""
 
 
-def reduce_run(source: str, out: Path, options: ReduceOptions, tell: Tell) -> list[ReduceRecord]:
+def reduce_run(source: str, out: Path, options: ReduceOptions, on_progress: Listener) -> list[ReduceRecord]:
     """Reduces a run and writes what came of it.
 
     Args:
-        source: folder of a finished run.
+        source: folder of a finished run, or another library's model.
         out: the folder to write, absent or empty; with several budgets a folder for each lies in it.
         options: how.
-        tell: is told what takes long, and which pictures are missing.
+        on_progress: is told what takes long, which pictures are missing, and how healing goes.
 
     Returns:
         A record for each budget, or one.
 
     Raises:
-        InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`; nothing is left of `out`.
+        InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`; nothing is left of `out`, but
+            for a run that is being healed, which goes on with `resume`.
     """
-    _check_out(out)
+    _check_out(out, options)
+    weights = None if options.weights is None else Path(options.weights)
+    with opened(source, weights, out if options.resume else None) as run:
+        if options.heal is None:
+            return _made(run, source, out, options, _teller(on_progress))
+        return [_healed(run, source, out, options, on_progress)]
+
+
+def _teller(on_progress: Listener) -> Tell:
+    return lambda text: on_progress(Progress(kind="note", text=text))
+
+
+def _check_out(out: Path, options: ReduceOptions) -> None:
+    check_folder(out)
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not options.resume:
+        more = " --resume goes on with the healing in it," if (out / REDUCED).is_dir() else ""
+        raise InputError(f"{out} is not empty:{more} --out names another folder")
+    if not RunFolder(out / REDUCED).is_finished():
+        raise InputError(
+            f"{out} holds no healing to go on with: it has no run in {REDUCED}; --out names another folder"
+        )
+
+
+def _made(run: StoredRun, source: str, out: Path, options: ReduceOptions, tell: Tell) -> list[ReduceRecord]:
+    """Every budget, without healing."""
     with StopRequest("nothing was written") as stop, runtime("cpu", options.threads):
-        run = _read(source)
-        task = prepared(run, options, stop, tell)
+        task = prepared(run, source, options, stop, tell)
         done: list[Reduced] = []
         for budget in options.budgets or (None,):
             if budget is not None:
@@ -68,83 +81,82 @@ def reduce_run(source: str, out: Path, options: ReduceOptions, tell: Tell) -> li
     return records
 
 
-def _read(source: str) -> StoredRun:
-    try:
-        return finished_run(Path(source))
-    except InputError as error:
-        raise InputError(str(error).removeprefix("--init ")) from None
-
-
-def _check_out(out: Path) -> None:
-    check_folder(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out} is not empty: --out names another folder")
-
-
 def _written(folder: Path, out: Path, done: Sequence[Reduced]) -> list[ReduceRecord]:
     """Writes the runs into `folder`, which will be `out`."""
     records: list[ReduceRecord] = []
     for each in done:
-        budget = each.record["asked"]["budget"]
-        name = portable(budget) if len(done) > 1 else ""
-        place = folder / name
-        if name:
-            write_run(place, each.made)
-        else:
-            with _emptied(folder):
-                write_run(folder, each.made)
+        name = portable(str(each.record["asked"]["budget"])) if len(done) > 1 else ""
+        if not name:
+            folder.rmdir()  # the run gets its name
+        write_run(folder / name, each.made)
         records.append({**each.record, "out": str(out / name)})
     return records
 
 
-@contextmanager
-def _emptied(folder: Path) -> Generator[None]:
-    """`folder` away, so that a run may be made under its name."""
-    folder.rmdir()
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(exist_ok=True)
-        raise
+def _healed(run: StoredRun, source: str, out: Path, options: ReduceOptions, on_progress: Listener) -> ReduceRecord:
+    """One run, healed; goes on where it was stopped."""
+    assert options.heal is not None
+    tell = _teller(on_progress)
+    with StopRequest("nothing was written") as stop, runtime("cpu", options.threads):
+        task = prepared(run, source, options, stop, tell)
+        assert task.calibrated_on is not None, "healing without data is refused"
+        data = task.calibrated_on.healing
+        if data is None:
+            raise InputError(
+                f"--heal: {task.calibrated_on.title} are no data set to train on; accepted: --calibrate NAME:PATH of "
+                "one (image-folder:FOLDER)"
+            )
+        if out.is_dir() and any(out.iterdir()):
+            record = _begun(task, out)
+        else:
+            record = _begin(task, out, stop, tell)
+    original = finished(out / IMPORTED) if is_imported(source) else run
+    how = Healing(steps=options.heal, labels=float(options.labels), seed=options.seed)
+    heal(finished(out / REDUCED), original, data, out, how, threads=options.threads, on_progress=on_progress)
+    with StopRequest("to go on, repeat the command with --resume") as stop, runtime("cpu", options.threads):
+        record = _measured_again(task, out, record, stop)
+        write_files(out, [record], record["command"], tell)
+    return record
 
 
-def write_files(folder: Path, records: Sequence[ReduceRecord], command: str, tell: Tell) -> None:
-    """Writes records, tables, pictures and report into `folder`, and for several budgets into the folder of each.
-
-    Args:
-        folder: a folder that is there.
-        records: one a budget.
-        command: that makes all of them again.
-        tell: is told which pictures cannot be drawn.
-
-    Raises:
-        MachineError: it cannot be written.
-    """
-    if len(records) > 1:
-        for record in records:
-            write_files(folder / Path(record["out"]).name, [record], record["command"], tell)
-    from minform_cli.report.reduce_html import reduce_html
-    from minform_cli.report.reduce_plot import curve_figure, layers_figure
-    from minform_cli.report.reduce_table import reduce_table
-
-    write_json(folder / RECORDS, {"command": command, "reductions": list(records)})
-    for name, fmt in TABLES.items():
-        write_atomic(folder / name, f"{reduce_table(records, fmt)}\n".encode())
-    if len(records) > 1:
-        if records[0]["measure"] is not None:
-            _draw(lambda: curve_figure(records), folder / CURVE, tell)
-    elif records[0]["layers"]:
-        _draw(lambda: layers_figure(records[0]), folder / PICTURE, tell)
-    write_atomic(folder / REPORT, f"{reduce_html(records, command, tell)}\n".encode())
+def _begin(task: Reduction, out: Path, stop: StopRequest, tell: Tell) -> ReduceRecord:
+    """Writes the run before healing, and an imported original, which is followed."""
+    done = reduced(task, next(iter(task.options.budgets), None), stop, tell)
+    record: ReduceRecord = {**done.record, "out": str(out / REDUCED)}
+    stop.check()
+    with whole(out) as folder:
+        write_run(folder / REDUCED, done.made)
+        write_files(folder / REDUCED, [record], record["command"], tell)
+        if is_imported(task.source):
+            shutil.copytree(task.run.folder.path, folder / IMPORTED)
+        stop.check()
+    return record
 
 
-def _draw(draw: Callable[[], Figure], path: Path, tell: Tell) -> None:
-    """Writes a picture; one that cannot be drawn costs the picture."""
-    from minform_cli.report.plots import save
+def _begun(task: Reduction, out: Path) -> ReduceRecord:
+    """What was begun in `out`, once it is known to be what is asked now."""
+    (record,) = read_records(out / REDUCED)
+    now = command(task.source, task.options, next(iter(task.options.budgets), None))
+    if record["command"] != now:
+        raise InputError(
+            f"{out} is another reduction: it was begun with {record['command']!r}, and this is {now!r}; going on needs "
+            "the same, --out names another folder"
+        )
+    return record
 
-    try:
-        with drawing(path.name):
-            save(draw(), path)
-    except (InputError, MachineError) as error:
-        tell(f"no {path.name}: {error}")
+
+def _measured_again(task: Reduction, out: Path, record: ReduceRecord, stop: StopRequest) -> ReduceRecord:
+    """The record with what was measured after healing."""
+    import torch
+
+    run = finished(out)
+    model = run.model(task.spec, torch.device("cpu")).eval()
+    found = scored(task, model, shown_to_both(task), stop)
+    measure = record["measure"]
+    healing = {"steps": task.options.heal, "labels": task.options.labels, "seed": task.options.seed}
+    return {
+        **record,
+        "out": str(out),
+        "measure": None if measure is None else {**measure, "healed": found},
+        "healing": healing,
+    }

@@ -18,7 +18,9 @@ def _complete_variant(incomplete: str) -> list[str]:
 
 
 def reduce(
-    run: Annotated[str, typer.Argument(help="The folder of a finished run.")],
+    run: Annotated[
+        str, typer.Argument(help="The folder of a finished run; or hf:FOLDER, timm:NAME, torchvision:NAME.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder to write; absent or empty.")],
     exact: Annotated[bool, typer.Option("--exact", help="Only what can go without a change of the outputs.")] = False,
     budget: Annotated[
@@ -50,6 +52,13 @@ def reduce(
     segments: Annotated[
         int | None, typer.Option(metavar="1", help="With --exact: examples are single sentences.")
     ] = None,
+    heal: Annotated[
+        int | None,
+        typer.Option(metavar="STEPS", help="Train so many steps afterwards, following the original."),
+    ] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="With --heal: the task's labels count, too.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a healing that was stopped.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="File with the weights of a timm or torchvision model.")] = None,
     seed: Annotated[int, typer.Option(help="Of the calibration sample and of healing.")] = 0,
     setting: options.DataSet = None,
     threads: options.Threads = None,
@@ -72,13 +81,17 @@ def reduce(
         repeats=repeats,
         data_free=data_free,
         segments=segments,
+        heal=heal,
+        labels=labels,
+        weights=weights,
+        resume=resume,
         seed=seed,
         threads=threads,
     )
-    from minform_cli.cli.progress import Display
+    from minform_cli.cli.progress import RunProgress
 
-    with Display(quiet=quiet) as display:
-        records = api.reduce(run, out, asked, on_progress=display.say)
+    with RunProgress(quiet=quiet) as progress:
+        records = api.reduce(run, out, asked, on_progress=progress.listen)
     from minform_cli.report.reduce_table import reduce_caption, reduce_table
 
     show(reduce_table(records, fmt))

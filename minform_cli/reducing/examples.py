@@ -14,7 +14,7 @@ from typing import cast
 
 import numpy as np
 
-from minform_cli.config.schema import RunConfig
+from minform_cli.config.schema import DataConfig, RunConfig
 from minform_cli.data.container import Folder
 from minform_cli.data.decode import Decoder
 from minform_cli.data.files import decode_members
@@ -55,6 +55,7 @@ class Examples:
         data: with a training part to calibrate on and a validation part to measure on.
         title: what they are, for tables.
         labelled: whether they say what the run's task should give.
+        healing: the data section that a training on them takes; None where no data set holds such.
         notes: what the user should know of them, a sentence each.
     """
 
@@ -62,6 +63,7 @@ class Examples:
     data: Data
     title: str
     labelled: bool
+    healing: DataConfig | None
     notes: tuple[str, ...] = ()
 
 
@@ -175,6 +177,7 @@ def _of_set(run: StoredRun, *, data_config: RunConfig, where: str = "") -> Examp
         data=data,
         title=data.spec.title,
         labelled=labelled,
+        healing=source.data,
         notes=data.notes,
     )
 
@@ -243,7 +246,8 @@ def _lines(run: StoredRun, path: str, option: str) -> Examples:
         tokenizer=vocabulary.json,
         notes=tuple(notes),
     )
-    return Examples(config=run.config, data=data, title=title, labelled=False, notes=tuple(notes))
+    healing = given_data(run, ["data.name=text", f"data.path={json.dumps(path)}"])
+    return Examples(config=run.config, data=data, title=title, labelled=False, healing=healing, notes=tuple(notes))
 
 
 def _pad(vocabulary: Vocabulary) -> int:
@@ -314,7 +318,7 @@ def _folder(run: StoredRun, place: Path, option: str, settings: Sequence[str]) -
         std=std,
         fingerprint=images_fingerprint({"train": train, "val": val}),
     )
-    return Examples(config=run.config, data=data, title=title, labelled=False)
+    return Examples(config=run.config, data=data, title=title, labelled=False, healing=None)
 
 
 def _held_out(num: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

@@ -40,20 +40,24 @@ class Reduction:
 
     Attributes:
         run: that is made smaller.
+        source: how the user called it.
         spec: of its data.
         original: its model.
         options: what is asked.
         samples: of calibration; none without data.
+        calibrated_on: what the samples are from; None without data.
         measured_on: examples that the metric is measured on; None: there are none.
         before: the metric of the original there, and on how many examples or tokens.
         notes: on the examples.
     """
 
     run: StoredRun
+    source: str
     spec: DataSpec
     original: nn.Module
     options: ReduceOptions
     samples: tuple[Calibration, ...]
+    calibrated_on: Examples | None
     measured_on: Examples | None
     before: tuple[float, int]
     notes: tuple[str, ...]
@@ -67,8 +71,15 @@ class Reduced:
     record: ReduceRecord
 
 
-def prepared(run: StoredRun, options: ReduceOptions, stop: StopRequest, tell: Tell) -> Reduction:
+def prepared(run: StoredRun, source: str, options: ReduceOptions, stop: StopRequest, tell: Tell) -> Reduction:
     """Reads the model, the examples, and measures the original.
+
+    Args:
+        run: that is made smaller.
+        source: how the user called it.
+        options: how.
+        stop: asked now and then.
+        tell: is told what takes long.
 
     Raises:
         InputError: the run is damaged or not finished, a weight of it is no number, or the examples do not fit.
@@ -89,10 +100,12 @@ def prepared(run: StoredRun, options: ReduceOptions, stop: StopRequest, tell: Te
         before = measured(original, measured_on, stop)
     return Reduction(
         run=run,
+        source=source,
         spec=spec,
         original=original,
         options=options,
         samples=samples,
+        calibrated_on=calibrated,
         measured_on=measured_on,
         before=before,
         notes=notes,
@@ -151,20 +164,20 @@ def reduced(task: Reduction, budget: str | None, stop: StopRequest, tell: Tell) 
     seconds = time.perf_counter() - began
     made.model.eval()
     stop.check()
-    batches = held_out(task.measured_on) if task.measured_on is not None else ()
+    batches = shown_to_both(task)
     shown = first or batches or random_inputs(run.config, task.spec)
     apart = _difference(task, made, shown)
-    scores = [_scored(task, made, batches, stop)]
+    scores = [scored(task, made.model, batches, stop)]
     for sample in task.samples[1:]:
         tell(f"again with the calibration sample of seed {sample.seed}")
         other = made_smaller(task.original, run.config, task.spec, sample.batches, options, budget)
-        scores.append(_scored(task, other, batches, stop))
+        scores.append(scored(task, other.model, batches, stop))
         stop.check()
     tell("timing both models")
     times = latency(task.original, made.model, shown, stop)
     config = _with_places(run, made.config)
     record = ReduceRecord(
-        source=str(run.folder.path),
+        source=task.source,
         out="",
         preset=config.preset,
         variant=config.variant,
@@ -172,7 +185,7 @@ def reduced(task: Reduction, budget: str | None, stop: StopRequest, tell: Tell) 
         task=config.task,
         how=_how(options),
         asked=_asked(options, budget),
-        command=command(str(run.folder.path), options, budget),
+        command=command(task.source, options, budget),
         before=count_config(run.config, task.spec),
         after=count_config(config, task.spec),
         difference=apart,
@@ -191,6 +204,11 @@ def reduced(task: Reduction, budget: str | None, stop: StopRequest, tell: Tell) 
     return Reduced(made=_made(task, config, made.model, record), record=record)
 
 
+def shown_to_both(task: Reduction) -> tuple[Inputs, ...]:
+    """Validation inputs that outputs are compared on where there are no labels."""
+    return held_out(task.measured_on) if task.measured_on is not None else ()
+
+
 def _difference(task: Reduction, made: Smaller, batches: tuple[Inputs, ...]) -> float | None:
     """How far outputs are apart, over their scale; refused where they should not be."""
     wanted, found = (outputs_of(model, batches) for model in (task.original, made.model))
@@ -205,12 +223,20 @@ def _difference(task: Reduction, made: Smaller, batches: tuple[Inputs, ...]) -> 
     return apart
 
 
-def _scored(task: Reduction, made: Smaller, batches: tuple[Inputs, ...], stop: StopRequest) -> float | None:
+def scored(task: Reduction, model: nn.Module, batches: tuple[Inputs, ...], stop: StopRequest) -> float | None:
+    """The metric of `model` on the examples that are measured on; None: there are none.
+
+    Args:
+        task: has the examples and the original.
+        model: the one that is measured.
+        batches: validation inputs of those examples, for what needs no labels.
+        stop: asked now and then.
+    """
     if task.measured_on is None:
         return None
     if metric_of(task.measured_on) != COSINE:
-        return measured(made.model, task.measured_on, stop)[0]
-    found, wanted = (outputs_of(model, batches, stop) for model in (made.model, task.original))
+        return measured(model, task.measured_on, stop)[0]
+    found, wanted = (outputs_of(each, batches, stop) for each in (model, task.original))
     return cosine(found, wanted)
 
 
@@ -353,9 +379,3 @@ def _weights_digest(run: StoredRun) -> str:
 def portable(budget: str) -> str:
     """A budget as a folder's name on every system: ``50%`` -> ``50-percent``."""
     return budget.replace("%", "-percent").replace(",", "").replace(" ", "")
-
-
-def is_finished(run: StoredRun) -> None:
-    """Raises `InputError` if the run is not finished."""
-    if not run.folder.is_finished():
-        raise InputError(f"{run.folder.path}: its run is not finished; accepted: the folder of a finished run")

@@ -155,7 +155,7 @@ def _interval(record: ReduceRecord) -> str:
 
 
 def _ms(value: float) -> str:
-    return f"{1000 * value:#.3g}"
+    return f"{1000 * value:,.0f}" if value >= 0.0995 else f"{1000 * value:#.3g}"
 
 
 PARTS = {"query_key": "scores", "value_output": "values", "mlp": "mlp"}
