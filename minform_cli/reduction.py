@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minform_cli.errors import InputError
-from minform_cli.exporting.files import whole
 from minform_cli.reducing.heal import Healing, heal
 from minform_cli.reducing.options import ReduceOptions
 from minform_cli.reducing.run import Reduced, Reduction, command, portable, prepared, reduced, scored, shown_to_both
 from minform_cli.reducing.sources import IMPORTED, finished, is_imported, opened
 from minform_cli.report.reduce_files import Tell, read_records, write_files
 from minform_cli.results import Listener, Progress, ReduceRecord, RunFolder, check_folder
-from minform_cli.runs.made import write_run
+from minform_cli.runs.folder import contents
+from minform_cli.runs.made import beside, write_run
 from minform_cli.runs.stored import StoredRun
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import runtime
@@ -53,7 +53,7 @@ def _teller(on_progress: Listener) -> Tell:
 
 def _check_out(out: Path, options: ReduceOptions) -> None:
     check_folder(out)
-    if not out.is_dir() or not any(out.iterdir()):
+    if not contents(RunFolder(out)):
         return
     if not options.resume:
         more = " --resume goes on with the healing in it," if (out / REDUCED).is_dir() else ""
@@ -74,9 +74,9 @@ def _made(run: StoredRun, source: str, out: Path, options: ReduceOptions, tell: 
                 tell(f"reducing to {budget}")
             done.append(reduced(task, budget, stop, tell))
         stop.check()
-        with whole(out) as folder:
-            records = _written(folder, out, done)
-            write_files(folder, records, command(source, options, ",".join(options.budgets) or None), tell)
+        with beside(out) as folder:
+            records = _written(folder.path, out, done)
+            write_files(folder.path, records, command(source, options, ",".join(options.budgets) or None), tell)
             stop.check()
     return records
 
@@ -106,10 +106,8 @@ def _healed(run: StoredRun, source: str, out: Path, options: ReduceOptions, on_p
                 f"--heal: {task.calibrated_on.title} are no data set to train on; accepted: --calibrate NAME:PATH of "
                 "one (image-folder:FOLDER)"
             )
-        if out.is_dir() and any(out.iterdir()):
-            record = _begun(task, out)
-        else:
-            record = _begin(task, out, stop, tell)
+        begun = (out / REDUCED).is_dir()
+        record = _begun(task, out) if begun else _begin(task, out, stop, tell)
     original = finished(out / IMPORTED) if is_imported(source) else run
     how = Healing(steps=options.heal, labels=float(options.labels), seed=options.seed)
     heal(finished(out / REDUCED), original, data, out, how, threads=options.threads, on_progress=on_progress)
@@ -124,11 +122,11 @@ def _begin(task: Reduction, out: Path, stop: StopRequest, tell: Tell) -> ReduceR
     done = reduced(task, next(iter(task.options.budgets), None), stop, tell)
     record: ReduceRecord = {**done.record, "out": str(out / REDUCED)}
     stop.check()
-    with whole(out) as folder:
-        write_run(folder / REDUCED, done.made)
-        write_files(folder / REDUCED, [record], record["command"], tell)
+    with beside(out) as folder:
+        write_run(folder.path / REDUCED, done.made)
+        write_files(folder.path / REDUCED, [record], record["command"], tell)
         if is_imported(task.source):
-            shutil.copytree(task.run.folder.path, folder / IMPORTED)
+            shutil.copytree(task.run.folder.path, folder.path / IMPORTED)
         stop.check()
     return record
 

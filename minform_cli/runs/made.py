@@ -188,7 +188,9 @@ def beside(out: Path) -> Generator[RunFolder]:
         with suppress(OSError):  # it is whole and has its name
             sync_folder(there.parent)
     except (OSError, MachineError) as error:
-        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        cause: BaseException = error
+        while isinstance(cause.__cause__, OSError | MachineError):  # a folder may be made inside another
+            cause = cause.__cause__
         reason = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
         raise MachineError(f"cannot write {out}: {reason}; nothing was written") from error
     finally:
