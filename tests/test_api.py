@@ -108,6 +108,12 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], tmp_path: Path) -
         (lambda: minform_cli.evaluate("nowhere", "tset"), "--split: unknown split 'tset'; did you mean 'test'?"),
         (lambda: minform_cli.StudyOptions(seeds=0), "--seeds: expected 1 or more, not 0"),
         (lambda: minform_cli.StudyOptions(margin=1.5), "--margin: expected 0 to 100 points, not 150"),
+        (lambda: minform_cli.ReduceOptions(), "reduce: nothing says how much; accepted: --budget 50%"),
+        (lambda: minform_cli.ReduceOptions(exact=True, budgets=["5%"]), "--exact and --budget: a run is reduced in one"),
+        (
+            lambda: minform_cli.reduce("nowhere", "x", minform_cli.ReduceOptions(exact=True)),
+            "reduce nowhere: is no run folder",
+        ),
         (
             lambda: minform_cli.compare(minform_cli.StudyOptions(device="tpu", out="nowhere")),
             "--device: unknown device 'tpu'",
@@ -122,6 +128,7 @@ def test_a_mistake_raises_our_error_with_the_same_line(call: object, message: st
 
 def test_what_is_public_is_named_and_explained() -> None:
     assert set(minform_cli.__all__) == {
+        "ReduceOptions",
         "StudyOptions",
         "__version__",
         "count",
@@ -135,8 +142,9 @@ def test_what_is_public_is_named_and_explained() -> None:
         "load",
         "compare",
         "redraw",
+        "reduce",
     }
-    for name in ("count", "prepare", "train", "evaluate", "compare"):
+    for name in ("count", "prepare", "train", "evaluate", "compare", "reduce"):
         function = getattr(minform_cli, name)
         assert function is getattr(api, name)
         doc = inspect.getdoc(function) or ""

@@ -65,6 +65,12 @@ REFUSALS = [
     ["export", "nowhere", "--out", "x", "--format", "onx"],
     ["export", "nowhere", "--out", "x", "--checkpoint", "bset"],
     ["export", "nowhere", "--out", "x", "--table", "xml"],
+    ["reduce", "nowhere", "--out", "x"],
+    ["reduce", "nowhere", "--out", "x", "--exact", "--budget", "50%"],
+    ["reduce", "nowhere", "--out", "x", "--variant", "simmetric"],
+    ["reduce", "nowhere", "--out", "x", "--exact"],
+    ["reduce", "nowhere", "--out", "x", "--budget", "50%", "--examples", "0"],
+    ["reduce", "nowhere", "--out", "x", "--exact", "--format", "xml"],
     ["variants", "--format", "xml"],
 ]
 
@@ -109,7 +115,7 @@ def test_help_versions_lists_and_every_refusal_import_nothing_heavy() -> None:
     done = [["--version"], ["--help"], ["variants"], ["presets"], ["datasets"], []]
     done += [
         [command, "-h"]
-        for command in ("count", "train", "eval", "export", "compare", "variants", "presets", "datasets")
+        for command in ("count", "train", "eval", "reduce", "export", "compare", "variants", "presets", "datasets")
     ]
     code = f"""
 import contextlib, io, json, sys

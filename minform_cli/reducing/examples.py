@@ -164,9 +164,12 @@ def _takes_sentences(run: StoredRun) -> bool:
 def _of_set(run: StoredRun, *, data_config: RunConfig, where: str = "") -> Examples:
     """The examples of a registered data set, once they are known to fit."""
     own = spec_for_run(run)
-    source = opened(data_config.data)
-    _check_shape(run, own, source.spec, where)
-    data = source.load()
+    try:
+        source = opened(data_config.data)
+        _check_shape(run, own, source.spec)
+        data = source.load()
+    except InputError as error:
+        raise InputError(f"{where}{error}") from None
     if run.normalisation is not None:
         data = replace(cast(ImageData, data), mean=run.normalisation.mean, std=run.normalisation.std)
     labelled = _labels_fit(run, own, data)
@@ -182,18 +185,17 @@ def _of_set(run: StoredRun, *, data_config: RunConfig, where: str = "") -> Examp
     )
 
 
-def _check_shape(run: StoredRun, own: DataSpec, other: DataSpec, where: str) -> None:
+def _check_shape(run: StoredRun, own: DataSpec, other: DataSpec) -> None:
     """Raises `InputError` unless a model for `own` takes the inputs of `other`."""
     if own.kind != other.kind:
         raise InputError(
-            f"{where}the run {run.folder.path} takes {own.kind}, and {other.title} is {other.kind}; "
-            f"accepted: {own.kind}"
+            f"the run {run.folder.path} takes {own.kind}, and {other.title} is {other.kind}; accepted: {own.kind}"
         )
     if isinstance(own, ImageSpec) and isinstance(other, ImageSpec):
         here, there = (f"{each.channels}x{each.height}x{each.width}" for each in (own, other))
         if here != there:
             raise InputError(
-                f"{where}the run takes images of {here} (channels, height, width), and those of {other.title} are "
+                f"the run takes images of {here} (channels, height, width), and those of {other.title} are "
                 f"{there}; accepted: {here}, of a folder by --set data.image_size={own.height} --set "
                 f"data.channels={own.channels}"
             )
