@@ -144,7 +144,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "redraw",
         "reduce",
     }
-    for name in ("count", "prepare", "train", "evaluate", "compare", "reduce"):
+    for name in ("count", "prepare", "train", "evaluate", "export", "load", "compare", "reduce"):
         function = getattr(minform_cli, name)
         assert function is getattr(api, name)
         doc = inspect.getdoc(function) or ""

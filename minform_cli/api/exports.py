@@ -46,8 +46,11 @@ def export(
     check_device("cpu", threads)
     from minform_cli.exporting.run import export_run
     from minform_cli.report.card import model_card
+    from minform_cli.report.reduce_files import RECORDS, read_records
     from minform_cli.training.runtime import runtime
 
+    made_by = read_records(Path(run)) if (Path(run) / RECORDS).is_file() else []
+    reduction = made_by[0] if len(made_by) == 1 else None
     with runtime("cpu", threads):
         return export_run(
             Path(run),
@@ -56,7 +59,7 @@ def export(
             which=checkpoint,  # type: ignore[arg-type]
             normalise=normalise,
             expand=expand,
-            card=model_card,
+            card=lambda record: model_card(record, reduction),
         )
 
 

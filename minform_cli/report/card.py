@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from minform_cli.report.export_table import LIMIT, PARITY, pixels
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import render
 from minform_cli.report.numbers import integer, metric_name, percent, with_sign
-from minform_cli.results import GROUPS, ExportRecord
+from minform_cli.report.reduce_table import reduce_caption, reduce_table
+from minform_cli.results import GROUPS, ExportRecord, ReduceRecord
 
 _LIBRARIES = {"hf": "transformers", "onnx": "onnx", "torch-export": "pytorch", "safetensors": "minform"}
 _PIPELINES = {
@@ -36,8 +37,13 @@ _DOES = {
 }
 
 
-def model_card(record: ExportRecord) -> str:
-    """The text of ``README.md`` in the exported folder; its Python runs there as it stands."""
+def model_card(record: ExportRecord, reduction: ReduceRecord | None = None) -> str:
+    """The text of ``README.md`` in the exported folder; its Python runs there as it stands.
+
+    Args:
+        record: of the export.
+        reduction: what made the run, where that was a reduction.
+    """
     parts = [
         _front(record),
         f"# {_name(record['preset'])}, {record['variant']}",
@@ -49,6 +55,7 @@ def model_card(record: ExportRecord) -> str:
         _counts(record),
         "## What was reduced",
         _reduced(record),
+        "" if reduction is None else _by_reduction(reduction),
         "## How good it is",
         _measured(record),
         "## Where it comes from",
@@ -134,13 +141,19 @@ def _reduced(record: ExportRecord) -> str:
     return "\n\n".join(lines)
 
 
+def _by_reduction(reduction: ReduceRecord) -> str:
+    """Before and after, the layers, and how that was measured."""
+    lines = [line for line in reduce_caption([reduction]) if not line.startswith("Written to")]
+    return "\n\n".join([str(reduce_table([reduction], "markdown")), " ".join(lines)])
+
+
 def _measured(record: ExportRecord) -> str:
     """The metric with its interval, or that nothing was measured."""
     metric, metrics, data = record["metric"], record["metrics"], record["data"]
     best = record["checkpoint"] == "best"
     score = None if metric is None else metrics.get("best_val_score" if best else f"val_{metric}")
     if metric is None or score is None:
-        return "Not measured."
+        return "Nothing but what stands above." if record["origin"].get("made") == "reduced" else "Not measured."
     number = int(data["num_val"])
     split = "test set, which was also validated on" if data["validation"] == "test" else "validation split"
     text = f"{metric_name(metric)} {with_sign(metric, percent(score))} on the {split} of {data['title']} ({number:,})"
@@ -166,9 +179,9 @@ def _source(record: ExportRecord) -> str:
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    """What `origin` says, a line each; the command stands above."""
-    items: Iterable[tuple[str, Any]] = ((key, value) for key, value in values.items() if key != "command")
-    return "\n".join(f"- {key}: {_short(value)}" for key, value in items)
+    """What `origin` says in a word, a line each; the command stands above, and what else there is in the run."""
+    plain = {key: value for key, value in values.items() if isinstance(value, (str, int, float)) and key != "command"}
+    return "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in plain.items())
 
 
 def _short(value: object) -> str:
