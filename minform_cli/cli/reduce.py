@@ -10,6 +10,9 @@ import typer
 from minform_cli.cli import options
 from minform_cli.cli.console import caption, chosen_format, show
 
+PLAIN_WIDTH = 80
+"""Characters of a line where nothing says how wide the reader is."""
+
 
 def _complete_variant(incomplete: str) -> list[str]:
     from minform_cli.config.names import variant_names
@@ -94,7 +97,7 @@ def reduce(
         records = api.reduce(run, out, asked, on_progress=progress.listen)
     from minform_cli.report.reduce_table import reduce_caption, reduce_table
 
-    show(reduce_table(records, fmt))
+    show(reduce_table(records, fmt, PLAIN_WIDTH))
     if not quiet:
         caption([*reduce_caption(records), f"Written to {out}."], fmt)
 

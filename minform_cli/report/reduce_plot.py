@@ -109,8 +109,8 @@ def curve_figure(records: Sequence[ReduceRecord]) -> Figure:
             f"{row['variant'].removeprefix('reduced-')}\n{integer(row['count']['parameters'])}",
             (row["count"]["parameters"], scale * row["score"]),
             textcoords="offset points",
-            xytext=(0, -26),
-            ha="center",
+            xytext=(7, -20),
+            ha="left",
             fontsize=7,
             parse_math=False,
         )
@@ -118,7 +118,7 @@ def curve_figure(records: Sequence[ReduceRecord]) -> Figure:
     axes.set_xlabel("parameters of the whole model")
     axes.set_ylabel("mean cosine to the original" if measure["metric"] == COSINE else metric_axis(measure["metric"]))
     axes.set_title(f"{printable(records[0]['preset'])}: what a reduction costs", parse_math=False)
-    axes.margins(x=0.1, y=0.25)
+    axes.margins(x=0.14, y=0.22)
     axes.grid(visible=True, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -62,8 +62,8 @@ def reduce_caption(records: Sequence[ReduceRecord]) -> list[str]:
             lines.append(f"Interval: 95 % t interval of the mean over {len(record['samples'])} calibration samples.")
     if record["latency"]:
         lines.append(
-            f"Times on {machine(record)}: medians of forward passes in turns; faster: median of the ratios, "
-            "with their quartiles."
+            f"Times on {machine(record)}: medians of forward passes in turns; 2.00x is twice as fast: the median of the "
+            "ratios, and their quartiles."
         )
     if record["layers"]:
         lines.append(
@@ -237,24 +237,28 @@ def curve_columns(records: Sequence[ReduceRecord]) -> list[Column]:
     """The columns of the table of several budgets."""
     total, macs = records[0]["before"]["parameters"], records[0]["before"]["macs"]
     columns = [
-        Column("reduction", lambda row: row["variant"], right=False, name=True),
+        Column("budget", lambda row: row["variant"].removeprefix("reduced-"), right=False, name=True),
         Column("parameters", lambda row: integer(row["count"]["parameters"]), short="params"),
         Column("left %", lambda row: percent(row["count"]["parameters"] / total)),
         Column("MACs %", lambda row: percent(row["count"]["macs"] / macs)),
     ]
     measure = records[0]["measure"]
     if measure is not None:
-        number = score_text(measure["metric"])
-        columns.append(Column(metric_heading(measure["metric"]), lambda row: number(row["score"])))
-        if any(row["low"] is not None for row in curve_rows(records)):
-            columns.append(Column("interval", lambda row: _ends(row, number), right=False))
+        score = _score(score_text(measure["metric"]))
+        columns.append(
+            Column(metric_heading(measure["metric"]), score, narrow=lambda row: score(row).replace(" [", "\n["))
+        )
     for place, each in enumerate(records[0]["latency"]):
-        columns.append(Column(f"faster, batch {each['batch']}", _faster(place), short=f"faster\n({each['batch']})"))
+        columns.append(Column(f"batch {each['batch']}", _faster(place)))
     return columns
 
 
-def _ends(row: dict[str, Any], number: Callable[[float | None], str]) -> str:
-    return ABSENT if row["low"] is None else f"[{number(row['low'])}, {number(row['high'])}]"
+def _score(number: Callable[[float | None], str]) -> Callable[[dict[str, Any]], str]:
+    def text(row: dict[str, Any]) -> str:
+        ends = "" if row["low"] is None else f" [{number(row['low'])}, {number(row['high'])}]"
+        return f"{number(row['score'])}{ends}"
+
+    return text
 
 
 def _faster(place: int) -> Callable[[dict[str, Any]], str]:

@@ -6,14 +6,16 @@ import io
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import minform_cli
 from minform_cli.errors import Interrupted, MachineError
-from minform_cli.reducing import measuring, run
+from minform_cli.reducing import measuring, run, ways
 from minform_cli.reducing.options import ReduceOptions, split_values
 from minform_cli.results import Progress
 from minform_cli.runs.stored import read_run
@@ -240,6 +242,33 @@ def test_a_source_of_an_unknown_kind_a_folder_that_is_full_and_weights_that_are_
     assert "no such folder" in refused("hf:nowhere", "--out", str(tmp_path / "out"))
     assert "is not empty" in refused(str(digits), "--out", str(digits))
     assert "is no run folder" in refused(str(tmp_path), "--out", str(tmp_path / "out"))
+
+
+def test_several_budgets_make_a_run_each_and_a_curve(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minform: Command
+) -> None:
+    """Whatever meets them: here each stands for a variant."""
+    forced = {"90%": "symmetric", "50%": "no-mlp"}
+
+    def meets(*given: Any) -> ways.Smaller:
+        *before, options, budget = given
+        made = ways.made_smaller(*before, replace(options, budgets=(), variant=forced[budget]), None)
+        return replace(made, config=made.config.model_copy(update={"variant": f"reduced-{budget}"}))
+
+    monkeypatch.setattr(run, "made_smaller", meets)
+    out = tmp_path / "out"
+    done = minform("reduce", str(digits), "--out", str(out), "--budget", "90%,50%", "--threads", "1")
+    assert done.code == 0, done.err
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert [line.split()[0] for line in done.out.splitlines()] == ["budget", "original", "90%", "50%"]
+    for name in ("90-percent", "50-percent"):
+        assert {path.name for path in (out / name).iterdir()} == FILES | RUN
+        assert minform_cli.evaluate(out / name, threads=1)["variant"].startswith("reduced-")
+    records = json.loads((out / "reduction.json").read_text())
+    assert records["command"] == f"minform reduce {digits} --budget 90%,50% --seed 0"
+    assert [record["asked"]["budget"] for record in records["reductions"]] == ["90%", "50%"]
+    assert (out / "curve.png").stat().st_size > 1000
+    assert (out / "report.html").read_text().count("<svg") == 3
 
 
 def test_values_of_a_list_are_parted_by_commas_and_numbers_keep_theirs() -> None:
