@@ -15,8 +15,8 @@ import transformers
 import minform_cli
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError
-from tests.exporting.conftest import RUNS
-from tests.exporting.fresh import fresh, shapes
+from tests.exporting.conftest import RUNS, WITH_WORDS
+from tests.exporting.fresh import shapes
 from tests.exporting.made import BERT, GPT2, IMAGES, SENTENCES, VIT, WORDS, stored, tokenizer
 
 CLASSES = {
@@ -109,27 +109,24 @@ def export(root: Path, case: tuple[str, dict[str, Any], DataSpec, str], **option
     return minform_cli.export(root / "run", "hf", root / "out", **options)  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="session")
-def folders(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every run of `RUNS`, exported."""
-    root = tmp_path_factory.mktemp("hf")
-    for name, run in runs.items():
-        record = minform_cli.export(run, "hf", root / name)
+def test_transformers_loads_standard_models_without_minform(standard: Path) -> None:
+    found = shapes(standard, *RUNS, *WITH_WORDS, blocked=("minform_cli",))
+    given = {"masked": [1, 3, 40], "sentences": [1, 2], "next": [1, 3, 40], "images": [1, 3]}
+    assert found == given | {"mean": [1, 12], "first": [1, 12], "masked-words": [1, 12, 40], "next-words": [1, 12, 40]}
+
+
+def test_standard_models_have_their_own_numbers_and_no_others(runs: dict[str, Path], tmp_path: Path) -> None:
+    for name in RUNS:
+        record = minform_cli.export(runs[name], "hf", tmp_path / name)
         assert record["loader"] == f"transformers.{CLASSES[name]}"
         assert (record["filled"], record["expanded"], record["numbers"]) == ({}, [], record["parameters"])
-    return root
-
-
-def test_transformers_loads_standard_models_without_minform(folders: Path) -> None:
-    found = shapes(folders, *RUNS, blocked=("minform_cli",))
-    assert found == {"masked": [1, 3, 40], "sentences": [1, 2], "next": [1, 3, 40], "images": [1, 3]}
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_librarys_own_model_has_exactly_these_numbers(name: str, folders: Path) -> None:
-    config = transformers.AutoConfig.from_pretrained(folders / name)
+def test_the_librarys_own_model_has_exactly_these_numbers(name: str, standard: Path) -> None:
+    config = transformers.AutoConfig.from_pretrained(standard / name)
     model = getattr(transformers, CLASSES[name])(config)
-    tensors = safetensors.torch.load_file(folders / name / "model.safetensors")
+    tensors = safetensors.torch.load_file(standard / name / "model.safetensors")
     assert sum(p.numel() for p in model.parameters()) == sum(tensor.numel() for tensor in tensors.values())
 
 
@@ -168,25 +165,28 @@ def test_what_no_class_is_is_ours_and_expand_is_refused(name: str, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
-def test_our_own_classes_load_by_auto_map_in_a_fresh_process(tmp_path: Path) -> None:
-    for name, (task, model, spec, _) in OURS.items():
-        words = tokenizer() if name == "pool" else None
-        stored(tmp_path / f"run-{name}", task, model, spec, words and words.json)
-        minform_cli.export(tmp_path / f"run-{name}", "hf", tmp_path / name)
-    cache = {"HF_MODULES_CACHE": str(tmp_path / "cache")}
-    found = shapes(tmp_path, *OURS, environment=cache)
-    assert found == {"kgv": [1, 2], "soft": [1, 3, 40], "swiglu": [1, 3, 40], "pool": [1, 12], "mean": [1, 3]}
-    code = """
-from transformers import AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained("soft", trust_remote_code=True)
+GENERATES = """
 import torch
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
 tokens = model.generate(torch.tensor([[5, 6]]), max_new_tokens=4, do_sample=False)
 again = torch.tensor([[5, 6]])
 for _ in range(4):
     again = torch.cat([again, model(again).logits[:, -1:].argmax(-1)], 1)
-print(tokens.tolist() == again.tolist())
+assert tokens.tolist() == again.tolist()
 """
-    assert fresh(code, tmp_path, **cache).strip() == "True"
+
+
+def test_our_own_classes_load_by_auto_map_in_a_fresh_process(tmp_path: Path) -> None:
+    for name in ("soft", "pool", "mean"):
+        task, model, spec, _ = OURS[name]
+        words = tokenizer() if name == "pool" else None
+        stored(tmp_path / f"run-{name}", task, model, spec, words and words.json)
+        minform_cli.export(tmp_path / f"run-{name}", "hf", tmp_path / name)
+    card = tmp_path / "soft/README.md"
+    card.write_text(card.read_text().replace("```python\n", f"```python\n{GENERATES}"))
+    found = shapes(tmp_path, "soft", "pool", "mean", environment={"HF_MODULES_CACHE": str(tmp_path / "cache")})
+    assert found == {"soft": [1, 3, 40], "pool": [1, 12], "mean": [1, 3]}
 
 
 def test_a_translator_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -207,15 +207,15 @@ def test_normalisation_goes_inside_and_the_preprocessor_leaves_it(case: Any, tmp
     assert (settings["do_rescale"], settings["do_normalize"]) == (True, False)
 
 
-def test_the_preprocessor_does_what_the_run_did(folders: Path) -> None:
+def test_the_preprocessor_does_what_the_run_did(standard: Path) -> None:
     image = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
-    prepare = transformers.AutoImageProcessor.from_pretrained(folders / "images")
+    prepare = transformers.AutoImageProcessor.from_pretrained(standard / "images")
     given = prepare(image, return_tensors="pt")["pixel_values"]
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in ([0.5, 0.4, 0.3], [0.25, 0.3, 0.2]))
     expected = (torch.from_numpy(image).permute(2, 0, 1) / 255 - mean) / std
     torch.testing.assert_close(given[0], expected, rtol=0, atol=1e-5)
 
 
-def test_class_names_are_the_librarys_labels(folders: Path) -> None:
-    config = transformers.AutoConfig.from_pretrained(folders / "sentences")
+def test_class_names_are_the_librarys_labels(standard: Path) -> None:
+    config = transformers.AutoConfig.from_pretrained(standard / "sentences")
     assert config.id2label == {0: "bad", 1: "good"}

@@ -14,7 +14,6 @@ import pytest
 import minform_cli
 from minform_cli.errors import InputError
 from tests.exporting.fresh import shapes
-from tests.exporting.made import SIZES, stored
 
 
 @pytest.fixture(scope="session")
@@ -61,20 +60,6 @@ def test_what_fills_up_changes_nothing(sentences: Path) -> None:
     longer = {name: np.pad(value, ((0, 0), (0, 4))) for name, value in short.items()}
     longer["input_ids"][:, 3:] = 9
     np.testing.assert_allclose(model.run(None, short)[0], model.run(None, longer)[0], rtol=0, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_text_without_a_mask_and_a_translator_are_graphs_too(runs: dict[str, Path], tmp_path: Path) -> None:
-    from minform_cli.data.spec import PairSpec
-
-    pairs = PairSpec(name="parallel-text", title="pairs", source="made here", vocab_size=40, seq_len=12)
-    model = SIZES | {"depth": 1, "embedding": {"kind": "tokens", "scale": True}, "readout": "tokens"}
-    stored(tmp_path / "run", "translate", model | {"decoder_depth": 1, "position": "sinusoidal"}, pairs)
-    for name, run in (("next", runs["next"]), ("pairs", tmp_path / "run")):
-        record = minform_cli.export(run, "onnx", tmp_path / name)
-        assert all(each["largest"] > 0.1 for each in record["parity"])
-        session = onnxruntime.InferenceSession(tmp_path / name / "model.onnx")
-        assert [each.name for each in session.get_inputs()] == record["inputs"]
 
 
 def test_a_library_that_is_not_installed_is_named_in_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -12,7 +13,7 @@ import minform_cli
 from minform_cli.errors import InputError
 from minform_cli.runs.stored import read_run
 from tests.exporting.conftest import RUNS
-from tests.exporting.fresh import shapes
+from tests.exporting.fresh import snippet
 from tests.exporting.made import SIZES, WORDS, stored
 
 
@@ -49,10 +50,15 @@ def test_a_translator_comes_back(tmp_path: Path) -> None:
     assert record["parity"][-1]["difference"] == 0
 
 
-def test_the_cards_python_runs_where_the_folder_lies(runs: dict[str, Path], tmp_path: Path) -> None:
-    for name in ("images", "masked"):
-        minform_cli.export(runs[name], "safetensors", tmp_path / name)
-    assert shapes(tmp_path, "images", "masked") == {"images": [1, 3], "masked": [3, WORDS.vocab_size]}
+@pytest.mark.parametrize("name", ["images", "masked"])
+def test_the_cards_python_runs_where_the_folder_lies(
+    name: str, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minform_cli.export(runs[name], "safetensors", tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out")
+    scope: dict[str, Any] = {}
+    exec(snippet(tmp_path / "out"), scope)
+    assert tuple(scope["outputs"].shape) == {"images": (1, 3), "masked": (3, WORDS.vocab_size)}[name]
 
 
 @pytest.mark.parametrize("damage", ["config.json", "model.safetensors", "spec"])
