@@ -62,6 +62,7 @@ REFUSALS = [
     ["eval"],
     ["eval", "nowhere", "--split", "tset"],
     ["export", "nowhere"],
+    ["export", "nowhere", "--out", "x"],
     ["export", "nowhere", "--out", "x", "--format", "onx"],
     ["export", "nowhere", "--out", "x", "--checkpoint", "bset"],
     ["export", "nowhere", "--out", "x", "--table", "xml"],

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from minform_cli.api.checks import check_device
 from minform_cli.api.runs import CHECKPOINTS
-from minform_cli.errors import unknown_name
+from minform_cli.errors import InputError, unknown_name
 from minform_cli.exporting.formats import FORMATS
-from minform_cli.results import ExportRecord
+from minform_cli.results import ExportRecord, RunFolder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,21 +37,25 @@ def export(
         threads: CPU threads; None keeps what torch has.
 
     Raises:
-        InputError, NumericalError, MachineError: see `minform_cli.errors`; nothing is left of `out`.
+        InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`; nothing is left of `out`.
     """
     if format not in FORMATS.names():
         raise unknown_name("format", format, FORMATS.names(), "--format")
     if checkpoint not in CHECKPOINTS:
         raise unknown_name("checkpoint", checkpoint, CHECKPOINTS, "--checkpoint")
+    meta = RunFolder(Path(run)).meta
+    if not meta.is_file():
+        raise InputError(f"{run} is not a run folder: it has no {meta.name}")
     check_device("cpu", threads)
     from minform_cli.exporting.run import export_run
     from minform_cli.report.card import model_card
     from minform_cli.report.reduce_files import RECORDS, read_records
+    from minform_cli.training.interrupt import StopRequest
     from minform_cli.training.runtime import runtime
 
     made_by = read_records(Path(run)) if (Path(run) / RECORDS).is_file() else []
     reduction = made_by[0] if len(made_by) == 1 else None
-    with runtime("cpu", threads):
+    with StopRequest("nothing was written"), runtime("cpu", threads):
         return export_run(
             Path(run),
             format,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,14 @@ class MadeUp:
 
 
 def stored(
-    folder: Path, task: str, model: dict[str, Any] | ModelConfig, spec: DataSpec, tokenizer: bytes | None = None
+    folder: Path,
+    task: str,
+    model: dict[str, Any] | ModelConfig,
+    spec: DataSpec,
+    tokenizer: bytes | None = None,
+    change: Callable[[list[torch.Tensor]], object] = lambda _: None,
 ) -> RunConfig:
-    """Makes such a run of a model for `task`."""
+    """Makes such a run of a model for `task`; `change` is given its weights."""
     base = resolve("digits").config
     data = base.data.model_copy(update={"name": spec.name})
     config = base.model_copy(
@@ -82,6 +88,7 @@ def stored(
     with torch.no_grad():
         for parameter in built.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
+        change([*built.parameters()])
     run = RunFolder(folder)
     folder.mkdir(parents=True)
     made = MadeUp(spec, tokenizer=tokenizer)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from minform_cli.errors import MachineError, NumericalError
 from minform_cli.exporting import weights
 from minform_cli.results import RunFolder
 from tests.cli.commands import Command
+from tests.exporting.made import IMAGES, VIT, stored
 from tests.training.faults import Disk
 
 
@@ -133,7 +135,7 @@ def test_no_run_a_damaged_one_and_one_without_a_checkpoint_are_refused(
     (run / "checkpoint.json").unlink()
     refused("has no checkpoint yet")
     (run / "run.json").unlink()
-    refused("run.json is missing")
+    refused("is not a run folder: it has no run.json")
 
 
 def test_a_folder_with_something_in_it_is_left_alone(finished: Path, tmp_path: Path, minform: Command) -> None:
@@ -196,3 +198,28 @@ def test_a_model_that_gives_something_else_is_not_left_behind(
     with pytest.raises(NumericalError, match=r"differ by .* of the largest at batch 1, more than 1e-05"):
         minform_cli.export(finished, "safetensors", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing(
+    signum: int, code: int, finished: Path, tmp_path: Path, minform: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = weights.write
+
+    def signalled(model: Any, folder: Path) -> Any:
+        write(model, folder)
+        os.kill(os.getpid(), signum)
+
+    monkeypatch.setattr(weights, "write", signalled)
+    done = minform("export", str(finished), "--out", str(tmp_path / "out"))
+    assert (done.code, done.err.count("\n")) == (code, 1)
+    assert "nothing was written" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, minform: Command) -> None:
+    stored(tmp_path / "run", "classify-images", VIT, IMAGES, change=lambda weights: weights[0].fill_(float("nan")))
+    done = minform("export", str(tmp_path / "run"), "--out", str(tmp_path / "out"))
+    assert (done.code, done.err.count("\n")) == (3, 1)
+    assert "outputs are not finite" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,21 @@ def test_the_preprocessor_does_what_the_run_did(standard: Path) -> None:
 def test_class_names_are_the_librarys_labels(standard: Path) -> None:
     config = transformers.AutoConfig.from_pretrained(standard / "sentences")
     assert config.id2label == {0: "bad", 1: "good"}
+
+
+def test_transformers_that_is_not_installed_is_named_in_one_line(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = importlib.import_module
+
+    def importing(name: str, *package: str) -> Any:
+        if name == "transformers":
+            raise ModuleNotFoundError("No module named 'transformers'", name="transformers")
+        return whole(name, *package)
+
+    monkeypatch.setattr(importlib, "import_module", importing)
+    with pytest.raises(
+        InputError, match=r"^--format hf: transformers is not installed; pip install 'minform\[models\]'$"
+    ):
+        minform_cli.export(runs["images"], "hf", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
