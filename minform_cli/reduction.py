@@ -7,9 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minform_cli.errors import InputError
+from minform_cli.reducing.asked import portable
 from minform_cli.reducing.heal import Healing, heal
 from minform_cli.reducing.options import ReduceOptions
-from minform_cli.reducing.run import Reduced, Reduction, command, portable, prepared, reduced, scored, shown_to_both
+from minform_cli.reducing.run import (
+    Reduced,
+    Reduction,
+    command,
+    first_of,
+    prepared,
+    reduced,
+    scored,
+    shown_to_both,
+    with_original,
+)
 from minform_cli.reducing.sources import IMPORTED, finished, is_imported, opened
 from minform_cli.report.reduce_files import Tell, read_records, write_files
 from minform_cli.results import Listener, Progress, ReduceRecord, RunFolder, check_folder
@@ -67,12 +78,14 @@ def _check_out(out: Path, options: ReduceOptions) -> None:
 def _made(run: StoredRun, source: str, out: Path, options: ReduceOptions, tell: Tell) -> list[ReduceRecord]:
     """Every budget, without healing."""
     with StopRequest("nothing was written") as stop, runtime("cpu", options.threads):
-        task = prepared(run, source, options, stop, tell)
+        task = prepared(run, source, options)
+        found = [(budget, first_of(task, budget)) for budget in options.budgets or (None,)]
+        task = with_original(task, stop, tell)
         done: list[Reduced] = []
-        for budget in options.budgets or (None,):
+        for budget, first in found:
             if budget is not None:
-                tell(f"reducing to {budget}")
-            done.append(reduced(task, budget, stop, tell))
+                tell(f"comparing {budget} with the original")
+            done.append(reduced(task, budget, first, stop, tell))
         stop.check()
         with beside(out) as folder:
             records = _written(folder.path, out, done)
@@ -98,7 +111,7 @@ def _healed(run: StoredRun, source: str, out: Path, options: ReduceOptions, on_p
     assert options.heal is not None
     tell = _teller(on_progress)
     with StopRequest("nothing was written") as stop, runtime("cpu", options.threads):
-        task = prepared(run, source, options, stop, tell)
+        task = prepared(run, source, options)
         assert task.calibrated_on is not None, "healing without data is refused"
         data = task.calibrated_on.healing
         if data is None:
@@ -119,7 +132,10 @@ def _healed(run: StoredRun, source: str, out: Path, options: ReduceOptions, on_p
 
 def _begin(task: Reduction, out: Path, stop: StopRequest, tell: Tell) -> ReduceRecord:
     """Writes the run before healing, and an imported original, which is followed."""
-    done = reduced(task, next(iter(task.options.budgets), None), stop, tell)
+    budget = next(iter(task.options.budgets), None)
+    first = first_of(task, budget)
+    task = with_original(task, stop, tell)
+    done = reduced(task, budget, first, stop, tell)
     record: ReduceRecord = {**done.record, "out": str(out / REDUCED)}
     stop.check()
     with beside(out) as folder:

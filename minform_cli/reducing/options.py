@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minform_cli.errors import InputError
+from minform_cli.reducing.asked import check_parts, parse_budget, portable
 
 _SEPARATOR = re.compile(r",(?!(?<=\d,)\d{3}(?!\d|%))")
 """``12,000,000`` is one number, ``50%,25%`` are two, and so are ``50%,100%``."""
@@ -65,6 +66,11 @@ class ReduceOptions:
             raise InputError("reduce: nothing says how much; accepted: --budget 50%, --exact, or --variant NAME")
         if len(asked) > 1:
             raise InputError(f"{asked[0]} and {asked[1]}: a run is reduced in one way; accepted: one of them")
+        for budget in self.budgets:
+            parse_budget(budget)
+        if len({portable(budget) for budget in self.budgets}) < len(self.budgets):
+            raise InputError(f"--budget {','.join(self.budgets)}: one stands there twice")
+        check_parts(self.only)
         self._check_numbers()
         self._check_pairs()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -71,15 +71,13 @@ class Reduced:
     record: ReduceRecord
 
 
-def prepared(run: StoredRun, source: str, options: ReduceOptions, stop: StopRequest, tell: Tell) -> Reduction:
-    """Reads the model, the examples, and measures the original.
+def prepared(run: StoredRun, source: str, options: ReduceOptions) -> Reduction:
+    """Reads the model and the examples; nothing is measured.
 
     Args:
         run: that is made smaller.
         source: how the user called it.
         options: how.
-        stop: asked now and then.
-        tell: is told what takes long.
 
     Raises:
         InputError: the run is damaged or not finished, a weight of it is no number, or the examples do not fit.
@@ -94,10 +92,6 @@ def prepared(run: StoredRun, source: str, options: ReduceOptions, stop: StopRequ
         seeds = range(options.seed, options.seed + options.repeats)
         samples = tuple(calibration(calibrated, options.examples, seed) for seed in seeds)
         notes += calibrated.notes
-    before = (1.0, 0)
-    if measured_on is not None and metric_of(measured_on) != COSINE:
-        tell(f"measuring the original on {measured_on.title}")
-        before = measured(original, measured_on, stop)
     return Reduction(
         run=run,
         source=source,
@@ -107,9 +101,18 @@ def prepared(run: StoredRun, source: str, options: ReduceOptions, stop: StopRequ
         samples=samples,
         calibrated_on=calibrated,
         measured_on=measured_on,
-        before=before,
+        before=(1.0, 0),
         notes=notes,
     )
+
+
+def with_original(task: Reduction, stop: StopRequest, tell: Tell) -> Reduction:
+    """`task` with the original measured."""
+    measured_on = task.measured_on
+    if measured_on is None or metric_of(measured_on) == COSINE:
+        return task
+    tell(f"measuring the original on {measured_on.title}")
+    return replace(task, before=measured(task.original, measured_on, stop))
 
 
 def _calibrated_on(run: StoredRun, options: ReduceOptions) -> tuple[Examples | None, tuple[str, ...]]:
@@ -144,26 +147,46 @@ def _check_finite(run: StoredRun, model: nn.Module) -> None:
             raise InputError(f"{run.folder.path}: its weight {name} has numbers that are not finite (NaN or infinity)")
 
 
-def reduced(task: Reduction, budget: str | None, stop: StopRequest, tell: Tell) -> Reduced:
-    """Makes the run smaller and compares; nothing is written.
+class First(NamedTuple):
+    """What the first calibration sample gave, and in how many seconds."""
+
+    made: Smaller
+    seconds: float
+
+
+def first_of(task: Reduction, budget: str | None) -> First:
+    """Makes the run smaller; nothing is measured.
 
     Args:
         task: the run and its examples.
         budget: the one of several that is met; None: another way.
+
+    Raises:
+        InputError: a budget cannot be met, a name is unknown, the way does not apply to the model.
+    """
+    first = task.samples[0].batches if task.samples else None
+    began = time.perf_counter()
+    made = made_smaller(task.original, task.run.config, task.spec, first, task.options, budget)
+    seconds = time.perf_counter() - began
+    made.model.eval()
+    return First(made, seconds)
+
+
+def reduced(task: Reduction, budget: str | None, found: First, stop: StopRequest, tell: Tell) -> Reduced:
+    """Compares a smaller model with the original; nothing is written.
+
+    Args:
+        task: the run and its examples.
+        budget: the one of several that is met; None: another way.
+        found: what was made for it.
         stop: asked now and then.
         tell: is told what takes long.
 
     Raises:
-        InputError: a budget cannot be met, a name is unknown.
         NumericalError: what should be exact is not.
     """
-    run, options = task.run, task.options
+    run, options, made = task.run, task.options, found.made
     first = task.samples[0].batches if task.samples else None
-    began = time.perf_counter()
-    made = made_smaller(task.original, run.config, task.spec, first, options, budget)
-    seconds = time.perf_counter() - began
-    made.model.eval()
-    stop.check()
     batches = shown_to_both(task)
     shown = first or batches or random_inputs(run.config, task.spec)
     apart = _difference(task, made, shown)
@@ -197,7 +220,7 @@ def reduced(task: Reduction, budget: str | None, stop: StopRequest, tell: Tell) 
         exact=list(made.exact),
         steps=list(made.steps),
         healing=None,
-        seconds=seconds,
+        seconds=found.seconds,
         environment=environment(torch.device("cpu"), torch.get_num_threads()),
         notes=list(dict.fromkeys(task.notes)),
     )
@@ -374,8 +397,3 @@ def _made(task: Reduction, config: RunConfig, model: nn.Module, record: ReduceRe
 def _weights_digest(run: StoredRun) -> str:
     """SHA-256 of the file of weights."""
     return str(run.checkpoint().files["weights"]["sha256"])
-
-
-def portable(budget: str) -> str:
-    """A budget as a folder's name on every system: ``50%`` -> ``50-percent``."""
-    return budget.replace("%", "-percent").replace(",", "").replace(" ", "")

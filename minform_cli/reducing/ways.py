@@ -17,7 +17,9 @@ from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError
 from minform_cli.models.build import build_model
 from minform_cli.models.stack import Encoder
+from minform_cli.reducing.asked import parse_budget
 from minform_cli.reducing.calibration import Inputs
+from minform_cli.reducing.neurons import fewer_neurons
 from minform_cli.reducing.options import ReduceOptions
 from minform_cli.results import ExactRecord
 
@@ -62,9 +64,11 @@ def made_smaller(
     """
     if options.variant is not None:
         return _forced(original, config, spec, options.variant)
-    asked = "--exact" if budget is None else f"--budget {budget}"
-    known = "no batches" if batches is None else f"{len(batches)} batches"
-    raise InputError(f"{asked}: is not here yet, with {known} as without; accepted: --variant NAME")
+    if options.exact:
+        raise InputError("--exact: is not here yet; accepted: --budget or --variant")
+    assert budget is not None, "options say one way"
+    made, model = fewer_neurons(original, config, spec, batches, parse_budget(budget))
+    return Smaller(config=made.model_copy(update={"variant": f"reduced-{budget}"}), model=model)
 
 
 def _forced(original: nn.Module, config: RunConfig, spec: DataSpec, variant: str) -> Smaller:

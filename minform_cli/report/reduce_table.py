@@ -62,13 +62,11 @@ def reduce_caption(records: Sequence[ReduceRecord]) -> list[str]:
             lines.append(f"Interval: 95 % t interval of the mean over {len(record['samples'])} calibration samples.")
     if record["latency"]:
         lines.append(
-            f"Times on {machine(record)}: medians of forward passes in turns; 2.00x is twice as fast: the median of the "
-            "ratios, and their quartiles."
+            f"Times on {machine(record)}: medians of forward passes in turns; 2.00x is twice as fast: the median of "
+            "the ratios, and their quartiles."
         )
     if record["layers"]:
-        lines.append(
-            "Errors are relative and squared, over the calibration examples; output: of the block, all reduced."
-        )
+        lines.append("Errors are relative and squared, over the calibration examples; output: of the block.")
     return [*lines, *record["notes"]]
 
 
