@@ -223,3 +223,16 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, minform: Comman
     assert (done.code, done.err.count("\n")) == (3, 1)
     assert "outputs are not finite" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_the_card_of_a_reduced_run_shows_before_and_after(finished: Path, tmp_path: Path) -> None:
+    options = minform_cli.ReduceOptions(variant="no-mlp", threads=1)
+    (reduced,) = minform_cli.reduce(finished, tmp_path / "run", options)
+    record = minform_cli.export(tmp_path / "run", "safetensors", tmp_path / "out")
+    card = (tmp_path / "out/README.md").read_text()
+    before, after = reduced["before"]["parameters"], reduced["after"]["parameters"]
+    (line,) = [line for line in card.splitlines() if line.startswith("| parameters")]
+    assert [cell.strip() for cell in line.split("|")[2:4]] == [f"{before:,}", f"{after:,}"]
+    assert record["command"] == reduced["command"]
+    assert f"- source: {finished}" in card
+    assert "Layer by layer" in card
