@@ -194,7 +194,12 @@ def _attention(block: Block, ledger: Ledger, n: int) -> tuple[Matrix, Matrix, Ma
     kinds = [(similarity, SeparateSimilarity, "W_Q and W_K"), (value, SeparateValue, "W_V and W_O")]
     for part, standard, names in kinds:
         if type(part) is not standard:
-            ledger.expanded[f"{type(part).__name__} as separate {names}"] += 1
+            stored = sum(p.numel() for p in part.parameters() if p.dim() > 1)
+            if stored < 2 * n * n:
+                ledger.expanded[f"{type(part).__name__} as separate {names}"] += 1
+            else:
+                biases = sum(p.numel() for p in part.parameters() if p.dim() == 1)
+                ledger.filled[f"biases of {names}"] += max(0, 2 * n - biases)
         elif any(_grows(each) for each in part.children()):
             ledger.expanded[f"{names} as one matrix each"] += 1
         else:
