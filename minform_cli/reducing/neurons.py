@@ -1,7 +1,7 @@
 """Hidden units of MLPs away, until a budget is met: those that say least, and least squares over those that stay.
 
 Row vectors; h are the hidden units of a block's MLP over the calibration tokens, R = sum of h^T h, w_j row j of W_2.
-Which go: those of the least R_jj |w_j|^2 over the energy tr(W_2^T R W_2) of their MLP, whatever the block.
+Which go: of every MLP the same share, those of the least R_jj |w_j|^2.
 What stays: W_2' = (R_KK + lam I)^-1 R_K: W_2 with lam a share of the mean diagonal, so that the MLP's output is met
 best on the calibration tokens. Without data R is the identity.
 Source: Molchanov et al. 2017, arXiv 1611.06440 (what a unit says); Kwon et al. 2022, arXiv 2204.09656 (least squares).
@@ -115,9 +115,9 @@ def _kept(mlps: Sequence[TwoMaps | None], moments: Sequence[Tensor | None], drop
             continue
         w_2 = read_map(mlp.w_2).weight.detach().double()
         said = moment.diagonal() * w_2.square().sum(1)
-        score = said / ((moment @ w_2) * w_2).sum().clamp(min=1e-300)
-        score[score.argmax()] = torch.inf  # one stays in every block
-        scores.append(score)
+        place = said.argsort(stable=True).argsort(stable=True).double() / len(said)
+        place[place.argmax()] = torch.inf  # one stays in every block
+        scores.append(place)
     every = torch.cat(scores)
     if drop > int(every.isfinite().sum()):
         return None
