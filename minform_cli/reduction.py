@@ -13,7 +13,6 @@ from minform_cli.reducing.options import ReduceOptions
 from minform_cli.reducing.run import (
     Reduced,
     Reduction,
-    command,
     first_of,
     prepared,
     reduced,
@@ -21,6 +20,7 @@ from minform_cli.reducing.run import (
     shown_to_both,
     with_original,
 )
+from minform_cli.reducing.said import command
 from minform_cli.reducing.sources import IMPORTED, finished, is_imported, opened
 from minform_cli.report.reduce_files import Tell, read_records, write_files
 from minform_cli.results import Listener, Progress, ReduceRecord, RunFolder, check_folder

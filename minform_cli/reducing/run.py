@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,8 +19,9 @@ from minform_cli.reducing.examples import Examples, named_examples, own_examples
 from minform_cli.reducing.layers import layer_records
 from minform_cli.reducing.measuring import COSINE, cosine, difference, latency, measured, metric_of, outputs_of
 from minform_cli.reducing.options import ReduceOptions
+from minform_cli.reducing.said import asked, command, how, warnings
 from minform_cli.reducing.ways import Smaller, made_smaller
-from minform_cli.results import MeasureRecord, ReducedLayerRecord, ReduceRecord, SampleRecord
+from minform_cli.results import MeasureRecord, ReduceRecord, SampleRecord
 from minform_cli.runs.environment import environment
 from minform_cli.runs.made import Made
 from minform_cli.runs.stored import StoredRun
@@ -30,15 +30,6 @@ from minform_cli.training.interrupt import StopRequest
 
 EXACT_LIMIT = 1e-5
 """Of the scale of the outputs: by more no exact reduction may change them, in float32."""
-
-NEEDS_HEALING = 0.1
-"""Relative squared error of the last block's output from which a forced variant is of no use as it is."""
-
-WITHOUT_DATA = (
-    "without data: of all-MiniLM-L6-v2 with 54 % of its encoder kept, the mean cosine to the original was .521 "
-    "without data and .889 with 384 sentences (ranks and hidden units, docs/reducing.md)"
-)
-"""What that cost where we measured it."""
 
 Tell = Callable[[str], None]
 
@@ -216,8 +207,8 @@ def reduced(task: Reduction, budget: str | None, found: First, stop: StopRequest
         variant=config.variant,
         seed=config.seed,
         task=config.task,
-        how=_how(options),
-        asked=_asked(options, budget),
+        how=how(options),
+        asked=asked(options, budget),
         command=command(task.source, options, budget),
         before=count_config(run.config, task.spec),
         after=count_config(config, task.spec),
@@ -232,23 +223,9 @@ def reduced(task: Reduction, budget: str | None, found: First, stop: StopRequest
         healing=None,
         seconds=found.seconds,
         environment=environment(torch.device("cpu"), torch.get_num_threads()),
-        notes=list(dict.fromkeys((*task.notes, *_warnings(options, layers)))),
+        notes=list(dict.fromkeys((*task.notes, *warnings(options, layers)))),
     )
     return Reduced(made=_made(task, config, made.model, record), record=record)
-
-
-def _warnings(options: ReduceOptions, layers: list[ReducedLayerRecord]) -> list[str]:
-    """What a reader should know of the way."""
-    notes: list[str] = []
-    if options.data_free and not options.exact:
-        notes.append(WITHOUT_DATA)
-    error = layers[-1]["errors"]["output"] if layers else None
-    if options.variant is not None and error is not None and error > NEEDS_HEALING:
-        notes.append(
-            f"the last block's output is off by {100 * error:.0f} % of its square: such a model must be healed; "
-            "--heal STEPS trains it to follow the original"
-        )
-    return notes
 
 
 def shown_to_both(task: Reduction) -> tuple[Inputs, ...]:
@@ -334,55 +311,6 @@ def _calibration(task: Reduction) -> dict[str, Any] | None:
         return None
     first = task.samples[0]
     return {"data": first.title, "examples": first.number, "seed": first.seed, "sha256": first.sha256}
-
-
-def _how(options: ReduceOptions) -> str:
-    if options.exact:
-        return "exact"
-    if options.variant is not None:
-        return "variant"
-    return "data-free" if options.data_free else "calibrated"
-
-
-def _asked(options: ReduceOptions, budget: str | None) -> dict[str, Any]:
-    return {
-        "exact": options.exact,
-        "budget": budget,
-        "only": list(options.only),
-        "variant": options.variant,
-        "data_free": options.data_free,
-        "examples": options.examples,
-        "heal": options.heal,
-        "labels": options.labels,
-        "seed": options.seed,
-    }
-
-
-def command(source: str, options: ReduceOptions, budget: str | None) -> str:
-    """The line that reduces `source` so again, without the folder that it writes."""
-    words = ["minform", "reduce", source]
-    given: list[tuple[str, object]] = [
-        ("--exact", options.exact),
-        ("--budget", budget),
-        ("--only", ",".join(options.only) or None),
-        ("--variant", options.variant),
-        ("--calibrate", options.calibrate),
-        ("--measure", options.measure),
-        ("--examples", options.examples),
-        ("--repeats", options.repeats if options.repeats > 1 else None),
-        ("--data-free", options.data_free),
-        ("--segments", options.segments),
-        ("--heal", options.heal),
-        ("--labels", options.labels),
-        ("--weights", options.weights),
-        ("--seed", options.seed),
-    ]
-    for option, value in given:
-        if value is True:
-            words.append(option)
-        elif value is not None and value is not False:
-            words += [option, str(value)]
-    return shlex.join([*words, *(word for text in options.settings for word in ("--set", text))])
 
 
 def _with_places(run: StoredRun, config: RunConfig) -> RunConfig:
