@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tokenizers import Tokenizer
+
 from minform_cli.config.schema import DataConfig, ModelConfig, RunConfig
 from minform_cli.data.spec import TextSpec
 from minform_cli.data.text.tokenizer import Role, Vocabulary, from_json
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, MinformError
 from minform_cli.foreign.adapters.base import Given, Imported, moved
 from minform_cli.foreign.adapters.originals import library, original
 from minform_cli.foreign.adapters.pooling import pooling_of, told_length
@@ -139,6 +141,7 @@ def put_together(given: Given, use: Use, encoder: Encoder, names: Names, classes
     _say_what_is_left(theirs, use, readout, names)
     if names.vocabulary:
         _say_what_stands_twice(theirs, encoder, names, tied=tied)
+    notes += _around(vocabulary)
     pad = 0 if vocabulary.special.pad is None else vocabulary.special.pad
     return Imported(
         config=config,
@@ -212,6 +215,7 @@ def _names(expected: Mapping[str, Any], names: Names, theirs: Theirs, encoder: E
 
 def _say_what_is_left(theirs: Theirs, use: Use, readout: Any, names: Names) -> None:
     theirs.leave("whole numbers 0, 1, ..., no weights", *theirs.whole_numbers())
+    theirs.leave_below("beyond the blocks of config.json", names.block.partition("{}")[0])
     if names.pooler is not None and use != "classify-sentences":
         read = {"mean": "the mean of all tokens is read", "class-token": "the first token is read as it is"}
         why = "hidden tokens are predicted without it" if use == "masked-tokens" else read.get(str(readout), "")
@@ -262,6 +266,27 @@ def _tokenizer(given: Given, use: Use, encoder: Encoder) -> Vocabulary:
             "accepted: the tokenizer of this model"
         )
     return vocabulary
+
+
+def _around(vocabulary: Vocabulary) -> list[str]:
+    """That the tokenizer's file puts other entries around a sentence than a run of ours does, if so."""
+    theirs = Tokenizer.from_buffer(vocabulary.json)
+    theirs.no_truncation()
+    theirs.no_padding()
+    try:
+        inside, found = (theirs.encode("a", add_special_tokens=around).ids for around in (False, True))
+    except MinformError:  # a signal came
+        raise
+    except Exception:  # it has no entry for the letter, and none for what is unknown: the library raises just this
+        return []
+    special = vocabulary.special
+    if found == [special.cls, *inside, special.sep]:
+        return []
+    shown, first, last = (
+        " ".join(str(theirs.id_to_token(entry)) for entry in entries)
+        for entries in (found, [special.cls], [special.sep])
+    )
+    return [f"tokenizer.json makes {shown!r} of 'a', and a run puts {first} before a sentence and {last} behind it"]
 
 
 def _seq_len(given: Given, encoder: Encoder) -> int:
