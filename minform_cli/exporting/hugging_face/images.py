@@ -27,8 +27,11 @@ from minform_cli.exporting.hugging_face.text import labels
 from minform_cli.exporting.source import Exported
 from minform_cli.models.parts.centred import columns_for
 from minform_cli.models.parts.embedding.patches import PatchEmbedding
-from minform_cli.models.parts.readout import FirstToken
+from minform_cli.models.parts.readout import READOUTS, FirstToken, Readout
 from minform_cli.models.stack import ImageEncoder
+
+_DISTILLED = "distilled"
+"""The readout of DeiT's two tokens."""
 
 
 def render(model: Exported, encoder: ImageEncoder, ledger: Ledger) -> Rendered:
@@ -38,11 +41,9 @@ def render(model: Exported, encoder: ImageEncoder, ledger: Ledger) -> Rendered:
         NotStandard: it is neither.
     """
     embedding, spec = encoder.embedding, cast(ImageSpec, model.spec)
-    if not isinstance(embedding, PatchEmbedding) or not isinstance(encoder.readout, FirstToken):
-        raise NotStandard(f"{type(encoder.readout).__name__} reads the tokens, and ViT reads its class token")
-    kind = {1: "vit", 2: "deit"}.get(embedding.added)
-    if kind is None or spec.height != spec.width:
-        raise NotStandard("it has more learned tokens than ViT and DeiT, or its images are not square")
+    if not isinstance(embedding, PatchEmbedding) or spec.height != spec.width:
+        raise NotStandard("its images are not square")
+    kind, architecture, heads = _heads(encoder.readout, embedding.added)
     stack = stack_of(encoder, ledger)
     if not stack.first or encoder.final_norm is None:
         raise NotStandard("its norms do not stand before what they are of")
@@ -58,8 +59,9 @@ def render(model: Exported, encoder: ImageEncoder, ledger: Ledger) -> Rendered:
         f"{where}patch_embeddings.projection.bias": bias,
         **layers(stack, VIT, f"{kind}."),
         **named(f"{kind}.layernorm", affine(encoder.final_norm, ledger, "norms")),
-        **named("classifier", classes(cast(nn.Linear, encoder.readout.head), ledger)),
     }
+    for name, head in heads.items():
+        tensors |= named(name, classes(head, ledger))
     if kind == "deit":
         tensors[f"{where}distillation_token"] = added[1].clone()
     config: dict[str, Any] = {
@@ -77,8 +79,24 @@ def render(model: Exported, encoder: ImageEncoder, ledger: Ledger) -> Rendered:
         **dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), model.config.model.dropout),
         **labels(model),
     }
-    architecture = {"vit": "ViTForImageClassification", "deit": "DeiTForImageClassification"}[kind]
     return Rendered(architecture=architecture, auto="AutoModelForImageClassification", config=config, tensors=tensors)
+
+
+def _heads(readout: Readout, added: int) -> tuple[str, str, dict[str, nn.Linear]]:
+    """Kind, class and heads of ViT or DeiT.
+
+    Raises:
+        NotStandard: what is read is neither the class token alone nor the mean of two tokens' heads.
+    """
+    if isinstance(readout, FirstToken) and added in (1, 2):
+        kind, architecture = (("vit", "ViT"), ("deit", "DeiT"))[added - 1]
+        return kind, f"{architecture}ForImageClassification", {"classifier": cast(nn.Linear, readout.head)}
+    if _DISTILLED in READOUTS and type(readout) is READOUTS.get(_DISTILLED):
+        assert readout.head is not None
+        first, second = (cast(nn.Linear, head) for head in readout.head.children())
+        names = {"cls_classifier": first, "distillation_classifier": second}
+        return "deit", "DeiTForImageClassificationWithTeacher", names
+    raise NotStandard(f"{type(readout).__name__} reads {added} learned tokens, and ViT and DeiT read one or two")
 
 
 def _patches(model: Exported, embedding: PatchEmbedding, ledger: Ledger) -> tuple[Tensor, Tensor]:

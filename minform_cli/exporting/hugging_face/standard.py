@@ -21,7 +21,7 @@ from minform_cli.models.block import Block
 from minform_cli.models.parts.attention import Attention
 from minform_cli.models.parts.centred import columns_for
 from minform_cli.models.parts.linear import Matrix, StoredMap, read_map
-from minform_cli.models.parts.mlp import GeluMlp, ReluMlp
+from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import AnyNorm, affine_of
 from minform_cli.models.parts.position import LearnedPositions
 from minform_cli.models.parts.similarity import Separate as SeparateSimilarity
@@ -29,8 +29,9 @@ from minform_cli.models.parts.value import Separate as SeparateValue
 from minform_cli.models.stack import ImageEncoder, TextEncoder
 from minform_cli.tasks.class_head import ReferencedLinear
 
-ACTIVATIONS: dict[object, str] = {GeluMlp: "gelu", ReluMlp: "relu"}
-"""What transformers calls the activations of our MLPs."""
+_NAMES = {"gelu": "gelu", "relu": "relu", "gelu-tanh": "gelu_new"}
+ACTIVATIONS: dict[object, str] = {MLPS.get(kind): name for kind, name in _NAMES.items() if kind in MLPS}
+"""What transformers calls the activations of our MLPs, by class."""
 
 
 class NotStandard(Exception):  # noqa: N818  (a reason, not a mistake)

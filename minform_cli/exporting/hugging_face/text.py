@@ -139,7 +139,7 @@ def _family(
     part, readout = encoder.embedding.positions, encoder.readout
     unused = part.first if isinstance(part, LearnedPositions) else 0
     pools = isinstance(readout, Pooler)
-    relu = isinstance(readout, Pooler) and readout.relu
+    relu = pools and getattr(model.config.model.readout, "activation", "tanh") == "relu"
     if unused and not relu and model.pad == unused - 1:  # its positions begin behind that of the filling
         return FAMILIES["roberta"], unused - 1
     if relu and not isinstance(readout.head, SentenceHead):
