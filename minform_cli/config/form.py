@@ -47,6 +47,11 @@ class Stored(Protocol):
         """Multiply-accumulates to send so many tokens through at once, with what was chosen for `planned_for`."""
         ...
 
+    @property
+    def planned(self) -> bool:
+        """Whether how it is multiplied depends on how many tokens there are."""
+        ...
+
     def note(self, planned_for: int) -> str:
         """What a reader of a count should know of it, after the map's widths."""
         ...
@@ -156,6 +161,10 @@ class Implied:
 
     def macs_for(self, tokens: int, planned_for: int) -> int:  # noqa: ARG002, D102
         return tokens * self.holds[0].numbers
+
+    @property
+    def planned(self) -> bool:  # noqa: D102
+        return False
 
     def note(self, planned_for: int) -> str:  # noqa: ARG002, D102
         return f"with {self.holds[0].numbers:,} numbers"

@@ -48,6 +48,10 @@ class Chain:
         return "TensorChain"
 
     @property
+    def planned(self) -> bool:  # noqa: D102
+        return True
+
+    @property
     def numbers(self) -> int:
         """Of the cores: r at the ends and r^2 between them, times the factors of both widths."""
         sizes = [i * o for i, o in zip(self.ins, self.outs, strict=True)]

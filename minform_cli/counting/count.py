@@ -92,5 +92,6 @@ def _stored(form: ModelForm, planned_for: int) -> list[str]:
         for each in part.holds:
             if isinstance(each, Map) and each.stored is not None:
                 text = f"{each.dim_in} -> {each.dim_out} {each.stored.note(planned_for)}"
-                told.setdefault(each.stored.title, {})[text] = None
-    return [f"{title}, at about {planned_for:,} tokens a step: {'; '.join(texts)}" for title, texts in told.items()]
+                when = f", at about {planned_for:,} tokens a step" if each.stored.planned else ""
+                told.setdefault(each.stored.title + when, {})[text] = None
+    return [f"{title}: {'; '.join(texts)}" for title, texts in told.items()]

@@ -57,7 +57,7 @@ def written(model: ModelConfig) -> int:
     return model.dim - 1 if centred(model) else model.dim
 
 
-def writer(model: ModelConfig, name: str, dim_in: int, role: Role, over: Over = "tokens") -> Map:
+def writer(model: ModelConfig, name: str, dim_in: int, role: Role | None, over: Over = "tokens") -> Map:
     """A map whose outputs are added to the tokens, with a live bias."""
     stored = Implied(dim_in, model.dim) if centred(model) else None
     bias = live_bias(model, written(model))

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.axes.bias import dead_bias, live_bias
+from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
 from minform_cli.config.form import Map, Over, SimilarityForm, Weights
 
 if TYPE_CHECKING:
@@ -169,6 +170,40 @@ class IdentityQuery(Similarity, frozen=True):
         w_k, dead = _key_map(model)
         keeps = {"keys": model.dim}
         return SimilarityForm(module="IdentityQuery", holds=(w_k,), dead=dead, compared=model.head_dim, keeps=keeps)
+
+
+@SIMILARITY.part
+class LowRank(Similarity, frozen=True):
+    """Fewer columns of queries and keys: W_Qh and W_Kh are N x r_h, r_h at most d; the scale stays 1 / sqrt(d).
+
+    There is no key bias under any setting. Heads of fewer columns than others are filled up with zeros when compared.
+
+    Attributes:
+        rank: r_h, one for all heads or one each; a head of rank 0 attends to all alike. None: d, which loses nothing.
+        pivoted: whether r_h rows of every W_Kh are the identity, and not stored.
+    """
+
+    kind: Literal["low-rank"] = "low-rank"
+    rank: Rank = None
+    pivoted: bool = False
+    meaning = "W_Q and W_K of fewer columns a head; pivoted: an identity in W_K, not stored"
+    source = "A3 (ICML 2026), query-key of low rank; OpenMachine transformer-tricks, MatShrink (2026), pivots"
+
+    def ranks(self, model: ModelConfig) -> tuple[int, ...]:
+        """r_h of every head."""
+        return ranks_of(self.rank, model)
+
+    def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
+        n, ranks = model.dim, self.ranks(model)
+        total, widest = sum(ranks), max(ranks)
+        w_q = Map(name="w_q", dim_in=n, dim_out=total, bias=live_bias(model, total), over="queries")
+        stored = Pivoted(n, ranks) if self.pivoted else None
+        w_k = Map(name="w_k", dim_in=n, dim_out=total, over="keys", stored=stored)
+        keeps = {"keys": model.heads * widest}
+        return SimilarityForm(module="LowRank", holds=(w_q, w_k), compared=widest, keeps=keeps)
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        return illegal_rank("similarity", self.rank, model)
 
 
 @SIMILARITY.part

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.axes.bias import live_bias
 from minform_cli.config.axes.norm import centred, writer, written
+from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
 from minform_cli.config.axes.similarity import MINIMUM
+from minform_cli.config.axes.similarity import LowRank as LowRankSimilarity
 from minform_cli.config.form import Form, Implied, Map, Over, Role, ValueForm, Weights
 
 if TYPE_CHECKING:
@@ -153,6 +155,53 @@ class Key(Value, frozen=True):
 
     def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
         return ValueForm(module="Key", holds=(_output(model),), mixed=model.head_dim, keeps={"keys": model.dim})
+
+
+@VALUE.part
+class LowRank(Value, frozen=True):
+    """Fewer columns of values: W_Vh is N x r_h and W_Oh r_h x N, r_h at most d; b_V has gone into b_O.
+
+    Heads of fewer columns than others are filled up with zeros when mixed.
+
+    Attributes:
+        rank: r_h, one for all heads or one each; a head of rank 0 gives nothing, and its scores must have none either.
+            None: d, which loses nothing.
+        pivoted: whether r_h rows of every W_Vh are the identity, and not stored.
+    """
+
+    kind: Literal["low-rank"] = "low-rank"
+    rank: Rank = None
+    pivoted: bool = False
+    meaning = "W_V and W_O of fewer columns a head; pivoted: an identity in W_V, not stored"
+    source = "A3 (ICML 2026), output-value of low rank; OpenMachine transformer-tricks, MatShrink (2026), pivots"
+
+    def ranks(self, model: ModelConfig) -> tuple[int, ...]:
+        """r_h of every head."""
+        return ranks_of(self.rank, model)
+
+    def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
+        n, ranks = model.dim, self.ranks(model)
+        total, widest = sum(ranks), max(ranks)
+        stored = Pivoted(n, ranks) if self.pivoted else None
+        w_v = Map(name="w_v", dim_in=n, dim_out=total, over="keys", stored=stored)
+        w_o = writer(model, "w_o", total, None, "queries")
+        keeps = {"values": model.heads * widest}
+        return ValueForm(module="LowRank", holds=(w_v, w_o), mixed=widest, keeps=keeps)
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        problem = illegal_rank("value", self.rank, model)
+        ranks = self.ranks(model)
+        if problem or min(ranks):
+            return problem
+        similarity = model.similarity
+        compared = similarity.ranks(model) if isinstance(similarity, LowRankSimilarity) else (1,) * model.heads
+        for head, (rank, theirs) in enumerate(zip(ranks, compared, strict=False)):
+            if theirs and not rank:
+                return (
+                    f"model.value 'low-rank' has rank 0 in head {head}, so that no output depends on its scores; "
+                    "accepted: 1 or more, or model.similarity 'low-rank' with rank 0 in that head too"
+                )
+        return None
 
 
 @VALUE.part

@@ -80,14 +80,14 @@ class Part(Convertible, nn.Module):
 
 
 def copied(source: nn.Module, target: nn.Module) -> bool:
-    """Copies the weights if both are of one kind and size; whether they are."""
-    given, wanted = dict(source.named_parameters()), dict(target.named_parameters())
+    """Copies the weights, saved buffers included, if both are of one kind and size; whether they are."""
+    given, wanted = source.state_dict(), target.state_dict()
     if type(source) is not type(target) or {k: p.shape for k, p in given.items()} != {
         k: p.shape for k, p in wanted.items()
     }:
         return False
-    for name, parameter in wanted.items():
-        parameter.copy_(given[name])
+    for name, tensor in wanted.items():
+        tensor.copy_(given[name])
     return True
 
 

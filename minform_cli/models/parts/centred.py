@@ -81,7 +81,7 @@ class CentredMap(StoredMap):
 
 
 def writer(
-    model: ModelConfig, role: Role, dim_in: int, *, bias: bool, times: int = 1, std: float | None = None
+    model: ModelConfig, role: Role | None, dim_in: int, *, bias: bool, times: int = 1, std: float | None = None
 ) -> nn.Module:
     """The map from `dim_in` columns to what is added to the tokens of `model`; arguments as of `linear_map`.
 

@@ -59,10 +59,13 @@ LINEARS.register("dense")(Absent("everywhere: no map is stored otherwise than as
 
 
 def linear_map(
-    model: ModelConfig, role: Role, dim_in: int, dim_out: int, *, bias: bool, std: float | None = None
+    model: ModelConfig, role: Role | None, dim_in: int, dim_out: int, *, bias: bool, std: float | None = None
 ) -> nn.Module:
-    """The map x W + b of the given role, as the model's axis `linear` stores it; arguments as of `base.linear`."""
-    stored = cast(Linear, model.linear).form(role, dim_in, dim_out)
+    """The map x W + b of the given role, as the model's axis `linear` stores it; arguments as of `base.linear`.
+
+    One without a role stays dense.
+    """
+    stored = None if role is None else cast(Linear, model.linear).form(role, dim_in, dim_out)
     if stored is None:
         return linear(dim_in, dim_out, bias=bias, std=std)
     build = LINEARS.get(model.linear.kind)

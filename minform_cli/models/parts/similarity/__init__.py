@@ -5,6 +5,7 @@ from minform_cli.models.parts.similarity.cholesky import Cholesky
 from minform_cli.models.parts.similarity.collapsed import Collapsed
 from minform_cli.models.parts.similarity.identity_key import IdentityKey
 from minform_cli.models.parts.similarity.identity_query import IdentityQuery
+from minform_cli.models.parts.similarity.low_rank import LowRank
 from minform_cli.models.parts.similarity.mirrored import Mirrored
 from minform_cli.models.parts.similarity.pairwise import Pairwise
 from minform_cli.models.parts.similarity.separate import Separate
@@ -16,6 +17,7 @@ __all__ = [
     "Collapsed",
     "IdentityKey",
     "IdentityQuery",
+    "LowRank",
     "Mirrored",
     "Pairwise",
     "Separate",

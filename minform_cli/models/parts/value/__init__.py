@@ -1,0 +1,23 @@
+"""The value paths: what attention mixes, and the map back to the model's width."""
+
+from minform_cli.models.parts.value.base import VALUES, Value, ValueMaps
+from minform_cli.models.parts.value.collapsed import Collapsed
+from minform_cli.models.parts.value.keys import Key, KeyGatedValue
+from minform_cli.models.parts.value.low_rank import LowRank
+from minform_cli.models.parts.value.omitted import Omitted, StackCollapsed, StackOutput, stack_output
+from minform_cli.models.parts.value.separate import Separate
+
+__all__ = [
+    "VALUES",
+    "Collapsed",
+    "Key",
+    "KeyGatedValue",
+    "LowRank",
+    "Omitted",
+    "Separate",
+    "StackCollapsed",
+    "StackOutput",
+    "Value",
+    "ValueMaps",
+    "stack_output",
+]
