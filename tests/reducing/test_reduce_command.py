@@ -14,11 +14,11 @@ import pytest
 import torch
 
 import minform_cli
-from minform_cli.errors import Interrupted, MachineError
+from minform_cli.errors import InputError, Interrupted, MachineError
 from minform_cli.reducing import measuring, run, ways
 from minform_cli.reducing.options import ReduceOptions, split_values
 from minform_cli.results import Progress
-from minform_cli.runs.stored import read_run
+from minform_cli.runs.stored import StoredRun, read_run
 from tests.cli.commands import Command
 from tests.training.faults import Disk
 
@@ -160,10 +160,10 @@ def test_healing_makes_a_run_from_the_reduced_one_and_resumes(digits: Path, tmp_
         minform_cli.reduce(digits, tmp_path / "out", options, on_progress=listen)
     assert {path.name for path in (tmp_path / "out" / "reduced").iterdir()} == FILES | RUN
     assert not (tmp_path / "out" / "reduction.json").exists()
-    with pytest.raises(minform_cli.errors.InputError, match="--resume goes on with the healing in it"):
+    with pytest.raises(InputError, match="--resume goes on with the healing in it"):
         minform_cli.reduce(digits, tmp_path / "out", options)
     other = ReduceOptions(variant="symmetric", heal=7, threads=1, resume=True)
-    with pytest.raises(minform_cli.errors.InputError, match="is another reduction"):
+    with pytest.raises(InputError, match="is another reduction"):
         minform_cli.reduce(digits, tmp_path / "out", other)
     going_on = ReduceOptions(variant="symmetric", heal=6, threads=1, resume=True)
     (record,) = minform_cli.reduce(digits, tmp_path / "out", going_on)
@@ -269,6 +269,40 @@ def test_several_budgets_make_a_run_each_and_a_curve(
     assert [record["asked"]["budget"] for record in records["reductions"]] == ["90%", "50%"]
     assert (out / "curve.png").stat().st_size > 1000
     assert (out / "report.html").read_text().count("<svg") == 3
+
+
+def test_weights_that_are_no_numbers_are_refused_by_name(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = StoredRun.model
+
+    def broken(self: StoredRun, *given: Any) -> torch.nn.Module:
+        found = model(self, *given)
+        with torch.no_grad():
+            found.blocks[1].mlp.w_1.bias[0] = torch.nan  # type: ignore[index, union-attr, operator]
+        return found
+
+    monkeypatch.setattr(StoredRun, "model", broken)
+    with pytest.raises(InputError, match=r"its weight blocks\.1\.mlp\.w_1\.bias has numbers that are not finite"):
+        minform_cli.reduce(digits, tmp_path / "out", FORCED)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_another_library_is_imported_first_and_kept_beside_what_is_healed(
+    sentences: Path, prose: Path, tmp_path: Path
+) -> None:
+    """The model is one of ours that is exported for transformers."""
+    minform_cli.export(sentences, "hf", tmp_path / "theirs", expand=True)
+    source = f"hf:{tmp_path / 'theirs'}"
+    options = ReduceOptions(budgets=["95%"], calibrate=str(prose), examples=20, threads=1)
+    (record,) = minform_cli.reduce(source, tmp_path / "out", options)
+    assert record["source"] == source
+    made = read_run(tmp_path / "out")
+    assert made.origin is not None
+    assert (made.origin["made"], made.origin["source"]) == ("reduced", source)
+    assert not (tmp_path / "out" / "original").exists()
+    assert record["measure"] is not None
+    assert 0.5 < record["measure"]["after"] <= 1
 
 
 def test_values_of_a_list_are_parted_by_commas_and_numbers_keep_theirs() -> None:
