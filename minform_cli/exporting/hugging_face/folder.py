@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from minform_cli.data.spec import ImageSpec
@@ -165,9 +164,7 @@ def _beside(model: Exported, folder: Path) -> None:
 def _read(cls: Any, folder: Path) -> Any:
     """The model as `cls` reads it from the folder; every tensor must find its place."""
     with offline(), _quiet():
-        loaded, found = cls.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
-        )
+        loaded, found = cls.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     lost = {key: sorted(names) for key, names in found.items() if names}
     assert not lost, f"{cls.__name__} does not take the tensors as they are: {lost}"
     return loaded.eval()
