@@ -8,7 +8,7 @@ import pytest
 
 import minform_cli
 from minform_cli.config.schema import ModelConfig
-from tests.exporting.made import stored
+from tests.exporting.made import BERT, SENTENCES, stored
 from tests.zoo import ALL_PARTS, covering, run_config, spec_of
 
 MODELS = covering(depth=2)
@@ -39,3 +39,13 @@ def test_transformers_loads_every_part(number: int, tmp_path: Path) -> None:
 def test_graphs_hold_every_part(number: int, fmt: str, tmp_path: Path) -> None:
     record = minform_cli.export(made(tmp_path / "run", MODELS[number]), fmt, tmp_path / "out")
     assert all(each["largest"] > 0.01 for each in record["parity"])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fmt", ["onnx", "torch-export"])
+def test_graphs_hold_low_ranks_head_by_head_with_pivots(fmt: str, tmp_path: Path) -> None:
+    ranks = {"similarity": {"kind": "low-rank", "rank": [4, 2], "pivoted": True}}
+    ranks["value"] = {"kind": "low-rank", "rank": [0, 5], "pivoted": True}
+    stored(tmp_path / "run", "classify-sentences", BERT | {"bias": "live"} | ranks, SENTENCES)
+    record = minform_cli.export(tmp_path / "run", fmt, tmp_path / "out")
+    assert record["numbers"] == record["parameters"]

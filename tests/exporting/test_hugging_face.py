@@ -27,6 +27,10 @@ CLASSES = {
     "images": "ViTForImageClassification",
 }
 PLAIN: dict[str, Any] = {"embedding": {"kind": "tokens", "types": 0, "norm": True}}
+PIVOTED: dict[str, Any] = {
+    "similarity": {"kind": "low-rank", "rank": [4, 2]},
+    "value": {"kind": "low-rank", "rank": [0, 5], "pivoted": True},
+}
 STANDARD: dict[str, tuple[str, dict[str, Any], DataSpec, str]] = {
     "distilbert": ("masked-tokens", BERT | PLAIN, WORDS, "DistilBertForMaskedLM"),
     "roberta": (
@@ -62,6 +66,12 @@ STANDARD: dict[str, tuple[str, dict[str, Any], DataSpec, str]] = {
         IMAGES,
         "ViTForImageClassification",
     ),
+    "full-rank": (
+        "classify-images",
+        VIT | {"bias": "live", "similarity": "low-rank", "value": "low-rank"},
+        IMAGES,
+        "ViTForImageClassification",
+    ),
     "unbiased": (
         "next-tokens",
         GPT2 | {"bias": "none", "embedding": {"kind": "tokens", "tied": False}},
@@ -80,6 +90,12 @@ LARGER: dict[str, tuple[str, dict[str, Any], DataSpec, str]] = {
     ),
     "shared": ("classify-images", VIT | {"order": "shared", "position": "none"}, IMAGES, "ViTForImageClassification"),
     "widths": ("masked-tokens", BERT | {"mlp": ["gelu", {"kind": "gelu", "width": 7}]}, WORDS, "BertForMaskedLM"),
+    "ranks": (
+        "classify-sentences",
+        BERT | {"bias": "live"} | PIVOTED,
+        SENTENCES,
+        "BertForSequenceClassification",
+    ),
     "chain": (
         "next-tokens",
         GPT2 | {"linear": {"kind": "tensor-chain", "qkv": 0.5, "mlp": 0.5}, "position": "sinusoidal"},
