@@ -66,7 +66,7 @@ def read_source(source: str, options: Options) -> Read:
         model = build_source(source).module
     except InputError as error:
         raise InputError(str(error).removeprefix("--model ")) from None
-    tensors, notes = read_weights(options.weights)
+    tensors, notes = read_weights(options.weights.expanduser())
     given = Given(source=source, title=name, architecture=type(model).__name__, tensors=tensors)
     return Read(kind, _with(given, options), notes)
 
