@@ -26,6 +26,7 @@ from minform_cli.runs.environment import environment
 from minform_cli.runs.made import Made
 from minform_cli.runs.stored import StoredRun
 from minform_cli.runs.tensors import weights_of
+from minform_cli.tasks import TASKS
 from minform_cli.training.interrupt import StopRequest
 
 EXACT_LIMIT = 1e-5
@@ -238,6 +239,8 @@ def _difference(task: Reduction, made: Smaller, batches: tuple[Inputs, ...]) -> 
     wanted, found = (outputs_of(model, batches) for model in (task.original, made.model))
     if wanted.shape != found.shape:
         return None
+    if task.spec.class_names or TASKS.info(task.run.config.task).predicts_tokens:  # softmax does not see a shift
+        wanted, found = (outputs - outputs.mean(-1, keepdim=True) for outputs in (wanted, found))
     apart = difference(found, wanted)
     if task.options.exact and not apart <= EXACT_LIMIT:
         raise NumericalError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,6 +24,9 @@ from minform_cli.reducing.calibration import Inputs
 from minform_cli.reducing.neurons import fewer_neurons
 from minform_cli.reducing.options import ReduceOptions
 from minform_cli.results import ExactRecord
+
+_EXACT = "minform_cli.reducing.exact"
+"""Has `apply_exact`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +70,7 @@ def made_smaller(
     if options.variant is not None:
         return _forced(original, config, spec, options.variant)
     if options.exact:
-        raise InputError("--exact: is not here yet; accepted: --budget or --variant")
+        return _exactly(original, config, spec, options)
     assert budget is not None, "options say one way"
     made, model = fewer_neurons(original, config, spec, batches, parse_budget(budget))
     return Smaller(config=made.model_copy(update={"variant": f"reduced-{budget}"}), model=model)
@@ -84,3 +89,16 @@ def _forced(original: nn.Module, config: RunConfig, spec: DataSpec, variant: str
         built = cast("Encoder[Any]", build_model(made, spec))
     built.from_separate(cast("Encoder[Any]", original))
     return Smaller(config=made, model=built)
+
+
+def _exactly(original: nn.Module, config: RunConfig, spec: DataSpec, options: ReduceOptions) -> Smaller:
+    """Everything away whose absence no output shows."""
+    if importlib.util.find_spec(_EXACT) is None:
+        raise InputError("--exact: this version has no exact reductions; accepted: --budget or --variant")
+    found = importlib.import_module(_EXACT).apply_exact(original, config, spec, segments=options.segments)
+    reductions = tuple(
+        ExactRecord(reduction=each.name, numbers=each.numbers, why_not=each.why_not) for each in found.reductions
+    )
+    if not any(each["numbers"] for each in reductions):
+        raise InputError(f"--exact: nothing of {config.preset} {config.variant} can go without a change of its outputs")
+    return Smaller(config=found.config, model=found.model, exact=reductions)
