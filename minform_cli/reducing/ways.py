@@ -20,6 +20,7 @@ from minform_cli.errors import InputError
 from minform_cli.models.build import build_model
 from minform_cli.models.stack import Encoder
 from minform_cli.reducing.asked import parse_budget
+from minform_cli.reducing.calibrated import applies_to, calibrated
 from minform_cli.reducing.calibration import Inputs
 from minform_cli.reducing.neurons import fewer_neurons
 from minform_cli.reducing.options import ReduceOptions
@@ -72,7 +73,11 @@ def made_smaller(
     if options.exact:
         return _exactly(original, config, spec, options)
     assert budget is not None, "options say one way"
-    made, model = fewer_neurons(original, config, spec, batches, parse_budget(budget))
+    asked = parse_budget(budget)
+    found = None
+    if batches is not None and not options.only and applies_to(original, config.model):
+        found = calibrated(original, config, spec, batches, asked)
+    made, model = found or fewer_neurons(original, config, spec, batches, asked)
     return Smaller(config=made.model_copy(update={"variant": f"reduced-{budget}"}), model=model)
 
 
