@@ -7,7 +7,7 @@ another process. ``spec.described`` is for those who need the spec alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from minform_cli.config.schema import DataConfig
@@ -27,12 +27,14 @@ class Source:
         files: what its reader found when it listed the files, for `load`; None where there is nothing to list.
         notes: what the user should know of the files as they lie there, a sentence each; `load` repeats them among
             those of the data.
+        labelled: whether the labels are those of the task they are for; None: what the spec says of them.
     """
 
     data: DataConfig
     spec: DataSpec
     files: object = None
     notes: tuple[str, ...] = ()
+    labelled: bool | None = None
 
     def load(self, tell: Callable[[str], None] | None = None) -> Data:
         """The examples, with their fingerprint; no folder is listed again.
@@ -47,6 +49,17 @@ class Source:
         from minform_cli.data.load import load_source
 
         return load_source(self, tell)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded(Source):
+    """Examples that somebody has loaded, or made, already: `examples`."""
+
+    examples: Data = field(repr=False, compare=False)
+
+    def load(self, tell: Callable[[str], None] | None = None) -> Data:  # noqa: ARG002  (nothing takes long)
+        """Those."""
+        return self.examples
 
 
 def opened(data: DataConfig) -> Source:

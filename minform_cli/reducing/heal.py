@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minform_cli.config.schema import DataConfig, DistillConfig, RunConfig, TrainConfig
+from minform_cli.data.source import Source
 from minform_cli.results import Listener, ResultRecord
 from minform_cli.runs.stored import StoredRun, with_tokenizer
 from minform_cli.training.prepare import Prepared, prepare
@@ -53,7 +54,7 @@ class Healing:
 def heal(
     reduced: StoredRun,
     original: StoredRun,
-    data: DataConfig,
+    data: DataConfig | Source,
     out: Path,
     how: Healing,
     *,
@@ -66,7 +67,8 @@ def heal(
     Args:
         reduced: the reduced run, all of whose weights are taken.
         original: the run it was reduced from, which is followed; its folder is needed again to go on.
-        data: what both are shown: all training examples, with or without labels of the task.
+        data: what both are shown: all training examples, with or without labels of the task; opened (`data.source`),
+            where they are lines of a text or images of a folder that no data set reads.
         out: folder of the healed run; `reduced` and `original` may lie in it.
         how: steps and weights.
         device, threads, on_progress: as of `training.run.train`.
@@ -83,30 +85,36 @@ def heal(
     return train(run, out, resume=True, device=device, threads=threads, on_progress=on_progress)
 
 
-def healing(reduced: StoredRun, original: StoredRun, data: DataConfig, how: Healing) -> Prepared:
+def healing(reduced: StoredRun, original: StoredRun, data: DataConfig | Source, how: Healing) -> Prepared:
     """The training that heals, prepared; arguments as of `heal`. Imports no torch.
 
     Raises:
         InputError: the data are not there, or no examples for the reduced run; or a number is out of range.
     """
-    return prepare(_config(reduced, original, data, how))
+    if isinstance(data, Source):
+        return prepare(_config(reduced, original, data.data, how), data)
+    return prepare(_config(reduced, original, _seen_by(reduced, data), how))
+
+
+def _seen_by(run: StoredRun, data: DataConfig) -> DataConfig:
+    """`data`, normalised or cut into tokens as those of the run."""
+    own = run.config.data
+    if not run.folder.tokenizer.is_file():
+        return data.model_copy(update={"normalize": own.normalize})
+    longest = getattr(run.spec, "seq_len", data.seq_len)
+    sizes = {"vocab_size": own.vocab_size, "seq_len": min(data.seq_len, longest)}
+    return with_tokenizer(data, run, always=True).model_copy(update=sizes)
 
 
 def _config(reduced: StoredRun, original: StoredRun, data: DataConfig, how: Healing) -> RunConfig:
     run = reduced.config
-    shown = data.model_copy(update={"normalize": run.data.normalize})
-    if reduced.folder.tokenizer.is_file():
-        shown = with_tokenizer(shown, reduced, always=True)
-        longest = getattr(reduced.spec, "seq_len", shown.seq_len)
-        sizes = {"vocab_size": run.data.vocab_size, "seq_len": min(shown.seq_len, longest)}
-        shown = shown.model_copy(update=sizes)
     return run.model_copy(
         update={
             "seed": how.seed,
             "init": None,
             "continues": _place(reduced),
             "teacher": _place(original),
-            "data": shown,
+            "data": data,
             "model": run.model.model_copy(update={"dropout": 0.0}),
             "train": TrainConfig(
                 steps=how.steps,

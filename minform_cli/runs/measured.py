@@ -148,6 +148,8 @@ def given_data(run: StoredRun, settings: Sequence[str]) -> DataConfig:
 def _check_shape(run: StoredRun, own: DataSpec, other: DataSpec) -> None:
     """Raises `InputError` unless a model for `own` takes the examples of `other` and gives what they ask for."""
     _check_examples(run, own, other)
+    if not TASKS.info(run.config.task).has_labels:
+        return
     where = f"{run.folder.path} is of {own.title}"
     if isinstance(own, TextSpec) and isinstance(other, TextSpec) and own.outputs != other.outputs:
         raise InputError(f"{where}, and {other.title} asks for other answers; accepted: data with the same")

@@ -48,6 +48,8 @@ class Prepared:
     @property
     def labelled(self) -> bool:
         """Whether the labels of its data are those of its task."""
+        if self.source.labelled is not None:
+            return self.source.labelled
         if self.continued is None:
             return TASKS.info(self.config.task).has_labels
         return same_answers(self.continued, self.source.spec)
@@ -58,11 +60,12 @@ class Prepared:
         return data if self.continued is None else data_as(self.continued, data)
 
 
-def prepare(run: Resolved | RunConfig) -> Prepared:
+def prepare(run: Resolved | RunConfig, source: Source | None = None) -> Prepared:
     """The run, once all that can be wrong with it is checked.
 
     Args:
         run: resolved, so that its parts are known to go together; or its settings alone, which are checked here.
+        source: its data, where somebody has opened them.
 
     Raises:
         InputError: the task is unknown or does not go with the data, the parts do not go together, the data are not
@@ -75,6 +78,6 @@ def prepare(run: Resolved | RunConfig) -> Prepared:
     if config.teacher is None:
         check_labels(config)
     continued = None if config.continues is None else finished_run(Path(config.continues))
-    found = Prepared(config, opened(config.data), origins, continued)
+    found = Prepared(config, source or opened(config.data), origins, continued)
     check(config, found.spec)
     return found

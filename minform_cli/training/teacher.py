@@ -15,6 +15,7 @@ from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder
 from minform_cli.runs.stored import StoredRun, finished_run
+from minform_cli.tasks import TASKS
 from minform_cli.training.distillation import Distillation
 from minform_cli.training.objective import Labels, Objective
 
@@ -110,7 +111,10 @@ def _check_answers(taught: Taught, config: RunConfig, data: Data) -> None:
         raise InputError(
             f"{taught.where}: its task is {taught.run.config.task}; accepted: {config.task}, as of this run"
         )
-    if (own.class_names, own.num_outputs) != (theirs.class_names, theirs.num_outputs):
+    if TASKS.info(config.task).has_labels and (own.class_names, own.num_outputs) != (
+        theirs.class_names,
+        theirs.num_outputs,
+    ):
         raise InputError(
             f"{taught.where}: it gives {theirs.num_outputs:,} outputs for {theirs.title}, and this run "
             f"{own.num_outputs:,} for {own.title}; accepted: a run with the same classes or vocabulary"
