@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minform_cli.config.names import BASELINE, DEFAULT_PRESET
+from minform_cli.config.names import BASELINE, DEFAULT_PRESET, FROM_RUN, OF_RUN
 from minform_cli.config.presets import parse_settings
 from minform_cli.config.schema import PLACES
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.results import CompareRecord, PlanRecord, ResultRecord, RunFolder, check_folder, write_atomic
 from minform_cli.study.options import StudyOptions
+from minform_cli.study.record import FILE as STUDY
 from minform_cli.tasks import TASKS, check_labels, check_task
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def plan_comparison(options: StudyOptions) -> Plan:
     name = f"compare-{file_name(told.preset)}" if study is None else f"study-{file_name(study)}"
     folder = Path(options.out) if options.out is not None else Path("runs") / name
     before, starts = None, None if options.init is None else read_starts(Path(options.init), folder)
+    if options.scratch or (starts is not None and starts.is_own):
+        told, starts = replace(told, variants=_rows_of(options, told.variants)), None
     if (pretrain := options.pretrain) is not None:
         if options.init is not None:
             raise InputError("--pretrain: trains what the runs start from, and --init names it; accepted: one of them")
@@ -83,6 +86,21 @@ def plan_comparison(options: StudyOptions) -> Plan:
     plan = plan_study(folder, told.preset, told.variants, told.seeds, told.settings, told.grid, starts)
     _check_plan(plan)
     return replace(plan, before=before)
+
+
+def _rows_of(options: StudyOptions, variants: Sequence[str]) -> tuple[str, ...]:
+    """The rows of a study of one run that is started from: its model is no variant with a name."""
+    init, own = options.init, [name for name in variants if name.startswith((FROM_RUN, OF_RUN))]
+    if init is None or (Path(init) / STUDY).is_file():
+        raise InputError("--scratch: trains the model of one run from chance; accepted: with --init RUN, no study")
+    for name in variants:
+        if name not in (*own, BASELINE):
+            raise InputError(
+                f"--variant {name}: the model of --init {init} is its own; accepted: no --variant, --scratch for that "
+                f"model from chance, {OF_RUN}FOLDER and {FROM_RUN}FOLDER for models of other runs"
+            )
+    rows = [f"{FROM_RUN}{init}", *([f"{OF_RUN}{init}"] if options.scratch else []), *own]
+    return tuple(dict.fromkeys(rows))
 
 
 def _check_plan(plan: Plan) -> None:

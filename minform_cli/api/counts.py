@@ -9,7 +9,7 @@ from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import Recipe
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.budget import fitting
-from minform_cli.counting.variants import check, fitting_variants
+from minform_cli.counting.variants import check, fitting_variants, spec_of
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError
 from minform_cli.results import CountedRecord, LayerRecord, ModelRecord
@@ -63,9 +63,10 @@ def count_configs(
 
     records: list[CountedRecord] = []
     for config in configs:
-        counted = count_config(config, spec, examples=examples, outputs=outputs)
-        kept = _activation_bytes(config, spec, batch_size)
-        cost = cost_record(config, spec, counted["parameters"], batch_size, kept)
+        own = spec_of(config, spec)
+        counted = count_config(config, own, examples=examples, outputs=outputs)
+        kept = _activation_bytes(config, own, batch_size)
+        cost = cost_record(config, own, counted["parameters"], batch_size, kept)
         records.append(CountedRecord(**counted, cost=cost))
     return records
 
@@ -79,7 +80,7 @@ def verify_configs(configs: Sequence[RunConfig], spec: DataSpec) -> None:
     from minform_cli.models.verify import verify
 
     for config in configs:
-        verify(config, spec)
+        verify(config, spec_of(config, spec))
 
 
 def _activation_bytes(config: RunConfig, spec: DataSpec, batch_size: int | None) -> int | None:
@@ -131,7 +132,7 @@ def layers(
         verify_configs(configs, spec)
     from minform_cli.counting.layers import layer_records
 
-    return [record for config in configs for record in layer_records(config, spec)]
+    return [record for config in configs for record in layer_records(config, spec_of(config, spec))]
 
 
 def counted_configs(
@@ -145,7 +146,7 @@ def counted_configs(
         configs = [recipe.resolve(name).config for name in variants]
         spec = checked_spec(configs[0])
         for config in configs[1:]:
-            check(config, spec)
+            check(config, spec_of(config, spec))
         return configs, spec
     spec = checked_spec(recipe.resolve(BASELINE).config)
     return (fitting_variants(recipe, spec) if budget is None else fitting(recipe, budget, spec)), spec

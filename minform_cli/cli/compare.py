@@ -32,6 +32,9 @@ def compare(
     grid: options.Grid = None,
     study: options.Study = None,
     init: options.StudyInit = None,
+    scratch: Annotated[
+        bool, typer.Option("--scratch", help="Beside the run of --init, its model from chance: a row of its own.")
+    ] = False,
     pretrain: Annotated[
         str | None,
         typer.Option(metavar="PRESET", help="First train every variant and seed by this preset; start from there."),
@@ -92,6 +95,7 @@ def compare(
             grid=grid or (),
             study=study,
             init=init,
+            scratch=scratch,
             pretrain=pretrain,
             pretrain_settings=pretrain_set or (),
             out=out,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from minform_cli.config.axes.embedding import Embedding
+from minform_cli.config.names import is_named
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.config.setting import Setting
 from minform_cli.errors import InputError
@@ -31,14 +32,24 @@ class Start:
     tokenizer: Path | None = None
 
 
+def is_own(start: Start) -> bool:
+    """Whether the run's model is no variant that has a name, but its own: ranks and widths chosen block by block."""
+    return not is_named(start.config.variant)
+
+
+def own_model(config: RunConfig, origin: str, *, baseline: bool = False) -> dict[str, Setting]:
+    """The model of a run, or its `baseline`, by dotted key, but for what is a task's own."""
+    model = (config.baseline if baseline else None) or config.model
+    fields = model.model_dump(mode="json", exclude=set(OWN))
+    return {f"model.{key}": Setting(value, origin) for key, value in fields.items()}
+
+
 def inherited(start: Start) -> dict[str, Setting]:
     """What goes over the preset's settings, by dotted key: the sizes and parts of the run's baseline and, for text, its
     vocabulary and tokenizer.
     """
-    config, origin = start.config, f"--init {start.folder}"
-    baseline = (config.baseline or config.model).model_dump(mode="json", exclude=set(OWN))
-    settings = {f"model.{key}": Setting(value, origin) for key, value in baseline.items()}
-    return settings | vocabulary(start, origin)
+    origin = f"--init {start.folder}"
+    return own_model(start.config, origin, baseline=True) | vocabulary(start, origin)
 
 
 def vocabulary(start: Start, origin: str) -> dict[str, Setting]:
@@ -58,9 +69,10 @@ def check_same_model(start: Start, config: RunConfig) -> None:
     for key, value in before.items():
         if now[key] != value:
             variant = start.config.variant
+            same = "no other sizes" if is_own(start) else f"--variant {variant} and no other sizes"
             raise InputError(
                 f"--init {start.folder}: has model.{key} {value!r} as variant {variant!r}, and this run {now[key]!r} "
-                f"as {config.variant!r}; accepted: --variant {variant} and no other sizes"
+                f"as {config.variant!r}; accepted: {same}"
             )
 
 

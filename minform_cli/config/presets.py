@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from minform_cli.config import legality
-from minform_cli.config.initial import Start, check_same_model, inherited, vocabulary
-from minform_cli.config.names import BASELINE, DEFAULT_PRESET, preset_names, shipped_folder, variant_names
+from minform_cli.config.initial import Start, check_same_model, inherited, is_own, own_model, vocabulary
+from minform_cli.config.names import (
+    BASELINE,
+    DEFAULT_PRESET,
+    FROM_RUN,
+    OF_RUN,
+    preset_names,
+    shipped_folder,
+    variant_names,
+)
 from minform_cli.config.schema import RUNS, SECTIONS, RunConfig, known_keys
 from minform_cli.config.setting import Setting
 from minform_cli.config.strict_yaml import Place, dump_yaml, read_scalar, read_yaml
 from minform_cli.config.validation import build
 from minform_cli.errors import InputError, did_you_mean, unknown_name
+from minform_cli.results import RunFolder
 
 _ABOUT = ("summary", "source", "expected_parameters")
 _PRESET_KEYS = (*_ABOUT, "extends", "task", *SECTIONS)
@@ -52,7 +61,7 @@ def resolve(
 
     Args:
         preset: a shipped preset's name, or a path to a YAML file.
-        variant: names or paths joined by ``+``; `baseline` for none.
+        variant: names or paths joined by ``+``; `baseline` for none; ``run:FOLDER`` for the model of a stored run.
         settings: ``section.field=value``, later ones over earlier ones; or settings by key.
         seed: of the run.
         start: another run to start from, whose sizes and vocabulary go over the preset's.
@@ -96,19 +105,42 @@ class Recipe:
 
     def resolve(self, variant: str = BASELINE) -> Resolved:
         """The config of `variant`, and where its values came from; errors as of the function `resolve`."""
-        plain = self._below | self._given
-        merged = self._below | read_variant(variant, read=self._read).settings | self._given
+        name, below, own = self._layers(variant)
+        plain, merged = below | self._given, below | own | self._given
         origins = {key: setting.origin for key, setting in merged.items()}
-        same = merged == plain
-        config = self._plain.model_copy(update={"variant": variant}) if same else self._built(variant, merged)
+        baseline = self._plain if below is self._below else self._built(BASELINE, plain)
+        config = baseline.model_copy(update={"variant": name}) if merged == plain else self._built(name, merged)
         legality.check(config.model, origins=origins)
-        if config.model != self._plain.model:
+        if config.model != baseline.model:
             origins_of_plain = {key: setting.origin for key, setting in plain.items()}
-            legality.check(self._plain.model, "baseline (the same without the variant)", origins_of_plain)
-            config = config.model_copy(update={"baseline": self._plain.model})
+            legality.check(baseline.model, "baseline (the same without the variant)", origins_of_plain)
+            config = config.model_copy(update={"baseline": baseline.model})
         if self._start is not None:
             check_same_model(self._start, config)
         return Resolved(config, {key: origins.get(key, "default") for key in known_keys()})
+
+    def _layers(self, variant: str) -> tuple[str, dict[str, Setting], dict[str, Setting]]:
+        """What the config calls `variant`, the settings of its baseline, and those of the variant over them."""
+        start = self._start
+        if variant.startswith(OF_RUN):
+            stored = _stored(variant)
+            below = own_model(stored.config, variant, baseline=True) | vocabulary(stored, variant)
+            return variant, self._below | below, own_model(stored.config, variant)
+        if start is not None and variant.startswith(FROM_RUN):
+            return variant, self._below, own_model(start.config, variant)
+        if variant.startswith(FROM_RUN):
+            folder = variant.removeprefix(FROM_RUN)
+            raise InputError(
+                f"--variant {variant}: is for compare; accepted: --init {folder}, or {OF_RUN}{folder} for that model "
+                "from chance"
+            )
+        if start is not None and is_own(start):
+            own = start.config.variant
+            if variant not in (BASELINE, own):
+                where = f"the model of --init {start.folder} is its own, {own!r}"
+                raise InputError(f"--variant {variant}: {where}; accepted: no --variant")
+            return own, self._below, own_model(start.config, f"--init {start.folder}")
+        return variant, self._below, read_variant(variant, read=self._read).settings
 
     def legal(self, variants: Sequence[str] | None = None) -> list[RunConfig]:
         """The configs of those of `variants` (None: all that are shipped) whose parts go together.
@@ -144,6 +176,21 @@ class Recipe:
         origins = {key: setting.origin for key, setting in settings.items()} | {"seed": "--seed"}
         names = {**self._names, "variant": variant, **task}
         return build(names, values, origins, where=f"preset {self.preset}")
+
+
+def _stored(variant: str) -> Start:
+    """The run that ``run:FOLDER`` names, finished or not, as far as its ``config.yaml`` tells it."""
+    folder = RunFolder(Path(variant.removeprefix(OF_RUN)).expanduser())
+    try:
+        there = folder.config.is_file()
+    except (OSError, ValueError) as error:  # a name too long, a folder that may not be entered
+        raise InputError(f"--variant {variant}: cannot be looked at: {getattr(error, 'strerror', error)}") from None
+    if not there:
+        raise InputError(f"--variant {variant}: is no run folder; accepted: {OF_RUN} and the folder of a run")
+    try:
+        return Start(folder.path, load_config(folder.config))
+    except InputError as error:
+        raise InputError(f"--variant {variant}: {error}") from None
 
 
 def _check_undistilled(given: Mapping[str, Setting]) -> None:
@@ -263,6 +310,9 @@ def _extended(
 
 def seen_from(path: Path, name: str) -> str:
     """`name`, said in the file at `path`: a path in it is meant from that file, each of several joined by +."""
+    if name.startswith((OF_RUN, FROM_RUN)):
+        opening, colon, folder = name.partition(":")
+        return f"{opening}{colon}{path.parent / folder}"
     parts = [name] if _is_file(path.parent / name) else name.split("+")
     return "+".join(str(path.parent / part) if _is_path(part) else part for part in parts)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from minform_cli.config import legality
 from minform_cli.config.presets import Recipe
 from minform_cli.config.schema import RunConfig
-from minform_cli.data.spec import DataSpec, check_fits
+from minform_cli.data.spec import DataSpec, TextSpec, check_fits
 from minform_cli.errors import InputError
 from minform_cli.tasks import check_task
 
@@ -14,6 +16,13 @@ def check(config: RunConfig, spec: DataSpec) -> None:
     """Raises `InputError` unless the config's model takes the examples that `spec` describes, and its task both."""
     check_fits(config, spec)
     check_task(config, spec)
+
+
+def spec_of(config: RunConfig, spec: DataSpec) -> DataSpec:
+    """`spec` of a preset's data with the vocabulary of one of its variants, which may bring its own (``run:``)."""
+    if isinstance(spec, TextSpec) and spec.vocab_size != config.data.vocab_size:
+        return replace(spec, vocab_size=config.data.vocab_size)
+    return spec
 
 
 def fits(config: RunConfig, spec: DataSpec) -> bool:

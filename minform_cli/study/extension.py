@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from minform_cli.config.names import FROM_RUN, OF_RUN
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.source import Source
 from minform_cli.errors import InputError
@@ -97,6 +98,10 @@ def _begun(out: Path, folder: str) -> bool:
 def _check_recipe(out: Path, stored: RunConfig, given: RunConfig, swept: set[str]) -> None:
     """Raises `InputError` at the first setting of every run of a study that differs."""
     before, now = _recipe(stored, swept), _recipe(given.begun_as(stored), swept)
+    if any(config.variant.startswith((OF_RUN, FROM_RUN)) for config in (stored, given)):
+        # Such a row says itself what it starts from and whose vocabulary it has.
+        both = (before, now)
+        before, now = ({key: each[key] for key in each if key not in ("init", "data.tokenizer")} for each in both)
     for key in now | before:
         if now.get(key) != before.get(key):
             raise InputError(

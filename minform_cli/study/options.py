@@ -24,6 +24,7 @@ class StudyOptions:
         grid: ``section.field=value,value`` texts: every combination of the values is a group of rows of its own.
         study: a shipped study's name or a path to a YAML file, for what the options above leave open.
         init: folder of a study: every run starts from its run of the same variant and seed; or of one run, for all.
+        scratch: whether the model of the one run that `init` names is trained from chance, too: a row of its own.
         pretrain: preset of a study that is done first, in the folder ``pretrain``, as what `init` names.
         pretrain_settings: ``section.field=value`` texts for that study.
         out: the study's folder; None takes ``runs/compare-PRESET`` or ``runs/study-STUDY``.
@@ -44,6 +45,7 @@ class StudyOptions:
     grid: Sequence[str] = ()
     study: str | None = None
     init: Path | str | None = None
+    scratch: bool = False
     pretrain: str | None = None
     pretrain_settings: Sequence[str] = ()
     out: Path | str | None = None

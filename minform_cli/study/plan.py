@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minform_cli import __version__
+from minform_cli.config.names import FROM_RUN, OF_RUN
 from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, parse_settings, resolve
 from minform_cli.config.schema import NUM_SEEDS, DataConfig, RunConfig
 from minform_cli.config.setting import Setting
@@ -16,6 +17,7 @@ from minform_cli.data.spec import check_fits
 from minform_cli.errors import IllegalModelError, InputError, counted
 from minform_cli.results import RunFolder, read_result, row_label
 from minform_cli.runs import folder as run_folder
+from minform_cli.runs.stored import read_start
 from minform_cli.study.extension import begun_config, check_extends
 from minform_cli.study.folders import folder_name, point_folder
 from minform_cli.study.grid import Grid, points
@@ -139,7 +141,8 @@ def plan_study(
         out: the study's folder; every run gets ``<variant>/seed-<n>`` in it, with a grid
             ``<variant>/<point>/seed-<n>``.
         preset: name or path.
-        variants: names, paths or combinations; none take `DEFAULT_VARIANTS`.
+        variants: names, paths or combinations; none take `DEFAULT_VARIANTS`. ``run:FOLDER`` is the model of a stored
+            run from chance, ``init:FOLDER`` started from its weights.
         seeds: of every variant, so that differences can be paired.
         settings: of every run: ``section.field=value`` texts, or settings by key.
         grid: values of swept settings; they win over the variant's, as `settings` do.
@@ -186,7 +189,10 @@ def _configs(
     preset: str, variant: str, seeds: Sequence[int], settings: Mapping[str, Setting], starts: Starts | None
 ) -> list[RunConfig]:
     """One for each seed; `IllegalModelError` if there is no such model."""
-    if starts is not None:
+    if variant.startswith(FROM_RUN):
+        start = read_start(Path(variant.removeprefix(FROM_RUN)))
+        return [resolve(preset, variant, settings, seed, start).config for seed in seeds]
+    if starts is not None and not variant.startswith(OF_RUN):
         return [resolve(preset, variant, settings, seed, starts.of(variant, seed)).config for seed in seeds]
     first = resolve(preset, variant, settings, seeds[0]).config
     return [first.model_copy(update={"seed": seed}) for seed in seeds]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minform_cli.config.initial import Start
+from minform_cli.config.initial import Start, is_own
 from minform_cli.errors import InputError
 from minform_cli.results import RunFolder
 from minform_cli.runs.stored import read_run, read_start
@@ -28,6 +28,12 @@ class Starts:
 
     folder: Path
     runs: Mapping[tuple[str, int] | None, Start]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether there is one run for all, whose model is no variant that has a name."""
+        one = self.runs.get(None)
+        return one is not None and is_own(one)
 
     def of(self, variant: str, seed: int) -> Start:
         """The run that this one starts from.
