@@ -113,12 +113,7 @@ def _healed(run: StoredRun, source: str, out: Path, options: ReduceOptions, on_p
     with StopRequest("nothing was written") as stop, runtime("cpu", options.threads):
         task = prepared(run, source, options)
         assert task.calibrated_on is not None, "healing without data is refused"
-        data = task.calibrated_on.healing
-        if data is None:
-            raise InputError(
-                f"--heal: {task.calibrated_on.title} are no data set to train on; accepted: --calibrate NAME:PATH of "
-                "one (image-folder:FOLDER)"
-            )
+        data = task.calibrated_on.shown()
         begun = (out / REDUCED).is_dir()
         record = _begun(task, out) if begun else _begin(task, out, stop, tell)
     original = finished(out / IMPORTED) if is_imported(source) else run

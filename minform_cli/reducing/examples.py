@@ -23,7 +23,7 @@ from minform_cli.data.glue.table import Table
 from minform_cli.data.images import ImageData, ImageSplit
 from minform_cli.data.images import fingerprint as images_fingerprint
 from minform_cli.data.load import Data
-from minform_cli.data.source import opened
+from minform_cli.data.source import Loaded, Source, opened
 from minform_cli.data.spec import DATA_SETS, DataSpec, ImageSpec, TextSpec
 from minform_cli.data.text.corpora import TextData
 from minform_cli.data.text.corpus import open_corpus
@@ -65,6 +65,13 @@ class Examples:
     labelled: bool
     healing: DataConfig | None
     notes: tuple[str, ...] = ()
+
+    def shown(self) -> Source | DataConfig:
+        """What a training on them takes: the data set, or these very examples where no data set makes the same."""
+        if self.healing is not None and not (self.healing.name == "text" and isinstance(self.data, SentenceData)):
+            return self.healing
+        section = self.healing or self.config.data
+        return Loaded(section, self.data.spec, labelled=self.labelled, examples=self.data)
 
 
 def own_examples(run: StoredRun, settings: Sequence[str] = ()) -> Examples | None:

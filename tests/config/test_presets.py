@@ -105,7 +105,7 @@ def test_a_long_chain_of_extends_is_refused(write: Write) -> None:
     [
         ("extends: [digits]\n", ":1: extends: expected a name or a path"),
         ("extends:\n", ":1: extends: expected a name or a path"),
-        ("modle: {dim: 3}\n", ":1: unknown key 'modle'; did you mean 'model'?; accepted: data, distill, expected_parameters"),
+        ("modle: {dim: 3}\n", ":1: unknown key 'modle'; did you mean 'model'?; accepted: data, distill, expected_para"),
         (
             "model:\n  dm: 3\n",
             ":2: unknown key 'model.dm'; did you mean 'model.dim'?; accepted: model.dim, model.depth",

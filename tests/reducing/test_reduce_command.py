@@ -17,7 +17,7 @@ import minform_cli
 from minform_cli.errors import InputError, Interrupted, MachineError
 from minform_cli.reducing import measuring, run, ways
 from minform_cli.reducing.options import ReduceOptions, split_values
-from minform_cli.results import Progress
+from minform_cli.results import Progress, read_result
 from minform_cli.runs.stored import StoredRun, read_run
 from tests.cli.commands import Command
 from tests.training.faults import Disk
@@ -304,6 +304,25 @@ def test_a_model_of_another_library_is_imported_first_and_kept_beside_what_is_he
     assert not (tmp_path / "out" / "original").exists()
     assert record["measure"] is not None
     assert 0.5 < record["measure"]["after"] <= 1
+
+
+def test_a_model_of_another_library_is_healed_on_the_lines_of_a_text(
+    sentences: Path, prose: Path, tmp_path: Path
+) -> None:
+    minform_cli.export(sentences, "hf", tmp_path / "theirs", expand=True)
+    source = f"hf:{tmp_path / 'theirs'}"
+    options = ReduceOptions(budgets=["85%"], calibrate=str(prose), examples=20, heal=8, threads=1)
+    (record,) = minform_cli.reduce(source, tmp_path / "out", options)
+    healed = read_run(tmp_path / "out")
+    assert healed.config.teacher == str(tmp_path / "out" / "original") and healed.config.data.path == str(prose)
+    assert healed.config.data.name == "text" and healed.fingerprint
+    assert record["measure"] is not None and record["measure"]["healed"] is not None
+    different = {line.strip() for line in prose.read_text().splitlines()} - {""}
+    result = read_result(tmp_path / "out")  # each line is an example, a tenth of them held out
+    assert result["data"]["num_train"] + result["data"]["num_val"] == len(different)
+    assert record["measure"]["healed"] == pytest.approx(result["metrics"]["val_cosine"], abs=1e-6)
+    again = ReduceOptions(budgets=["85%"], calibrate=str(prose), examples=20, heal=8, threads=1, resume=True)
+    assert minform_cli.reduce(source, tmp_path / "out", again)[0]["measure"] == record["measure"]
 
 
 def test_values_of_a_list_are_parted_by_commas_and_numbers_keep_theirs() -> None:
