@@ -162,6 +162,12 @@ def test_a_study_of_one_such_run_grows_by_its_model_from_chance(made: Path, tmp_
     assert grown is not None and len(read_record(tmp_path / "study").runs) == 2
 
 
+def test_a_model_from_chance_stands_beside_rows_that_start_from_another_run(made: Path, tmp_path: Path) -> None:
+    given = {"init": made / "original", "variants": ["baseline", f"run:{made / 'reduced'}"]}
+    runs = plan_comparison(options(made, tmp_path / "study", **given)).runs
+    assert [run.config.init for run in runs] == [str(made / "original"), None]
+
+
 @pytest.mark.parametrize(
     ("init", "more", "said"),
     [

@@ -117,6 +117,24 @@ def test_tokens_that_fill_up_a_batch_do_not_count(tmp_path: Path) -> None:
     assert loss(tokens, real) != pytest.approx(loss(tokens, torch.ones_like(real)), rel=1e-4)
 
 
+def test_the_losses_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(tmp_path: Path) -> None:
+    """Of tokens, whose number in a part is not that of its examples."""
+    config = text_run(corpus(tmp_path), "model.dropout=0")
+    spec = spec_for(config)
+    torch.manual_seed(0)
+    model, other = (build_model(config, spec).eval() for _ in range(2))
+    objective = Distillation(config, spec, model, other, labelled=True)
+    tokens, predict = torch.randint(300, (3, 8)), torch.tensor([0, 3, 5, 7, 9, 20])
+
+    def loss(rows: slice, places: torch.Tensor) -> float:
+        inputs, labels = (tokens[rows], None, None, places), torch.zeros(len(places), dtype=torch.int64)
+        batch = Batch(inputs, labels, len(predict) - len(places), 3)
+        return objective.loss(model, inputs, labels, batch)[1].item() * len(places) / len(predict)
+
+    first, second = loss(slice(0, 1), predict[:4]), loss(slice(1, 3), predict[4:] - 8)
+    assert first + second == pytest.approx(loss(slice(0, 3), predict), rel=1e-5)
+
+
 def test_a_run_that_follows_says_whom_and_ends_nearer_to_it(teacher: Path, tmp_path: Path) -> None:
     config = student(teacher, "train.steps=40", "train.learning_rate=1e-3", "train.warmup_epochs=0")
     result = train(config, tmp_path / "run", device="cpu", threads=1)
