@@ -59,6 +59,7 @@ def count_configs(
 ) -> list[CountedRecord]:
     """One record a config; `count` for what `counted_configs` returned."""
     from minform_cli.counting.count import count_config
+    from minform_cli.counting.exact import removable
     from minform_cli.counting.memory import cost_record
 
     records: list[CountedRecord] = []
@@ -67,7 +68,7 @@ def count_configs(
         counted = count_config(config, own, examples=examples, outputs=outputs)
         kept = _activation_bytes(config, own, batch_size)
         cost = cost_record(config, own, counted["parameters"], batch_size, kept)
-        records.append(CountedRecord(**counted, cost=cost))
+        records.append(CountedRecord(**counted, cost=cost, removable=removable(config, own)))
     return records
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from minform_cli.foreign.exact import removable
 from minform_cli.foreign.packed import unpacked
 from minform_cli.foreign.recognise import Recognised, recognise
 from minform_cli.foreign.reductions import Effect, effects
@@ -40,6 +41,7 @@ def count_model(source: str) -> ModelRecord:
         frozen_parameters=sum(found.frozen.values()),
         other=found.other,
         reductions=[_baseline(found), *(_record(effect, found) for effect in effects(found))],
+        removable=removable(model, found),
         notes=[*built.notes, *packed, *_notes(found)],
     )
 

@@ -55,6 +55,7 @@ def count_caption(
         "softmax, activations, additions of biases and residuals.",
         *_head_line(records),
         *_cost_lines(records),
+        *notes.removable([record for record in _costed(records) if "removable" in record]),
         *notes.record_notes(records),
     ]
 

@@ -87,9 +87,10 @@ def to_json(records: Sequence[Mapping[str, Any]]) -> str:
 def to_csv(records: Sequence[Mapping[str, Any]], leave_out: Iterable[str] = ()) -> str:
     """A header and one line a record; mappings become columns ``key.name``, lists are JSON, None is empty.
 
-    `notes` are sentences, not data, and left out; numbers known by varying names (`dead_parameters`) are added up.
+    `notes` and reasons (`why_not`) are sentences, not data, and left out; numbers known by varying names
+    (`dead_parameters`) are added up.
     """
-    rows = [_flat(record, {"notes", *leave_out}) for record in records]
+    rows = [_flat(record, {"notes", "why_not", *leave_out}) for record in records]
     header = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, header, lineterminator="\n")

@@ -7,6 +7,7 @@ from typing import Any
 from minform_cli.errors import counted
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render, to_csv, to_json
+from minform_cli.report.notes import removable_line
 from minform_cli.report.numbers import ABSENT, integer, percent
 from minform_cli.results.records import ModelRecord, ReductionRecord
 
@@ -47,9 +48,16 @@ def model_caption(record: ModelRecord) -> list[str]:
         "Biases of projections that go, go with them; a collapsed matrix keeps the vector into which live biases "
         "merge. An MLP takes the norm that stands for it alone along. Cross-attention counts as self-attention; "
         "minimal is no-mlp+collapsed-qk+no-vo with one head.",
+        *_removable(record),
         *record["notes"],
         *_refusals(record),
     ]
+
+
+def _removable(record: ModelRecord) -> list[str]:
+    """What can go exactly; nothing where nothing is known."""
+    found = record["removable"]
+    return [f"{removable_line(found, record['parameters'])}."] if found["numbers"] else []
 
 
 def _refusals(record: ModelRecord) -> list[str]:

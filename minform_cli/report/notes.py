@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from minform_cli.errors import counted
 from minform_cli.report.grid import row_name
-from minform_cli.report.numbers import metric_name
-from minform_cli.results import CountRecord, ResultRecord
+from minform_cli.report.numbers import integer, metric_name, percent
+from minform_cli.results import CountedRecord, CountRecord, RemovableRecord, ResultRecord
 
 PARAMETERS = (
     "Parameters: unique trainable numbers, embedding included; share and saving: of the preset's baseline "
@@ -61,6 +61,27 @@ def num_outputs(result: ResultRecord) -> int | None:
     """M of Q = K M / P; None where Q is unknown."""
     ratio_, parameters = result["count"]["determination_ratio"], result["count"]["parameters"]
     return None if ratio_ is None else round(ratio_ * parameters / result["data"]["num_train"])
+
+
+MOST_MODELS = 3
+"""Models whose exact reductions are told under a table; `json` always has all of them."""
+
+
+def removable(records: Sequence[CountedRecord]) -> list[str]:
+    """What can go of each model whose outputs stay, a line each, `MOST_MODELS` at most."""
+    lines = [
+        f"{row_name(record)}: {removable_line(record['removable'], record['parameters'])}"
+        for record in records[:MOST_MODELS]
+    ]
+    more = len(records) - len(lines)
+    return [*lines, f"of {counted(more, 'more model')}: --format json says it"] if more > 0 else lines
+
+
+def removable_line(found: RemovableRecord, parameters: int) -> str:
+    """How many of so many `parameters` can go exactly, and which; nothing is said of those that cannot."""
+    saved = [f"{name} {integer(numbers)}" for name, numbers in found["by"].items() if numbers]
+    share = f" ({percent(found['numbers'] / parameters)} %)" if saved else ""
+    return f"removable exactly: {counted(found['numbers'], 'number')}{share}{': ' if saved else ''}{', '.join(saved)}"
 
 
 MOST_NOTES = 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from minform_cli.results.records import CountRecord
+from minform_cli.results.records import CountRecord, RemovableRecord
 
 
 class CostRecord(TypedDict):
@@ -28,9 +28,10 @@ class CostRecord(TypedDict):
 
 
 class CountedRecord(CountRecord):
-    """One variant's count with what it costs."""
+    """One variant's count with what it costs, and with what of it can go exactly."""
 
     cost: CostRecord
+    removable: RemovableRecord
 
 
 class LayerRecord(TypedDict):

@@ -238,6 +238,18 @@ class StudyDetails(TypedDict):
     missing: list[str]
 
 
+class RemovableRecord(TypedDict):
+    """Numbers that can go of a model whose outputs stay, to rounding.
+
+    `numbers` are all of them, `by` those of each reduction, by its name; `why_not` says of a reduction why no more of
+    them, or none.
+    """
+
+    numbers: int
+    by: dict[str, int]
+    why_not: dict[str, str]
+
+
 class ReductionRecord(TypedDict):
     """One reduction of a model of another library: what is left of it. The row `baseline` is the model itself.
 
@@ -261,7 +273,7 @@ class ModelRecord(TypedDict):
 
     `groups` are `GROUPS` and `other`, what was not recognised; they add up to `parameters`, all unique parameters,
     the frozen ones included. `shared` are the paths of each tensor that stands in several places, the one it counts
-    in first. `other` says by path what was not recognised.
+    in first. `other` says by path what was not recognised. `removable` is claimed of what is known alone.
     """
 
     source: str
@@ -274,6 +286,7 @@ class ModelRecord(TypedDict):
     frozen_parameters: int
     other: dict[str, int]
     reductions: list[ReductionRecord]
+    removable: RemovableRecord
     notes: list[str]
 
 

@@ -23,6 +23,10 @@ class Bias(PartOptions, frozen=True):
     def form(self) -> BiasForm:
         """Which maps have one."""
 
+    def without_dead(self) -> Bias:
+        """The same without biases that cannot change the output."""
+        return self
+
 
 BIAS = new_axis("bias", "which linear maps carry a bias", Bias, per_block=True)
 
@@ -57,6 +61,9 @@ class All(Bias, frozen=True):
 
     def form(self) -> BiasForm:  # noqa: D102
         return BiasForm(live=True, dead=True)
+
+    def without_dead(self) -> Bias:  # noqa: D102
+        return Live()
 
 
 @BIAS.part

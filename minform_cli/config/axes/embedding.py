@@ -43,6 +43,10 @@ class Embedding(PartOptions, frozen=True):
         """How many sentences of one example it tells apart; None: it does not tell them apart."""
         return None
 
+    def of_one_sentence(self) -> Embedding:
+        """The same for examples of one sentence."""
+        return self
+
     def not_centred(self) -> str | None:
         """Why its vectors cannot leave one column out, being of mean zero; None where they can."""
         return None
@@ -123,6 +127,9 @@ class Tokens(Embedding, frozen=True):
     @property
     def sentences(self) -> int | None:  # noqa: D102
         return self.types or None
+
+    def of_one_sentence(self) -> Embedding:  # noqa: D102
+        return self.model_copy(update={"types": 0})
 
     def not_centred(self) -> str | None:  # noqa: D102
         if self.tied:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 class Linear(PartOptions, frozen=True):
-    """Base of the ways to store a map."""
+    """Base of the ways to store a map.
+
+    Class attributes:
+        absorbs: whether a scale of what a map reads can go into it, however it is stored.
+    """
+
+    absorbs: ClassVar[bool] = False
 
     @abstractmethod
     def form(self, role: Role, dim_in: int, dim_out: int) -> Stored | None:
@@ -32,6 +38,7 @@ class Dense(Linear, frozen=True):
 
     kind: Literal["dense"] = "dense"
     meaning = "one matrix each"
+    absorbs = True
     source = "Attention Is All You Need, arXiv 1706.03762, sections 3.2 and 3.3"
 
     def form(self, role: Role, dim_in: int, dim_out: int) -> Stored | None:  # noqa: ARG002, D102

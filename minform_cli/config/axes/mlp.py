@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Mlp(PartOptions, frozen=True):
-    """Base of the sublayers after attention."""
+    """Base of the sublayers after attention. What it reads goes through linear maps with a live bias."""
 
     @abstractmethod
     def form(self, model: ModelConfig) -> MlpForm | None:

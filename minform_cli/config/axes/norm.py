@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, new_axis
-from minform_cli.config.axes.bias import live_bias
-from minform_cli.config.form import Implied, Map, NormForm, Over, Role, Weights
+from minform_cli.config.axes.bias import has_bias, live_bias
+from minform_cli.config.form import Implied, Map, NormForm, Over, Role, SimilarityForm, Weights
 
 if TYPE_CHECKING:
     from minform_cli.config.axes.embedding import Embedding
     from minform_cli.config.axes.linear import Linear
     from minform_cli.config.axes.mlp import Mlp
+    from minform_cli.config.axes.similarity import Similarity
     from minform_cli.config.axes.value import Value
     from minform_cli.config.schema import ModelConfig
 
 
 class Norm(PartOptions, frozen=True):
-    """Base of the normalisations."""
+    """Base of the normalisations.
+
+    Class attributes:
+        not_bare: why its gain and bias, and the mean of tokens, cannot go.
+    """
+
+    not_bare: ClassVar[str] = ""
 
     @abstractmethod
     def form(self, model: ModelConfig) -> NormForm | None:
@@ -34,6 +41,23 @@ class Norm(PartOptions, frozen=True):
     def of_embedding(self, model: ModelConfig) -> NormForm | None:
         """That of an embedding which is normalised."""
         return self.form(model)
+
+    def bare(self, model: ModelConfig, *, across: bool) -> Norm | str:  # noqa: ARG002
+        """The same with gain and bias of sublayers' norms in the maps that read them; or why not.
+
+        Args:
+            model: sizes, and one part on every axis.
+            across: whether there is a decoder, with blocks of these parts that attend to the encoder, too.
+        """
+        return self.not_bare
+
+    def bare_last(self) -> Norm | None:
+        """The same with those of the last norm in what reads it; None where there is no such norm, or it has none."""
+        return None
+
+    def without_mean(self, model: ModelConfig) -> Norm | str:  # noqa: ARG002
+        """The same over centred tokens; or why not. Arguments as of `bare`."""
+        return self.not_bare
 
     @property
     def centres(self) -> bool:
@@ -80,6 +104,7 @@ class Post(Norm, frozen=True):
 
     kind: Literal["post"] = "post"
     eps: float = Field(default=1e-5, gt=0)
+    not_bare = "post-norm: the residual reads it too"
     meaning = "LayerNorm after each sublayer; no final norm"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.1"
 
@@ -120,9 +145,50 @@ class Pre(Norm, frozen=True):
     def centres(self) -> bool:  # noqa: D102
         return self.centred
 
+    def bare(self, model: ModelConfig, *, across: bool) -> Norm | str:  # noqa: D102
+        if not self.affine:
+            return "they have gone already"
+        return not_read_by_maps(model, across=across) or self.model_copy(update={"affine": False})
+
+    def bare_last(self) -> Norm | None:  # noqa: D102
+        return self.model_copy(update={"final_affine": False}) if self.final_affine else None
+
+    def without_mean(self, model: ModelConfig) -> Norm | str:  # noqa: D102
+        if self.centred:
+            return "it has gone already"
+        return not_centred(model) or self.model_copy(update={"centred": True})
+
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         why = not_centred(model) if self.centred else None
         return None if why is None else f"model.norm 'pre' cannot be centred: {why}; accepted: centred: false"
+
+
+def not_read_by_maps(model: ModelConfig, *, across: bool, mlp: bool = True) -> str | None:
+    """Why a scale and a shift of what sublayers read cannot go into their maps; or None.
+
+    Args:
+        model: sizes, and one part on every axis.
+        across: whether attention is to other tokens, too, whose norm is another.
+        mlp: whether the MLP is asked.
+    """
+    similarity, value, linear = (
+        cast("Similarity", model.similarity), cast("Value", model.value), cast("Linear", model.linear)
+    )  # fmt: skip
+    attends, there = similarity.form(model) is not None, cast("Mlp", model.mlp).form(model) is not None
+    if attends and not similarity.absorbs:
+        return f"similarity {similarity.kind!r} reads tokens as they are"
+    if attends and across and similarity.absorbs != "each":
+        return f"similarity {similarity.kind!r} has one map for the tokens of two norms"
+    if attends and not value.absorbs:
+        return f"value {value.kind!r} mixes tokens as they are"
+    roles: set[Role | None] = {"mlp"} if there and mlp else set()
+    for form in (similarity.form(model), value.form(model)):
+        # Of a value path, what is for those that ask comes after the mixing.
+        read = () if form is None else (each for each in form.holds if isinstance(each, Map))
+        roles |= {each.role for each in read if each.over != "queries" or isinstance(form, SimilarityForm)}
+    if not linear.absorbs and any(linear.form(role, model.dim, model.dim) is not None for role in roles if role):
+        return f"linear {linear.kind!r} takes no scale"
+    return None if has_bias(model) else "bias 'none' leaves no place for a shift"
 
 
 def not_centred(model: ModelConfig) -> str | None:
@@ -151,6 +217,7 @@ class NoNorm(Norm, frozen=True):
     """No normalisation anywhere."""
 
     kind: Literal["none"] = "none"
+    not_bare = "there is no norm"
     meaning = "no normalisation"
     source = "Reducing the Transformer Architecture to a Minimum, arXiv 2410.13732, collapsing over the stack"
 

@@ -25,6 +25,15 @@ class Position(PartOptions, frozen=True):
         """Tokens of the longest example; None where any length will do."""
         return None
 
+    def reached(self) -> Position:
+        """The same with those positions alone that the longest example has."""
+        return self
+
+    @property
+    def learned(self) -> bool:
+        """Whether every position has a vector of its own, that anything of all tokens can go into."""
+        return False
+
 
 POSITION = new_axis("position", "how a token knows where it stands", Position)
 
@@ -46,6 +55,13 @@ class Learned(Position, frozen=True):
 
     def most_tokens(self) -> int | None:  # noqa: D102
         return None if self.rows is None else self.rows - self.unused
+
+    def reached(self) -> Position:  # noqa: D102
+        return Learned()
+
+    @property
+    def learned(self) -> bool:  # noqa: D102
+        return True
 
     def form(self, tokens: int, dim: int) -> Form | None:  # noqa: D102
         table = Weights(name="table", numbers=(self.rows or tokens + self.unused) * dim)

@@ -8,21 +8,43 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
-from minform_cli.config.axes.bias import dead_bias, live_bias
+from minform_cli.config.axes.bias import dead_bias, has_bias, live_bias
 from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
 from minform_cli.config.form import Map, Over, SimilarityForm, Weights
 
 if TYPE_CHECKING:
+    from minform_cli.config.axes.linear import Linear
     from minform_cli.config.axes.value import Value
     from minform_cli.config.schema import ModelConfig
 
 
 class Similarity(PartOptions, frozen=True):
-    """Base of the similarities."""
+    """Base of the similarities.
+
+    Class attributes:
+        absorbs: whether a scale and a shift of the tokens can go into its weights: `each` of those that ask and those
+            that are asked by themselves, of `both` alike, or not at all.
+        no_gauge: why no part has the same scores and fewer numbers.
+    """
+
+    absorbs: ClassVar[Literal["each", "both", ""]] = ""
+    no_gauge: ClassVar[str] = ""
 
     @abstractmethod
     def form(self, model: ModelConfig) -> SimilarityForm | None:
         """One attention's; None: there is no attention."""
+
+    def gauged(self, model: ModelConfig) -> Similarity | str:  # noqa: ARG002
+        """The part that has the same scores with W_Q A and W_K A^-T for an A which leaves the fewest numbers.
+
+        Returns:
+            The part; or why there is none.
+        """
+        return self.no_gauge
+
+    def no_dead_bias(self, model: ModelConfig) -> str:  # noqa: ARG002
+        """Why it has no key bias that can go."""
+        return "there are none"
 
 
 SIMILARITY = new_axis("similarity", "how attention scores are computed", Similarity, per_block=True)
@@ -46,6 +68,12 @@ def _key_map(model: ModelConfig) -> tuple[Map, dict[str, int]]:
     return w_k, {} if live or not bias else {"w_k.bias": bias}
 
 
+def _biased_values(model: ModelConfig) -> str:
+    """Why keys have no dead bias."""
+    live = cast("Value", model.value).mixes_keys and has_bias(model)
+    return "keys are values (K = V), their bias too" if live else "there are none"
+
+
 def _triangle(model: ModelConfig, name: str, over: Over) -> Weights:
     """d (d + 1) / 2 numbers a head, multiplied as a full d x d matrix."""
     heads, d = model.heads, model.head_dim
@@ -59,6 +87,19 @@ class Separate(Similarity, frozen=True):
     kind: Literal["separate"] = "separate"
     meaning = "own W_Q and W_K (standard attention)"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.2"
+    absorbs = "each"
+
+    def gauged(self, model: ModelConfig) -> Similarity | str:
+        """With one head the product, else pivoted factors of all d columns."""
+        if cast("Value", model.value).mixes_keys:
+            return "keys are values (K = V)"
+        linear = cast("Linear", model.linear)
+        if linear.form("qkv", model.dim, model.dim) is not None:
+            return f"linear {linear.kind!r} stores maps otherwise"
+        return Collapsed() if model.heads == 1 else LowRank(pivoted=True)
+
+    def no_dead_bias(self, model: ModelConfig) -> str:  # noqa: D102
+        return _biased_values(model)
 
     def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
         w_k, dead = _key_map(model)
@@ -78,6 +119,8 @@ class Collapsed(Similarity, frozen=True):
     kind: Literal["collapsed"] = "collapsed"
     meaning = "W_Q W_K^T of each head collapsed into one N x N matrix W_QK"
     source = f"{MINIMUM}, collapsed W_QK"
+    absorbs = "each"
+    no_gauge = "W_QK is the product already"
 
     def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
         n, wide = model.dim, model.heads * model.dim
@@ -91,6 +134,8 @@ class Tied(Similarity, frozen=True):
 
     kind: Literal["tied"] = "tied"
     meaning = "W_K := W_Q, symmetric scores"
+    absorbs = "both"
+    no_gauge = "W_K := W_Q leaves rotations alone"
     source = f"{MINIMUM}, symmetric similarity; arXiv 2406.06366, symmetric dot-product attention"
 
     def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
@@ -105,6 +150,7 @@ class Mirrored(Similarity, frozen=True):
     kind: Literal["mirrored"] = "mirrored"
     meaning = "symmetric d x d matrix per head with w_ij = w_ji"
     source = f"{MINIMUM}, symmetric similarity by mirrored weights"
+    no_gauge = "a triangle is all there is"
 
     def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
         m = _triangle(model, "m", "queries")
@@ -118,6 +164,7 @@ class Cholesky(Similarity, frozen=True):
     kind: Literal["cholesky"] = "cholesky"
     meaning = "T T^T per head, T lower triangular (positive semidefinite)"
     source = f"{MINIMUM}, symmetric similarity by a Cholesky factor"
+    no_gauge = "a triangle is all there is"
 
     def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
         t = _triangle(model, "t", "both")
@@ -136,6 +183,15 @@ class Pairwise(Similarity, frozen=True):
     noise: float = Field(default=0.02, ge=0)
     meaning = "Q P Q^T: one projection and pairwise coefficients P per head"
     source = "Symmetric Dot-Product Attention for Efficient Training of BERT, arXiv 2406.06366"
+    absorbs = "both"
+
+    def gauged(self, model: ModelConfig) -> Similarity | str:
+        """With one head the product."""
+        if cast("Value", model.value).mixes_keys:
+            return "keys are values (K = V)"
+        if model.heads > 1 or cast("Linear", model.linear).form("qkv", model.dim, model.dim) is not None:
+            return "no part stores Q of Q P Q^T with an identity in it"
+        return Collapsed()
 
     def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
         d = model.head_dim
@@ -152,6 +208,7 @@ class IdentityKey(Similarity, frozen=True):
     kind: Literal["identity-key"] = "identity-key"
     meaning = "W_K = I: the input itself is the key"
     source = "Anthe, arXiv 2305.10991, the keys of KgV attention"
+    no_gauge = "one side is the identity already"
 
     def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
         w_q = _map(model, "w_q", "queries")
@@ -165,6 +222,10 @@ class IdentityQuery(Similarity, frozen=True):
     kind: Literal["identity-query"] = "identity-query"
     meaning = "W_Q = I: the input itself is the query"
     source = "W_K, W_V is Probably All You Need, arXiv 2510.23912"
+    no_gauge = "one side is the identity already"
+
+    def no_dead_bias(self, model: ModelConfig) -> str:  # noqa: D102
+        return _biased_values(model)
 
     def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
         w_k, dead = _key_map(model)
@@ -188,6 +249,14 @@ class LowRank(Similarity, frozen=True):
     pivoted: bool = False
     meaning = "W_Q and W_K of fewer columns a head; pivoted: an identity in W_K, not stored"
     source = "A3 (ICML 2026), query-key of low rank; OpenMachine transformer-tricks, MatShrink (2026), pivots"
+
+    absorbs = "each"
+
+    def gauged(self, model: ModelConfig) -> Similarity | str:
+        """The same, pivoted; the product where one head keeps all columns."""
+        if model.heads == 1 and self.ranks(model) == (model.dim,):
+            return Collapsed()
+        return "it is fixed already" if self.pivoted else self.model_copy(update={"pivoted": True})
 
     def ranks(self, model: ModelConfig) -> tuple[int, ...]:
         """r_h of every head."""
@@ -215,6 +284,9 @@ class NoSimilarity(Similarity, frozen=True):
     source = f"{MINIMUM}, the sublayers of a block"
     requires: ClassVar[Requires] = {"value": ("none",)}
     why = "a block without scores has nothing to mix by"
+
+    def no_dead_bias(self, model: ModelConfig) -> str:  # noqa: ARG002, D102
+        return ""
 
     def form(self, model: ModelConfig) -> SimilarityForm | None:  # noqa: ARG002, D102
         return None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
-from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.axes.bias import has_bias, live_bias
 from minform_cli.config.axes.norm import centred, writer, written
 from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
 from minform_cli.config.axes.similarity import MINIMUM
@@ -14,6 +14,7 @@ from minform_cli.config.axes.similarity import LowRank as LowRankSimilarity
 from minform_cli.config.form import Form, Implied, Map, Over, Role, ValueForm, Weights
 
 if TYPE_CHECKING:
+    from minform_cli.config.axes.linear import Linear
     from minform_cli.config.schema import ModelConfig
 
 
@@ -25,11 +26,15 @@ class Value(PartOptions, frozen=True):
         stands_in_for: axis -> the kinds there in place of whose numbers this part has more.
         writes: whether what it adds to the tokens comes out of a linear map.
         absorbs: whether a scale and a shift of the tokens that it reads can go into its weights.
+        no_value_bias: why no part does the same without b_V.
+        no_gauge: why none does with fewer numbers of W_V and W_O.
     """
 
     mixes_keys: ClassVar[bool] = False
     writes: ClassVar[bool] = True
     absorbs: ClassVar[bool] = True
+    no_value_bias: ClassVar[str] = ""
+    no_gauge: ClassVar[str] = ""
     stands_in_for: ClassVar[Requires] = {}
 
     def stands_in(self, model: ModelConfig) -> bool:
@@ -39,6 +44,14 @@ class Value(PartOptions, frozen=True):
     @abstractmethod
     def form(self, model: ModelConfig) -> ValueForm | None:
         """One attention's; None: there is no attention."""
+
+    def merged(self, model: ModelConfig) -> Value | str:  # noqa: ARG002
+        """The part that does the same with b_V in b_O; or why there is none."""
+        return self.no_value_bias
+
+    def gauged(self, model: ModelConfig) -> Value | str:  # noqa: ARG002
+        """The part that does the same with W_V A and A^-1 W_O for an A which leaves the fewest numbers; or why none."""
+        return self.no_gauge
 
 
 VALUE = new_axis("value", "what attention mixes, and how it is mapped back", Value, per_block=True)
@@ -62,6 +75,21 @@ class Separate(Value, frozen=True):
     meaning = "own W_V and W_O (standard attention)"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.2"
 
+    def merged(self, model: ModelConfig) -> Value | str:
+        """Rows of attention add up to 1, so that b_V gives b_V W_O."""
+        if not has_bias(model):
+            return "there are none"
+        return self._stored(model) or LowRank()
+
+    def gauged(self, model: ModelConfig) -> Value | str:
+        """With one head the product, else pivoted factors of all d columns."""
+        return self._stored(model) or (Collapsed() if model.heads == 1 else LowRank(pivoted=True))
+
+    def _stored(self, model: ModelConfig) -> str:
+        linear, n = cast("Linear", model.linear), model.dim
+        dense = linear.form("qkv", n, n) is None and linear.form("output", n, n) is None
+        return "" if dense else f"linear {linear.kind!r} stores maps otherwise"
+
     def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
         holds = (_map(model, "w_v", "qkv", "keys"), _output(model))
         return ValueForm(module="Separate", holds=holds, mixed=model.head_dim, keeps={"values": model.dim})
@@ -74,6 +102,8 @@ class Collapsed(Value, frozen=True):
     kind: Literal["collapsed"] = "collapsed"
     meaning = "W_V W_O of each head collapsed into one N x N matrix W_VO"
     source = f"{MINIMUM}, collapsed W_VO"
+    no_value_bias = "b_V has gone into b already"
+    no_gauge = "W_VO is the product already"
 
     def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
         n, wide = model.dim, model.heads * model.dim
@@ -90,6 +120,8 @@ class StackCollapsed(Value, frozen=True):
     kind: Literal["stack-collapsed"] = "stack-collapsed"
     meaning = "one W_VO for the whole stack; each W_QK absorbs the earlier ones"
     source = f"{MINIMUM}, collapsing W_VO over the encoders"
+    no_value_bias = "there are none"
+    no_gauge = "there is no W_V"
     requires: ClassVar[Requires] = {
         "mlp": ("none",),
         "residual": ("off",),
@@ -120,6 +152,8 @@ class Omitted(Value, frozen=True):
     kind: Literal["omitted"] = "omitted"
     meaning = "no W_V, no W_O: convex combinations of the tokens themselves"
     source = f"{MINIMUM}, omitting W_V and W_O"
+    no_value_bias = "there are none"
+    no_gauge = "there is no W_V"
     writes = False
     absorbs = False
 
@@ -134,6 +168,8 @@ class KeyGatedValue(Value, frozen=True):
     kind: Literal["kgv"] = "kgv"
     meaning = "V = C (x * sigmoid(A x)): a gate before W_V; W_O kept"
     source = "Anthe, arXiv 2305.10991, KgV attention"
+    no_value_bias = "no part of KgV does without c"
+    no_gauge = "no part of KgV stores C with an identity in it"
     stands_in_for: ClassVar[Requires] = {"similarity": ("identity-key",)}
     absorbs = False
 
@@ -149,6 +185,8 @@ class Key(Value, frozen=True):
     kind: Literal["key"] = "key"
     meaning = "V = K: no W_V, the keys are the values; W_O kept"
     source = "Do Transformers Need Three Projections? (ICML 2026), K = V"
+    no_value_bias = "keys are values (K = V), their bias too"
+    no_gauge = "keys are values (K = V)"
     requires: ClassVar[Requires] = {"similarity": ("separate", "tied", "pairwise", "identity-query")}
     why = "V = K needs a key projection"
     mixes_keys = True
@@ -174,6 +212,14 @@ class LowRank(Value, frozen=True):
     pivoted: bool = False
     meaning = "W_V and W_O of fewer columns a head; pivoted: an identity in W_V, not stored"
     source = "A3 (ICML 2026), output-value of low rank; OpenMachine transformer-tricks, MatShrink (2026), pivots"
+
+    no_value_bias = "b_V has gone into b_O already"
+
+    def gauged(self, model: ModelConfig) -> Value | str:
+        """The same, pivoted; the product where one head keeps all columns."""
+        if model.heads == 1 and self.ranks(model) == (model.dim,):
+            return Collapsed()
+        return "it is fixed already" if self.pivoted else self.model_copy(update={"pivoted": True})
 
     def ranks(self, model: ModelConfig) -> tuple[int, ...]:
         """r_h of every head."""
