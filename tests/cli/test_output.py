@@ -16,7 +16,7 @@ from tests.zoo import IMAGE_VARIANTS
 
 COUNT_KEYS = {
     "preset", "variant", "parameters", "share_of_baseline", "determination_ratio", "macs", "groups", "heads",
-    "task_head_parameters", "dead_parameters", "notes", "cost",
+    "task_head_parameters", "dead_parameters", "notes", "cost", "removable",
 }  # fmt: skip
 
 

@@ -49,6 +49,7 @@ def model_record() -> ModelRecord:
         frozen_parameters=0,
         other={"scale": 7},
         reductions=rows,
+        removable={"numbers": 30, "by": {"key biases": 10, "value biases": 20, "gauge": 0}, "why_not": {"gauge": "x"}},
         notes=["shared: a is also b"],
     )
 

@@ -110,9 +110,7 @@ class LowRank(Similarity):
             weight, bias = product @ weight, bias + shift @ weight
         if side != "queries":
             keys = product @ keys
-        self.set_factors(
-            weight.split(self.ranks, dim=1), bias.split(self.ranks), keys.split(self.ranks, dim=1)
-        )
+        self.set_factors(weight.split(self.ranks, dim=1), bias.split(self.ranks), keys.split(self.ranks, dim=1))
 
     def _fit(self, given: Projections) -> None:
         asked = torch.cat([self.by_head(given.queries.weight), head_bias(given, self.heads)], dim=1)
