@@ -256,7 +256,8 @@ def _class(now: _Model) -> _Step:
     readout, info = now.model.readout, TASKS.info(now.task)
     if info.predicts_tokens or not isinstance(readout, OfExamples):
         return now.model, ["its outputs are entries of a vocabulary, none of which a part leaves out"]
-    if now.spec.num_classes < 2 or info.head(now.model, now.spec) is None:
+    last = blocks.after(now.model, decodes=now.model.decoder_depth > 0)
+    if now.spec.num_classes < 2 or info.head(last, now.spec) is None:
         return now.model, ["there are no classes"]
     return now.model.model_copy(update={"readout": readout.model_copy(update={"reference_class": True})}), []
 

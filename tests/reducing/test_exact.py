@@ -99,7 +99,7 @@ def some(names: list[str], every: int) -> Iterator[Any]:
         yield pytest.param(name, marks=() if place % every == 0 else pytest.mark.soak)
 
 
-@pytest.mark.parametrize("name", some(list(small_models()), 3))
+@pytest.mark.parametrize("name", list(some(list(small_models()), 3)))
 def test_every_preset_and_variant_keeps_its_outputs_and_loses_what_is_said_once(name: str) -> None:
     config, spec = small_models()[name]
     reduced(config, spec, inputs_for(config, spec))
@@ -139,7 +139,7 @@ def test_parts_of_all_kinds_keep_their_outputs(name: str) -> None:
 
 
 def test_in_float32_outputs_are_as_near_as_its_rounding_and_the_model_is_left_as_it_was() -> None:
-    config, spec = small_models()["vit-base-16 baseline"]
+    config, spec = small_models()["deit-base-16 baseline"]
     model = random_model(config, spec).float().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state = torch.get_rng_state()
@@ -164,13 +164,27 @@ def parts(made: Exact, axis: str) -> list[str]:
     return [each.kind for each in part.parts] if isinstance(part, PerBlock) else [part.kind]
 
 
-def test_a_gauge_with_bad_pivots_is_left_alone_in_its_block_and_its_biases_go() -> None:
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Next to no condition is good enough; makes a map one of columns whose pivots have one."""
+    monkeypatch.setattr("minform_cli.models.parts.columns.MOST_CONDITION", 1.2)
+
+    def ease(linear: nn.Module) -> None:
+        weight = cast(Tensor, linear.weight)
+        with torch.no_grad():
+            weight.copy_(torch.eye(len(weight)) + 0.01 * weight)
+
+    return ease
+
+
+def test_a_gauge_with_bad_pivots_is_left_alone_in_its_block_and_its_biases_go(strict: Any) -> None:
     model = ModelConfig.model_validate(SIZES | {"bias": "all"})
     config, spec = run_config(model), spec_of(model)
-    module = random_model(config, spec)
-    with torch.no_grad():  # two columns of one head almost the same: no rows of theirs are well conditioned
-        module.blocks[1].attention.similarity.w_k.weight[1] = module.blocks[1].attention.similarity.w_k.weight[0]
-        module.blocks[2].attention.value.w_v.weight[7] = module.blocks[2].attention.value.w_v.weight[6]
+    module = cast(Any, random_model(config, spec))
+    for block in (0, 2):
+        strict(module.blocks[block].attention.similarity.w_k)
+    for block in (0, 1):
+        strict(module.blocks[block].attention.value.w_v)
     made = apply_exact(module, config, spec)
     assert error(module, made, examples(model)) < TOLERANCE
     assert parts(made, "similarity") == ["low-rank", "separate", "low-rank"]
@@ -185,12 +199,15 @@ def test_a_gauge_with_bad_pivots_is_left_alone_in_its_block_and_its_biases_go() 
     assert gone == sum(each.numbers for each in made.reductions)
 
 
-def test_blocks_of_other_numbers_on_two_sides_leave_all_gauges_alone_where_one_is_bad() -> None:
+def test_blocks_of_other_numbers_on_two_sides_leave_all_gauges_alone_where_one_is_bad(strict: Any) -> None:
     model = ModelConfig.model_validate(SIZES | PAIRS | {"decoder_depth": 1})
     config, spec = run_config(model), spec_of(model)
-    module = random_model(config, spec)
-    with torch.no_grad():
-        module.decoder_blocks[0].cross.similarity.w_k.weight[1] = 0
+    module = cast(Any, random_model(config, spec))
+    own = module.decoder_blocks[0]
+    for each in (*(block.attention for block in module.blocks), own.attention, own.cross):
+        strict(each.value.w_v)
+        if each is not own.cross:
+            strict(each.similarity.w_k)
     made = apply_exact(module, config, spec)
     assert error(module, made, examples(model)) < TOLERANCE
     assert parts(made, "similarity") == ["separate"] and parts(made, "value") == ["low-rank"]
