@@ -234,7 +234,7 @@ def _mean_direction(now: _Model) -> _Step:
 def _token_types(now: _Model) -> _Step:
     embedding = cast(Embedding, now.model.embedding)
     if not embedding.sentences:
-        return now.model, []
+        return now.model, ["there are none"]
     known = task_of(now.spec.name)
     most = len(known.sentences) if known is not None and not TASKS.info(now.task).predicts_tokens else now.segments
     if most is None:
@@ -248,8 +248,11 @@ def _token_types(now: _Model) -> _Step:
 
 
 def _positions(now: _Model) -> _Step:
-    reached = cast(Position, now.model.position).reached()
-    return now.model.model_copy(update={"position": reached}), []
+    own = cast(Position, now.model.position)
+    model = now.model.model_copy(update={"position": own.reached()})
+    if replace(now, model=model).size(counted=False) < now.size(counted=False):
+        return model, []
+    return now.model, ["all are reached" if own.learned else f"position {own.kind!r} has no table"]
 
 
 def _class(now: _Model) -> _Step:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from minform_cli.models.parts.norm import RmsNorm
 from minform_cli.models.stack import EncoderDecoder
 from minform_cli.models.verify import count_groups
 from minform_cli.reducing.calibration import Inputs
@@ -60,7 +61,11 @@ def _numbers(blocks: Sequence[nn.Module]) -> list[dict[str, int]]:
 
 @torch.no_grad()
 def _output_errors(original: nn.Module, reduced: nn.Module, batches: Sequence[Inputs]) -> list[float]:
-    """Of each block's output, squares of the difference over squares of the original's, over all real tokens."""
+    """Of each block's output, squares of the difference over squares of the original's, over all real tokens.
+
+    Where the reduced model's tokens have a mean of zero, which no norm reads, the original's are compared without it.
+    """
+    centred = any(isinstance(part, RmsNorm) for part in reduced.modules())
     apart: list[float] = []
     whole: list[float] = []
     original.eval()
@@ -76,6 +81,8 @@ def _output_errors(original: nn.Module, reduced: nn.Module, batches: Sequence[In
             for place, (wanted, found) in enumerate(zip(theirs, ours, strict=True)):
                 seen = _real(inputs, wanted)
                 wanted, found = wanted[seen].double(), found[seen].double()
+                if centred:
+                    wanted = wanted - wanted.mean(-1, keepdim=True)
                 apart[place] += float((found - wanted).square().sum())
                 whole[place] += float(wanted.square().sum())
     return [far / max(size, 1e-300) for far, size in zip(apart, whole, strict=True)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,12 +20,10 @@ from minform_cli.models.stack import Encoder
 from minform_cli.reducing.asked import parse_budget
 from minform_cli.reducing.calibrated import applies_to, calibrated
 from minform_cli.reducing.calibration import Inputs
+from minform_cli.reducing.exact import apply_exact
 from minform_cli.reducing.neurons import fewer_neurons
 from minform_cli.reducing.options import ReduceOptions
 from minform_cli.results import ExactRecord
-
-_EXACT = "minform_cli.reducing.exact"
-"""Has `apply_exact`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +94,7 @@ def _forced(original: nn.Module, config: RunConfig, spec: DataSpec, variant: str
 
 def _exactly(original: nn.Module, config: RunConfig, spec: DataSpec, options: ReduceOptions) -> Smaller:
     """Everything away whose absence no output shows."""
-    if importlib.util.find_spec(_EXACT) is None:
-        raise InputError("--exact: this version has no exact reductions; accepted: --budget or --variant")
-    found = importlib.import_module(_EXACT).apply_exact(original, config, spec, segments=options.segments)
+    found = apply_exact(original, config, spec, segments=options.segments)
     reductions = tuple(
         ExactRecord(reduction=each.name, numbers=each.numbers, why_not=each.why_not) for each in found.reductions
     )

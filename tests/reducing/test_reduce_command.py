@@ -328,3 +328,18 @@ def test_a_model_of_another_library_is_healed_on_the_lines_of_a_text(
 def test_values_of_a_list_are_parted_by_commas_and_numbers_keep_theirs() -> None:
     assert split_values("90%, 50%,12,000,000,3M", "--budget") == ["90%", "50%", "12,000,000", "3M"]
     assert split_values("50%,100%", "--budget") == ["50%", "100%"]
+
+
+def test_exact_reductions_leave_the_metric_and_say_what_each_saves_or_why_not(digits: Path, tmp_path: Path) -> None:
+    record = minform_cli.reduce(digits, tmp_path / "run", ReduceOptions(exact=True, threads=1))[0]
+    assert record["measure"]["after"] == record["measure"]["before"]
+    assert record["difference"] is not None and record["difference"] < 1e-5  # of the outputs' scale, as promised
+    saved = {each["reduction"]: each["numbers"] for each in record["exact"]}
+    assert saved["key biases"] == 0 and saved["value biases"] > 0 and saved["one class"] > 0
+    assert all(each["numbers"] or each["why_not"] for each in record["exact"])
+    numbers = [record[when]["parameters"] for when in ("before", "after")]
+    assert numbers[0] - numbers[1] == sum(saved.values())
+    assert all(layer["errors"]["output"] < 1e-10 for layer in record["layers"])
+    with pytest.raises(InputError, match="nothing of digits exact can go"):
+        minform_cli.reduce(tmp_path / "run", tmp_path / "again", ReduceOptions(exact=True, threads=1))
+    assert not (tmp_path / "again").exists()
