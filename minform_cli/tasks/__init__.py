@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from minform_cli.config.axes.embedding import Embedding
+    from minform_cli.config.axes.readout import Readout
     from minform_cli.data.spec import DataSpec, TextSpec
 
 EXAMPLE_READOUTS = readouts(per_example=True)
@@ -58,7 +59,10 @@ class TaskInfo:
 
 
 def _class_head(model: ModelConfig, spec: DataSpec) -> Form:
-    """M N + M; of M - 1 classes where the last is left out."""
+    """M N + M; of M - 1 classes where the last is left out; twice where there are two heads."""
+    if cast("Readout", model.readout).heads > 1:
+        heads = (_outputs(model, name, spec.num_classes) for name in ("of_class", "of_distillation"))
+        return Form(module="MeanOfHeads", holds=tuple(heads))
     outputs = _outputs(model, "", spec.num_classes)
     return Form(module=outputs.module, holds=(outputs,))
 

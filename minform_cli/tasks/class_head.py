@@ -23,6 +23,22 @@ class ReferencedLinear(nn.Linear):
         return F.pad(super().forward(input), (0, 1))
 
 
+class MeanOfHeads(nn.Module):
+    """(x_0 W_0 + b_0 + x_1 W_1 + b_1) / 2 of two vectors. Their heads -> `of_class`, `of_distillation`.
+
+    Source: Training data-efficient image transformers, arXiv 2012.12877, section 4 (how it classifies).
+    """
+
+    def __init__(self, model: ModelConfig, outputs: int) -> None:
+        super().__init__()
+        self.of_class = class_head(model, outputs)
+        self.of_distillation = class_head(model, outputs)
+
+    def forward(self, x: Float[Tensor, "b 2 n"]) -> Float[Tensor, "b m"]:
+        """The mean of both outputs."""
+        return (self.of_class(x[:, 0]) + self.of_distillation(x[:, 1])) / 2
+
+
 def class_head(model: ModelConfig, outputs: int) -> nn.Linear:
     """From a vector (B, N) to `outputs` numbers (B, M), the model's readout saying how they are stored."""
     if has_reference_class(model):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minform_cli.config.axes.readout import Readout
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec
 from minform_cli.tasks import Metric, divergence
-from minform_cli.tasks.class_head import class_head
+from minform_cli.tasks.class_head import MeanOfHeads, class_head
 
 METRICS: Mapping[str, Metric] = {
     "loss": Metric("nats per example", "lower"),
@@ -27,8 +29,10 @@ class ClassifyImages:
         return METRICS
 
     def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module:
-        """A linear map from the readout (B, dim) to logits (B, num_classes)."""
-        return class_head(model, spec.num_classes)
+        """A linear map from the readout (B, dim) to logits (B, num_classes); the mean of two from (B, 2, dim)."""
+        if cast(Readout, model.readout).heads == 1:
+            return class_head(model, spec.num_classes)
+        return MeanOfHeads(model, spec.num_classes)
 
     def loss(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
         """Mean cross-entropy in nats, a scalar.

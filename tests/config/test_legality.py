@@ -143,7 +143,7 @@ REFUSED = [
     ),
     (
         "digits", "baseline", ("model.mlp=swigl",),
-        "--set: model.mlp: unknown mlp 'swigl'; did you mean 'swiglu'?; accepted: gelu, relu, swiglu, none",
+        "--set: model.mlp: unknown mlp 'swigl'; did you mean 'swiglu'?; accepted: gelu, gelu-tanh, relu, swiglu, none",
     ),
     (
         "digits", "baseline", ("model.linear=chain",),

@@ -22,11 +22,18 @@ TIMM = {
     "deit-small-16": "deit_small_patch16_224",
     "deit-base-16": "deit_base_patch16_224",
 }
+DISTILLED = {f"deit-{size}-16": f"deit_{size}_distilled_patch16_224" for size in ("tiny", "small", "base")}
 TORCHVISION = {"vit-base-16": torchvision.models.vit_b_16, "vit-large-16": torchvision.models.vit_l_16}
 
 
-def groups(preset: str) -> dict[str, int]:
-    config = resolve(preset).config
+TIMM_RULES = {
+    "patch_embed": "embedding", "cls_token": "embedding", "dist_token": "embedding", "pos_embed": "embedding",
+    "attn.proj": "value_output", "norm": "norm", "mlp": "mlp", "head": "head",
+}  # fmt: skip
+
+
+def groups(preset: str, *settings: str) -> dict[str, int]:
+    config = resolve(preset, settings=list(settings)).config
     return count_config(config, spec_for(config))["groups"]
 
 
@@ -50,11 +57,14 @@ def test_the_named_architectures_are_all_here() -> None:
 def test_vision_transformers_are_those_of_timm(preset: str) -> None:
     with torch.device("meta"):
         model = timm.create_model(TIMM[preset])
-    rules = {
-        "patch_embed": "embedding", "cls_token": "embedding", "pos_embed": "embedding", "attn.proj": "value_output",
-        "norm": "norm", "mlp": "mlp", "head": "head",
-    }  # fmt: skip
-    assert groups(preset) == by_name(model, rules, "qkv")
+    assert groups(preset) == by_name(model, TIMM_RULES, "qkv")
+
+
+@pytest.mark.parametrize("preset", DISTILLED)
+def test_distilled_vision_transformers_are_those_of_timm(preset: str) -> None:
+    with torch.device("meta"):
+        model = timm.create_model(DISTILLED[preset])
+    assert groups(preset, "model.readout=distilled") == by_name(model, TIMM_RULES, "qkv")
 
 
 @pytest.mark.parametrize("preset", TORCHVISION)

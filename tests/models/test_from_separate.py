@@ -131,7 +131,7 @@ def mlp(kind: str = "gelu", **settings: object) -> nn.Module:
     return randomise(MLPS.get(kind)(ModelConfig.model_validate(SIZES | settings)))
 
 
-@pytest.mark.parametrize("kind", ["gelu", "relu"])
+@pytest.mark.parametrize("kind", ["gelu", "gelu-tanh", "relu"])
 def test_a_narrower_mlp_keeps_the_largest_units_and_does_the_same_where_the_others_gave_nothing(kind: str) -> None:
     whole, half = mlp(kind), mlp(kind, mlp_multiple=1)
     silent = torch.arange(24) % 2 == 0
@@ -181,6 +181,20 @@ def test_positions_that_no_example_reaches_and_a_class_token_leave_nothing_behin
     (tokens,) = examples(model_with("embedding", "tokens"))
     short.embedding.from_separate(long.embedding)
     torch.testing.assert_close(short.embedding(tokens), long.embedding(tokens), **EXACT)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(2, 1), (1, 2), (3, 1), (0, 2), (2, 0)])
+def test_patches_keep_their_positions_whatever_learned_tokens_stand_before_them(given: int, wanted: int) -> None:
+    def embedding(added: int) -> nn.Module:
+        readout = {"kind": "class-token", "beside": added - 1} if added else "mean"
+        return randomise(build(model_with("readout", "mean", readout=readout), seed=added)).embedding
+
+    whole, other = embedding(given), embedding(wanted)
+    other.from_separate(whole)
+    before, after = whole(images()), other(images())
+    torch.testing.assert_close(after[:, wanted:], before[:, given:], **EXACT)
+    both = min(given, wanted)
+    torch.testing.assert_close(after[:, :both], before[:, :both], **EXACT)
 
 
 def test_the_first_token_type_goes_into_the_positions() -> None:

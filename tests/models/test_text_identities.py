@@ -190,13 +190,16 @@ def gpt2_tensors(theirs: nn.Module) -> Iterable[tuple[str, Tensor]]:
             yield name, turned
 
 
-def test_causal_encoder_with_norms_first_equals_gpt2() -> None:
+@pytest.mark.parametrize(("mlp", "activation"), [("gelu", "gelu"), ("gelu-tanh", "gelu_new")])
+def test_causal_encoder_with_norms_first_equals_gpt2(mlp: str, activation: str) -> None:
     config = GPT2Config(
-        vocab_size=11, n_embd=12, n_layer=3, n_head=3, n_inner=24, n_positions=7, activation_function="gelu"
+        vocab_size=11, n_embd=12, n_layer=3, n_head=3, n_inner=24, n_positions=7, activation_function=activation
     )
     theirs = randomise(GPT2LMHeadModel(config))
     ours = build(
-        text_model(embedding="tokens", position={"kind": "learned", "rows": 7}, mask="causal", readout="tokens"),
+        text_model(
+            embedding="tokens", position={"kind": "learned", "rows": 7}, mask="causal", readout="tokens", mlp=mlp
+        ),
         spec=LONG,
     )
     load(ours, gpt2_tensors(theirs), GPT2)

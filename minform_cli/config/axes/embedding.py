@@ -76,7 +76,7 @@ class Patches(Embedding, frozen=True):
     takes = ("images",)
 
     def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
-        """C p^2 N for the patches, N for a class token; N - 1 columns of everything where tokens are centred."""
+        """C p^2 N for the patches, N for each added token; N - 1 columns of everything where tokens are centred."""
         image, n, p = cast("ImageSpec", spec), written(model), model.patch_size
         made = (image.height // p) * (image.width // p)
         added = cast("Readout", model.readout).form(model).tokens

@@ -73,6 +73,16 @@ class Gelu(WithHidden, frozen=True):
 
 
 @MLP.part
+class GeluTanh(WithHidden, frozen=True):
+    """`gelu` with the approximation by tanh between the maps, as GPT-2 has it."""
+
+    kind: Literal["gelu-tanh"] = "gelu-tanh"
+    meaning = "two linear maps with GELU by tanh between, hidden width model.mlp_multiple x model.dim"
+    source = "Gaussian Error Linear Units, arXiv 1606.08415, section 2; GPT-2 (2019), as its published code has it"
+    module = "GeluTanhMlp"
+
+
+@MLP.part
 class Relu(WithHidden, frozen=True):
     """`gelu` with the rectifier between the maps."""
 

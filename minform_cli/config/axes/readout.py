@@ -21,11 +21,13 @@ class Readout(PartOptions, frozen=True):
 
     Class attributes:
         per_example: whether it gives one vector an example, and not one a token.
-        reads_all: whether all tokens are read, and not the first alone.
+        reads_all: whether all tokens are read, and not learned ones alone.
+        heads: how many of the task's heads there are, each for a vector of its own; their mean is the output.
     """
 
     per_example: ClassVar[bool] = True
     reads_all: ClassVar[bool] = True
+    heads: ClassVar[int] = 1
 
     @abstractmethod
     def form(self, model: ModelConfig) -> ReadoutForm:
@@ -57,15 +59,50 @@ def has_reference_class(model: ModelConfig) -> bool:
 
 @READOUT.part
 class ClassToken(OfExamples, frozen=True):
-    """A learned token put before the others; its last state goes to the head. Text brings its own: the first token."""
+    """A learned token put before the others; its last state goes to the head. Text brings its own: the first token.
+
+    Attributes:
+        beside: further learned tokens behind it, which no head reads: registers, or a token to distil into.
+    """
 
     kind: Literal["class-token"] = "class-token"
+    beside: int = Field(default=0, ge=0, le=1024, exclude_if=lambda beside: not beside)
     meaning = "a learned token put before the others (text brings its own)"
-    source = "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1"
+    source = (
+        "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1; "
+        "beside it: Vision Transformers Need Registers, arXiv 2309.16588"
+    )
     reads_all = False
 
     def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: ARG002, D102
-        return ReadoutForm(module="FirstToken", tokens=1)
+        return ReadoutForm(module="FirstToken", tokens=1 + self.beside)
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        if not self.beside or model.embedding.kind in embeddings_of("images"):
+            return None
+        return (
+            f"model.readout {self.kind!r} puts {self.beside} learned tokens beside the class token, and "
+            f"model.embedding {model.embedding.kind!r} brings its tokens from the text; accepted: beside: 0"
+        )
+
+
+@READOUT.part
+class Distilled(Readout, frozen=True):
+    """Two learned tokens put before the others, class and distillation; each has a head, and their mean is the output.
+
+    The loss is that of the mean, here; the authors train the second head by another model's classes.
+    """
+
+    kind: Literal["distilled"] = "distilled"
+    meaning = "a class token and a distillation token, a head for each, the mean of both"
+    source = "Training data-efficient image transformers, arXiv 2012.12877, section 4 (as it classifies)"
+    requires: ClassVar[Requires] = {"embedding": embeddings_of("images")}
+    why = "text brings its own tokens, and none to distil into"
+    reads_all = False
+    heads = 2
+
+    def form(self, model: ModelConfig) -> ReadoutForm:  # noqa: ARG002, D102
+        return ReadoutForm(module="ClassAndDistillation", tokens=2)
 
 
 @READOUT.part

@@ -1,12 +1,13 @@
 """The sublayers after attention.
 
 `gelu`: gelu(x W_1 + b_1) W_2 + b_2, hidden width r N. Numbers: 2 r N^2, biases r N + N. W_1 -> `w_1`, W_2 -> `w_2`.
+`gelu-tanh`: the same with x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) for gelu(x). Numbers: as `gelu`.
 `relu`: the same with max(0, .) between. Numbers: as `gelu`.
 `swiglu`: (silu(x W_1 + b_1) * (x W_3 + b_3)) W_2 + b_2, hidden width h = floor(2 r N / 3). Numbers: 3 h N, biases
 2 h + N.
 `none`: no sublayer and no norm for it; no module stands for it.
-Sources: Attention Is All You Need, arXiv 1706.03762, section 3.3; gated: GLU Variants Improve Transformer, arXiv
-2002.05202, as Anthe, arXiv 2305.10991, has it; without it: arXiv 2410.13732.
+Sources: Attention Is All You Need, arXiv 1706.03762, section 3.3; by tanh: arXiv 1606.08415, section 2; gated: GLU
+Variants Improve Transformer, arXiv 2002.05202, as Anthe, arXiv 2305.10991, has it; without it: arXiv 2410.13732.
 """
 
 from __future__ import annotations
@@ -73,6 +74,17 @@ class GeluMlp(TwoMaps):
     """With the exact GELU."""
 
     activation = F.gelu
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
+@MLPS.register("gelu-tanh")
+class GeluTanhMlp(TwoMaps):
+    """With GELU by tanh."""
+
+    activation = _gelu_tanh
 
 
 @MLPS.register("relu")

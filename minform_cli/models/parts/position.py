@@ -50,12 +50,19 @@ class LearnedPositions(Convertible, nn.Module):
         self.take_rows(source)
 
     @torch.no_grad()
-    def take_rows(self, source: LearnedPositions, skipped: int = 0) -> None:
-        """Takes over the vectors of as many positions as both know; the first is the source's of number `skipped`."""
-        start = source.first + skipped
-        rows = min(len(source.table) - start, len(self.table) - self.first)
-        taken = columns_for(source.table[start : start + rows], self.table.shape[1])
-        self.table[self.first : self.first + rows] = taken
+    def take_rows(self, source: LearnedPositions, at: int = 0, begin: int = 0, rows: int | None = None) -> None:
+        """Takes over the vectors of as many positions as both know.
+
+        Args:
+            source: whose they are.
+            at: the first position that takes one.
+            begin: the position of `source` that gives it.
+            rows: how many positions at most; None: all.
+        """
+        own, theirs = self.first + at, source.first + begin
+        known = min(len(source.table) - theirs, len(self.table) - own)
+        rows = known if rows is None else min(rows, known)
+        self.table[own : own + rows] = columns_for(source.table[theirs : theirs + rows], self.table.shape[1])
 
 
 POSITIONS.register("learned")(LearnedPositions)

@@ -1,8 +1,8 @@
 """From the last tokens to the task's outputs: which vectors are read, then the task's head.
 
-`class-token` reads the first token, `mean` the average of all, `pooler` tanh(x_0 W + b) of the first, `tokens` every
-token by itself. Numbers: the head's, and N^2 + N of a pooler.
-Sources: arXiv 2010.11929, section 3.1; arXiv 2205.01580; arXiv 1810.04805 (pooler).
+`class-token` reads the first token, `mean` the average of all, `pooler` tanh(x_0 W + b) of the first, `distilled` the
+first two, `tokens` every token by itself. Numbers: the head's, two heads' of `distilled`, and N^2 + N of a pooler.
+Sources: arXiv 2010.11929, section 3.1; arXiv 2205.01580; arXiv 1810.04805 (pooler); arXiv 2012.12877 (distilled).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minform_cli.errors import InputError
 from minform_cli.models.parts.base import Part, copied, has_bias, has_dead_bias, linear
 from minform_cli.models.parts.linear import absorbed, read_map, write_map
 from minform_cli.registry import Registry
-from minform_cli.tasks.class_head import took_classes
+from minform_cli.tasks.class_head import MeanOfHeads, took_classes
 
 
 class Readout(Part):
@@ -65,7 +65,9 @@ class Readout(Part):
             absorbed(part, product, shift)
         if self.head_reads_tokens:
             assert self.head is not None, "vectors without a head are the outputs"
-            absorbed(getattr(self.head, "first", self.head), product, shift)
+            reading = list(self.head.children()) if isinstance(self.head, MeanOfHeads) else [self.head]
+            for head in reading:
+                absorbed(getattr(head, "first", head), product, shift)
 
     def _own_maps(self) -> list[tuple[str, nn.Module]]:
         return [(name, part) for name, part in self.named_children() if name != "head"]
@@ -125,6 +127,17 @@ class FirstToken(ExampleReadout):
         return tokens[:, 0]
 
 
+@READOUTS.register("distilled")
+class ClassAndDistillation(ExampleReadout):
+    """The first two tokens' last states, for a head each."""
+
+    no_source = "a head of its own reads the distillation token"
+
+    def pick(self, tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None) -> Float[Tensor, "b 2 n"]:  # noqa: ARG002
+        """The first two."""
+        return tokens[:, :2]
+
+
 @READOUTS.register("mean")
 class MeanOfTokens(ExampleReadout):
     """The mean over tokens, without those that only fill up the batch."""
@@ -143,7 +156,7 @@ class MeanOfTokens(ExampleReadout):
 class Pooler(ExampleReadout):
     """tanh(x_0 W + b) of the first token, or relu(x_0 W + b). W, b -> `pooler`."""
 
-    no_source = "tanh lets no vector through as it is"
+    no_source = "its activation lets no vector through as it is"
     head_reads_tokens = False
 
     def add_weights(self, model: ModelConfig) -> None:

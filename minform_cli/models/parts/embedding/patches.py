@@ -1,6 +1,6 @@
-"""Image patches as tokens: a convolution of stride and kernel p, a class token before them, positions on top.
+"""Image patches as tokens: a convolution of stride and kernel p, learned tokens before them, positions on top.
 
-Numbers: C p^2 N (+ N bias), N of a class token, positions by their part.
+Numbers: C p^2 N (+ N bias), N of a class token and of each beside it, positions by their part.
 Source: An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1.
 """
 
@@ -26,7 +26,7 @@ from minform_cli.models.parts.position import POSITIONS, LearnedPositions
 class PatchEmbedding(ImageEmbedding):
     """From images to tokens. Projection -> `patches`, the readout's own -> `class_token`, positions -> `positions`."""
 
-    exact_where = "both have or lack a class token and positions; what leaves takes nothing else along"
+    exact_where = "both have as many learned tokens, and positions; what leaves takes nothing else along"
 
     def __init__(self, model: ModelConfig, spec: DataSpec) -> None:
         super().__init__(model, spec)
@@ -47,7 +47,7 @@ class PatchEmbedding(ImageEmbedding):
         self.positions = POSITIONS.get(model.position.kind)(model, tokens, self.width)
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
-        """Tokens of the images, the class token first."""
+        """Tokens of the images behind the learned ones, of which the class token is the first."""
         tokens = self.patches(images).flatten(2).transpose(1, 2)
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(tokens.shape[0], self.added, -1), tokens], dim=1)
@@ -66,10 +66,13 @@ class PatchEmbedding(ImageEmbedding):
         self.patches.weight.copy_(columns_for(source.patches.weight.movedim(0, -1), self.width).movedim(-1, 0))
         if self.patches.bias is not None and source.patches.bias is not None:
             self.patches.bias.copy_(columns_for(source.patches.bias, self.width))
+        both = min(self.added, source.added)
         if self.class_token is not None and source.class_token is not None:
-            self.class_token.copy_(columns_for(source.class_token, self.width))
+            theirs = columns_for(source.class_token, self.width).view(source.added, -1)
+            self.class_token.view(self.added, -1)[:both] = theirs[:both]
         if isinstance(self.positions, LearnedPositions) and isinstance(source.positions, LearnedPositions):
-            self.positions.take_rows(source.positions, skipped=max(0, source.added - self.added))
+            self.positions.take_rows(source.positions, rows=both)
+            self.positions.take_rows(source.positions, at=self.added, begin=source.added)
 
 
 EMBEDDINGS.register("patches")(PatchEmbedding)
