@@ -32,6 +32,7 @@ class Given:
         tensors: its weights.
         settings: its ``config.json``, or what else describes it; empty where its library alone knows.
         folder: where its files lie; None: there is the file of weights alone.
+        module: the library's own model of this name, without weights; None: its settings say what it is.
         pooling: readout that the user asks for; None: as the source has it.
         seq_len: tokens of the longest example that the user asks for; None: as the source has it.
     """
@@ -42,6 +43,7 @@ class Given:
     tensors: Theirs
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     folder: Path | None = None
+    module: nn.Module | None = None
     pooling: str | None = None
     seq_len: int | None = None
 
@@ -80,6 +82,10 @@ class Imported:
 
 _BERT = "minform_cli.foreign.adapters.bert"
 _DISTILBERT = "minform_cli.foreign.adapters.distilbert"
+_VIT = "minform_cli.foreign.adapters.vit"
+_GPT2 = "minform_cli.foreign.adapters.gpt2"
+_TIMM = "minform_cli.foreign.adapters.timm_vit"
+_TORCHVISION = "minform_cli.foreign.adapters.torchvision_vit"
 
 ADAPTERS: Mapping[str, LazyRegistry] = {
     "hf": LazyRegistry(
@@ -95,10 +101,15 @@ ADAPTERS: Mapping[str, LazyRegistry] = {
             "DistilBertModel": _DISTILBERT,
             "DistilBertForMaskedLM": _DISTILBERT,
             "DistilBertForSequenceClassification": _DISTILBERT,
+            "GPT2LMHeadModel": _GPT2,
+            "GPT2Model": _GPT2,
+            "ViTForImageClassification": _VIT,
+            "DeiTForImageClassification": _VIT,
+            "DeiTForImageClassificationWithTeacher": _VIT,
         },
     ),
-    "timm": LazyRegistry("architecture", {}),
-    "torchvision": LazyRegistry("architecture", {}),
+    "timm": LazyRegistry("architecture", {"VisionTransformer": _TIMM, "VisionTransformerDistilled": _TIMM}),
+    "torchvision": LazyRegistry("architecture", {"VisionTransformer": _TORCHVISION}),
 }
 """Kind of source -> architecture -> where its adapter is."""
 

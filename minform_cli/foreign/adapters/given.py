@@ -12,7 +12,7 @@ from minform_cli.foreign.adapters.base import ADAPTERS, Given
 from minform_cli.foreign.adapters.files import read_folder, read_weights
 from minform_cli.foreign.sources import build_source
 
-PLAIN = {"bert": "BertModel", "roberta": "RobertaModel", "distilbert": "DistilBertModel"}
+PLAIN = {"bert": "BertModel", "roberta": "RobertaModel", "distilbert": "DistilBertModel", "gpt2": "GPT2Model"}
 """`model_type` of a ``config.json`` -> the architecture, where it names none."""
 
 RUN = "run"
@@ -67,7 +67,7 @@ def read_source(source: str, options: Options) -> Read:
     except InputError as error:
         raise InputError(str(error).removeprefix("--model ")) from None
     tensors, notes = read_weights(options.weights.expanduser())
-    given = Given(source=source, title=name, architecture=type(model).__name__, tensors=tensors)
+    given = Given(source=source, title=name, architecture=type(model).__name__, tensors=tensors, module=model)
     return Read(kind, _with(given, options), notes)
 
 

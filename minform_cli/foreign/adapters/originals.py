@@ -82,8 +82,13 @@ def original(given: Given, task: str, readout: str, pad: int) -> Callable[[], nn
     return lambda: Asked(load(folder, given.architecture), task, readout, pad)
 
 
-def load(folder: Path, architecture: str) -> nn.Module:
+def load(folder: Path, architecture: str, attention: str = "eager") -> nn.Module:
     """The library's model of this class in `folder`, in float32 and evaluation mode.
+
+    Args:
+        folder: where its files are.
+        architecture: its class.
+        attention: which of the library's codes for it; some keep float32 in a softmax of float64.
 
     Raises:
         InputError: the library does not load it, or leaves weights unset.
@@ -96,7 +101,7 @@ def load(folder: Path, architecture: str) -> nn.Module:
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
-                attn_implementation="eager",
+                attn_implementation=attention,
                 dtype=torch.float32,
                 output_loading_info=True,
             )

@@ -10,16 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tokenizers import Tokenizer
-
 from minform_cli.config.schema import DataConfig, ModelConfig, RunConfig
 from minform_cli.data.spec import TextSpec
-from minform_cli.data.text.tokenizer import Role, Vocabulary, from_json
-from minform_cli.errors import InputError, MinformError
+from minform_cli.data.text.tokenizer import Role
+from minform_cli.errors import InputError
 from minform_cli.foreign.adapters.base import Given, Imported, moved
 from minform_cli.foreign.adapters.originals import library, original
-from minform_cli.foreign.adapters.pooling import pooling_of, told_length
+from minform_cli.foreign.adapters.pooling import pooling_of
 from minform_cli.foreign.adapters.theirs import Theirs
+from minform_cli.foreign.adapters.tokenizing import around, longest, tokenizer_of
 from minform_cli.models.build import build_model
 from minform_cli.models.meta import weightless
 from minform_cli.runs.tensors import weights_of
@@ -117,8 +116,8 @@ def put_together(given: Given, use: Use, encoder: Encoder, names: Names, classes
     tied = use != "masked-tokens" or _is_tied(theirs, encoder, names)
     embedding = {**encoder.model["embedding"], "tied": tied}
     model = ModelConfig.model_validate({**encoder.model, "embedding": embedding, "readout": readout})
-    vocabulary = _tokenizer(given, use, encoder)
-    seq_len = _seq_len(given, encoder)
+    vocabulary = tokenizer_of(given, ROLES[use], encoder.vocab_size, encoder.pad)
+    seq_len = longest(given, encoder.positions)
     data = DataConfig(
         name=DATA_SET[use],
         vocab_size=encoder.vocab_size,
@@ -141,7 +140,7 @@ def put_together(given: Given, use: Use, encoder: Encoder, names: Names, classes
     _say_what_is_left(theirs, use, readout, names)
     if names.vocabulary:
         _say_what_stands_twice(theirs, encoder, names, tied=tied)
-    notes += _around(vocabulary)
+    notes += around(vocabulary)
     pad = 0 if vocabulary.special.pad is None else vocabulary.special.pad
     return Imported(
         config=config,
@@ -239,64 +238,3 @@ def _say_what_stands_twice(theirs: Theirs, encoder: Encoder, names: Names, *, ti
                 "one of them, or two that are equal"
             )
         theirs.leave(f"the numbers of {first} once more" if same else f"not read: the output has {first}", other)
-
-
-def _tokenizer(given: Given, use: Use, encoder: Encoder) -> Vocabulary:
-    folder = given.folder
-    assert folder is not None, "a text model comes with its files"
-    path = folder / "tokenizer.json"
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder}: has no tokenizer.json; accepted: a folder with one, as transformers writes it by "
-            "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    vocabulary = from_json(content, str(path), ROLES[use])
-    if encoder.pad not in (None, vocabulary.special.pad):
-        raise InputError(
-            f"{folder}/config.json: pad_token_id is {encoder.pad}, and tokenizer.json fills up with "
-            f"{vocabulary.special.pad}; accepted: one entry for both, for positions are counted from it"
-        )
-    if vocabulary.size > encoder.vocab_size:
-        raise InputError(
-            f"{path}: has {vocabulary.size:,} entries, more than the {encoder.vocab_size:,} word vectors of the model; "
-            "accepted: the tokenizer of this model"
-        )
-    return vocabulary
-
-
-def _around(vocabulary: Vocabulary) -> list[str]:
-    """That the tokenizer's file puts other entries around a sentence than a run of ours does, if so."""
-    theirs = Tokenizer.from_buffer(vocabulary.json)
-    theirs.no_truncation()
-    theirs.no_padding()
-    try:
-        inside, found = (theirs.encode("a", add_special_tokens=around).ids for around in (False, True))
-    except MinformError:  # a signal came
-        raise
-    except Exception:  # it has no entry for the letter, and none for what is unknown: the library raises just this
-        return []
-    special = vocabulary.special
-    if found == [special.cls, *inside, special.sep]:
-        return []
-    shown, first, last = (
-        " ".join(str(theirs.id_to_token(entry)) for entry in entries)
-        for entries in (found, [special.cls], [special.sep])
-    )
-    return [f"tokenizer.json makes {shown!r} of 'a', and a run puts {first} before a sentence and {last} behind it"]
-
-
-def _seq_len(given: Given, encoder: Encoder) -> int:
-    """Tokens of the longest example: as asked for, else as sentence-transformers' files say, else all positions."""
-    most = encoder.positions
-    if given.seq_len is None:
-        told = told_length(given.folder) if given.folder is not None else None
-        return min(told or most, most)
-    if given.seq_len > most:
-        raise InputError(
-            f"--seq-len: {given.seq_len:,} is more than the model's {most:,} positions; accepted: 4 to {most}"
-        )
-    return given.seq_len

@@ -101,6 +101,10 @@ class Theirs:
         shown = {alias for alias, name in self._aliases.items() if name in self._tensors} | self._tensors.keys()
         self.leave(why, *(name for name in shown if name.startswith(prefix)))
 
+    def used(self) -> dict[str, Tensor]:
+        """Those that somebody took, by the file's names, in float32."""
+        return {name: self._tensors[name].detach().float() for name in self._tensors if name in self._taken}
+
     def unused(self) -> set[str]:
         """Those that nobody took."""
         return self._tensors.keys() - self._taken
