@@ -257,8 +257,10 @@ def _positions(now: _Model) -> _Step:
 
 def _class(now: _Model) -> _Step:
     readout, info = now.model.readout, TASKS.info(now.task)
-    if info.predicts_tokens or not isinstance(readout, OfExamples):
+    if info.predicts_tokens:
         return now.model, ["its outputs are entries of a vocabulary, none of which a part leaves out"]
+    if not isinstance(readout, OfExamples):
+        return now.model, [f"readout {readout.kind!r} has two heads, of which no part leaves a class out"]
     last = blocks.after(now.model, decodes=now.model.decoder_depth > 0)
     if now.spec.num_classes < 2 or info.head(last, now.spec) is None:
         return now.model, ["there are no classes"]

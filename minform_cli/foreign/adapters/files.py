@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -22,6 +23,9 @@ INDEX = ".safetensors.index.json"
 """Ends the name of the file that says which of several files has which tensor."""
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+
+READ = (".pth", ".pt")
+"""Pickles that are read when the user names them."""
 
 
 def read_folder(folder: Path) -> Theirs:
@@ -62,8 +66,11 @@ def read_weights(path: Path) -> tuple[Theirs, tuple[str, ...]]:
     """
     if path.suffix == ".safetensors":
         return read_safetensors(path), ()
-    if path.suffix not in PICKLES:
-        raise InputError(f"{path}: accepted: a file *.safetensors, or *.pth, which is read without running its code")
+    if path.suffix not in READ or path.is_dir():
+        what = "is a folder" if path.is_dir() else f"is no file *.safetensors or *{READ[0]}"
+        raise InputError(
+            f"{path}: {what}; accepted: a file *.safetensors, or *{READ[0]}, which is read without running its code"
+        )
     return _read_pickle(path), (f"{path.name} is a pickle: read with weights_only, so that none of its code runs",)
 
 
@@ -111,7 +118,12 @@ def _read_pickle(path: Path) -> Theirs:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except MinformError:  # a signal came
         raise
-    except Exception as error:  # UnpicklingError, RuntimeError, EOFError, KeyError: whatever the bytes provoke
+    except UnpicklingError:
+        raise InputError(
+            f"{path} holds more than named tensors, a whole model say, or is damaged: what could run code is not read; "
+            "accepted: what torch.save(model.state_dict(), FILE) writes, or *.safetensors"
+        ) from None
+    except Exception as error:  # RuntimeError, EOFError, KeyError: whatever the bytes provoke
         raise InputError(f"{path} cannot be read as weights alone: {_line(error)}; accepted: *.safetensors") from None
     for key in ("state_dict", "model", "state_dict_ema", "model_ema"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):

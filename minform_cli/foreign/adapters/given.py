@@ -65,8 +65,9 @@ def read_source(source: str, options: Options) -> Read:
     try:
         model = build_source(source).module
     except InputError as error:
-        raise InputError(str(error).removeprefix("--model ")) from None
+        raise InputError(str(error).removeprefix("--model").removeprefix(":").lstrip()) from None
     tensors, notes = read_weights(options.weights.expanduser())
+    tensors.wanted = f"that of {source} is"
     given = Given(source=source, title=name, architecture=type(model).__name__, tensors=tensors, module=model)
     return Read(kind, _with(given, options), notes)
 
@@ -81,8 +82,8 @@ def _folder(source: str, name: str, options: Options) -> Read:
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: cannot be looked at: {error}") from None
     if not is_folder:
-        what = "is a file" if folder.is_file() else "no such folder"
-        raise InputError(f"{source}: {what}{near}; accepted: hf:FOLDER with config.json, *.safetensors, tokenizer.json")
+        what = "is a file" if folder.is_file() else f"no such folder{near}"
+        raise InputError(f"{source}: {what}; accepted: hf:FOLDER with config.json, *.safetensors, tokenizer.json")
     settings = _settings(source, folder)
     architecture, notes = _architecture(source, settings)
     given = Given(

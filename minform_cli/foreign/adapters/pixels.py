@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -91,8 +92,8 @@ def _numbers(settings: Settings, key: str, channels: int, usual: Sequence[float]
         return tuple(usual)
     numbers = [value] * channels if isinstance(value, (int, float)) else value
     sound = isinstance(numbers, list) and len(numbers) == channels
-    if not sound or any(isinstance(each, bool) or not isinstance(each, (int, float)) for each in numbers):
-        raise settings.wrong(key, value, f"{channels} numbers, one for each channel")
+    if not sound or not all(type(each) in (int, float) and math.isfinite(each) for each in numbers):
+        raise settings.wrong(key, value, f"{channels} finite numbers, one for each channel")
     return tuple(float(each) for each in numbers)
 
 

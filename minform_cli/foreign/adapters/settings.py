@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -59,8 +60,11 @@ class Settings:
         """Whatever stands there."""
         return self._values.get(key, default)
 
-    def labels(self) -> tuple[str, ...]:
+    def labels(self, *, numbered: bool = False) -> tuple[str, ...]:
         """Class names in their order, from `id2label`; without it ``LABEL_0``, ..., `num_labels` (2) of them.
+
+        Args:
+            numbered: whether classes of one name (ImageNet has two cranes) are told apart by their numbers.
 
         Raises:
             InputError: they are not numbered 0, 1, ..., or two have one name.
@@ -72,6 +76,9 @@ class Settings:
         names = [by_number.get(str(number)) for number in range(len(by_number))]
         if not names or None in names:
             raise self.wrong("id2label", given, "a name for each number from 0 on")
+        if numbered:
+            often = Counter(names)
+            names = [f"{name} ({i})" if often[name] > 1 else name for i, name in enumerate(names)]
         if len(set(names)) < len(names):
             raise self.wrong("id2label", given, "a name of its own for each class")
         return tuple(map(str, names))

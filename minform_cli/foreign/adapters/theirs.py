@@ -17,10 +17,17 @@ class Theirs:
         where: the file or folder they are from, for messages.
         tensors: they themselves; any numbers, any device.
         aliases: another name -> the name in the file, for files that write the same tensor in several ways.
+        wanted: what says which shape a tensor must have, for messages.
     """
 
-    def __init__(self, where: str, tensors: Mapping[str, Tensor], aliases: Mapping[str, str] | None = None) -> None:
-        self.where = where
+    def __init__(
+        self,
+        where: str,
+        tensors: Mapping[str, Tensor],
+        aliases: Mapping[str, str] | None = None,
+        wanted: str = "its settings make it",
+    ) -> None:
+        self.where, self.wanted = where, wanted
         self._tensors = dict(tensors)
         self._aliases = dict(aliases or {})
         self._taken: set[str] = set()
@@ -45,7 +52,7 @@ class Theirs:
 
         What is taken from one of both counts as used in both.
         """
-        found = Theirs(self.where, self._tensors, {**self._aliases, **aliases})
+        found = Theirs(self.where, self._tensors, {**self._aliases, **aliases}, self.wanted)
         found._taken, found._left = self._taken, self._left
         return found
 
@@ -78,7 +85,7 @@ class Theirs:
         tensor = self._get(name)
         if shape is not None and tuple(tensor.shape) != shape:
             raise InputError(
-                f"{self.where}: tensor {self.named(name)} is {tuple(tensor.shape)}, and its settings make it {shape}"
+                f"{self.where}: tensor {self.named(name)} is {tuple(tensor.shape)}, and {self.wanted} {shape}"
             )
         if not tensor.is_floating_point():
             raise InputError(f"{self.where}: tensor {self.named(name)} is of {_dtype(tensor)}; accepted: real numbers")

@@ -128,7 +128,7 @@ def _vision(settings: Settings, readout: object) -> Vision:
     patch = _pair(settings, "patch_size", 16)
     if patch[0] != patch[1]:
         raise settings.wrong("patch_size", list(patch), "square patches")
-    classes = settings.labels()
+    classes = settings.labels(numbered=True)
     if settings.get("problem_type") not in (None, "single_label_classification"):
         raise settings.wrong("problem_type", settings.get("problem_type"), "single_label_classification")
     return Vision(
