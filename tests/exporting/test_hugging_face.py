@@ -55,6 +55,19 @@ STANDARD: dict[str, tuple[str, dict[str, Any], DataSpec, str]] = {
         WORDS,
         "BertForMaskedLM",
     ),
+    "two-heads": (
+        "classify-images",
+        VIT | {"readout": "distilled"},
+        IMAGES,
+        "DeiTForImageClassificationWithTeacher",
+    ),
+    "a-token-beside": (
+        "classify-images",
+        VIT | {"readout": {"kind": "class-token", "beside": 1}, "mlp": "gelu-tanh"},
+        IMAGES,
+        "DeiTForImageClassification",
+    ),
+    "gelu-tanh": ("next-tokens", GPT2 | {"mlp": "gelu-tanh"}, WORDS, "GPT2LMHeadModel"),
     "relu": ("classify-images", VIT | {"mlp": "relu", "bias": "none"}, IMAGES, "ViTForImageClassification"),
     "centred": (
         "classify-images",

@@ -13,7 +13,7 @@ from minform_cli.data.spec import DataSpec
 from minform_cli.foreign.adapters.base import adapt
 from minform_cli.foreign.adapters.given import Options, read_source
 from minform_cli.runs.stored import read_run
-from tests.exporting.made import BERT, SENTENCES, WORDS, stored, tokenizer
+from tests.exporting.made import BERT, GPT2, IMAGES, SENTENCES, VIT, WORDS, stored, tokenizer
 
 PLAIN: dict[str, Any] = {"embedding": {"kind": "tokens", "types": 0, "norm": True}}
 RELU: dict[str, Any] = {"readout": {"kind": "pooler", "activation": "relu"}}
@@ -23,6 +23,10 @@ CASES: dict[str, tuple[str, dict[str, Any], DataSpec]] = {
     "bert-vectors": ("embed-sentences", BERT, WORDS),
     "distilbert-masked": ("masked-tokens", BERT | PLAIN, WORDS),
     "distilbert-classes": ("classify-sentences", BERT | PLAIN | RELU, SENTENCES),
+    "gpt2": ("next-tokens", GPT2 | {"mlp": "gelu-tanh"}, WORDS),
+    "vit": ("classify-images", VIT, IMAGES),
+    "deit": ("classify-images", VIT | {"readout": {"kind": "class-token", "beside": 1}}, IMAGES),
+    "deit-distilled": ("classify-images", VIT | {"readout": "distilled", "mlp": "gelu-tanh"}, IMAGES),
     "distilbert-mean": ("embed-sentences", BERT | PLAIN | {"readout": "mean"}, WORDS),
 }
 
@@ -30,7 +34,7 @@ CASES: dict[str, tuple[str, dict[str, Any], DataSpec]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_export_and_import_give_the_same_numbers(name: str, tmp_path: Path) -> None:
     task, model, spec = CASES[name]
-    stored(tmp_path / "run", task, model, spec, tokenizer().json)
+    stored(tmp_path / "run", task, model, spec, None if spec is IMAGES else tokenizer().json)
     minform_cli.export(tmp_path / "run", "hf", tmp_path / "hf")
     kind, given, _ = read_source(f"hf:{tmp_path / 'hf'}", Options())
     imported = adapt(kind, given)
@@ -41,3 +45,4 @@ def test_export_and_import_give_the_same_numbers(name: str, tmp_path: Path) -> N
     for key, tensor in own.items():
         assert torch.equal(imported.weights[key], tensor), key
     assert imported.left_over == {}
+    assert imported.normalisation == read_run(tmp_path / "run").normalisation

@@ -22,6 +22,7 @@ from minform_cli.results import RunFolder, read_result
 from minform_cli.runs.stored import read_run
 from tests.cli.commands import Command
 from tests.foreign.adapters.folders import changed, made
+from tests.foreign.adapters.test_images import vit
 from tests.training.faults import Disk
 from tests.training.test_initial import TUNING, sentences
 
@@ -94,6 +95,20 @@ def test_a_classifier_is_measured_where_classes_are_as_many(classifier: Path, tm
     assert record["class_names"] == ["bad", "good"]
     assert "its classes are taken in their order: bad for negative, good for positive" in record["notes"]
     assert record["num_examples"] == 8
+
+
+def test_a_model_of_images_is_measured_on_images_of_its_size(tmp_path: Path, minform: Command) -> None:
+    vit(tmp_path, num_channels=1, num_labels=10)
+    done = minform("import", f"hf:{tmp_path}", "--out", str(tmp_path / "run"))
+    assert done.code == 0, done.err
+    assert "no preprocessor_config.json: pixels are normalised as the library does unasked" in done.err
+    place = ("--set", "data.name=digits")
+    done = minform("eval", str(tmp_path / "run"), *place, "--format", "json", *HERE)
+    assert done.code == 0, done.err
+    (record,) = json.loads(done.out)
+    assert record["num_examples"] == 270
+    other = minform("eval", str(tmp_path / "run"), "--set", "data.name=cifar10", *HERE)
+    assert other.code == 2
 
 
 def test_a_score_is_measured_by_correlations(tmp_path: Path) -> None:
