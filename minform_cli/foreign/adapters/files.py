@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -118,12 +117,12 @@ def _read_pickle(path: Path) -> Theirs:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except MinformError:  # a signal came
         raise
-    except UnpicklingError:
-        raise InputError(
-            f"{path} holds more than named tensors, a whole model say, or is damaged: what could run code is not read; "
-            "accepted: what torch.save(model.state_dict(), FILE) writes, or *.safetensors"
-        ) from None
-    except Exception as error:  # RuntimeError, EOFError, KeyError: whatever the bytes provoke
+    except Exception as error:  # UnpicklingError, RuntimeError, EOFError, KeyError: whatever the bytes provoke
+        if type(error).__name__ == "UnpicklingError":
+            raise InputError(
+                f"{path} holds more than named tensors, a whole model say, or is damaged: what could run code is not "
+                "read; accepted: what torch.save(model.state_dict(), FILE) writes, or *.safetensors"
+            ) from None
         raise InputError(f"{path} cannot be read as weights alone: {_line(error)}; accepted: *.safetensors") from None
     for key in ("state_dict", "model", "state_dict_ema", "model_ema"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
