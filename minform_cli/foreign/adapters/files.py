@@ -63,12 +63,13 @@ def read_weights(path: Path) -> tuple[Theirs, tuple[str, ...]]:
     Raises:
         InputError: there is no such file, or it is damaged or something else.
     """
+    _check_there(path)
     if path.suffix == ".safetensors":
         return read_safetensors(path), ()
-    if path.suffix not in READ or path.is_dir():
-        what = "is a folder" if path.is_dir() else f"is no file *.safetensors or *{READ[0]}"
+    if path.suffix not in READ:
         raise InputError(
-            f"{path}: {what}; accepted: a file *.safetensors, or *{READ[0]}, which is read without running its code"
+            f"{path}: is no file *.safetensors or *{READ[0]}; accepted: one of them, as save_file of safetensors.torch "
+            "makes it of torch.load(FILE, weights_only=True)"
         )
     return _read_pickle(path), (f"{path.name} is a pickle: read with weights_only, so that none of its code runs",)
 
@@ -139,10 +140,10 @@ def _check_there(path: Path) -> None:
     try:
         if path.is_file():
             return
-        near = did_you_mean_file(path)
+        what = "is a folder" if path.is_dir() else f"no such file{did_you_mean_file(path)}"
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be looked at: {error}") from None
-    raise InputError(f"{path}: no such file{near}; accepted: a file of weights")
+    raise InputError(f"{path}: {what}; accepted: a file of weights, *.safetensors or *{READ[0]}")
 
 
 def _line(error: Exception) -> str:

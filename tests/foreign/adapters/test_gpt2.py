@@ -41,6 +41,21 @@ def test_it_predicts_as_the_librarys_own(tmp_path: Path, architecture: str, sett
     assert any("word vectors" in note for note in made.notes) == (architecture != WITH_HEAD)
 
 
+def test_what_config_json_does_not_say_is_as_the_library_has_it(tmp_path: Path) -> None:
+    gpt2(tmp_path, n_positions=1024)
+    unsaid = (
+        "activation_function",
+        "layer_norm_epsilon",
+        "n_inner",
+        "n_positions",
+        "scale_attn_weights",
+        "resid_pdrop",
+    )
+    made = found(f"hf:{changed(tmp_path, **dict.fromkeys(unsaid))}")
+    assert made.config.model.mlp.kind == "gelu-tanh"
+    check(made)
+
+
 def test_masks_and_a_tied_matrix_that_stands_there_twice_are_left_over(tmp_path: Path) -> None:
     gpt2(tmp_path)
     path = tmp_path / "model.safetensors"

@@ -146,7 +146,9 @@ def test_what_timm_can_and_no_part_of_ours_is_named(
 
 
 def test_files_that_are_no_weights_are_refused(weights: Path, tmp_path: Path) -> None:
-    assert "is a folder; accepted: a file *.safetensors" in refusal(f"timm:{NAME}", weights=tmp_path)
+    for folder in (tmp_path, tmp_path / "weights.pth", tmp_path / "weights.safetensors"):
+        folder.mkdir(exist_ok=True)
+        assert "is a folder; accepted: a file of weights" in refusal(f"timm:{NAME}", weights=folder)
     assert "no such file; did you mean 'weights.safetensors'?" in refusal(
         f"timm:{NAME}", weights=weights.with_name("weihgts.safetensors")
     )
@@ -154,7 +156,9 @@ def test_files_that_are_no_weights_are_refused(weights: Path, tmp_path: Path) ->
     cut.write_bytes(weights.read_bytes()[:-100])
     assert "is damaged or no safetensors file" in refusal(f"timm:{NAME}", weights=cut)
     torch.save(load_file(weights), tmp_path / "weights.bin")
-    assert "is no file *.safetensors or *.pth; accepted: " in refusal(f"timm:{NAME}", weights=tmp_path / "weights.bin")
+    assert "is no file *.safetensors or *.pth; accepted: one of them" in refusal(
+        f"timm:{NAME}", weights=tmp_path / "weights.bin"
+    )
     torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pth")
     assert "holds more than named tensors, a whole model say" in refusal(f"timm:{NAME}", weights=tmp_path / "whole.pth")
     torch.save([1, 2], tmp_path / "list.pth")
