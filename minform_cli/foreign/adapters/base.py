@@ -5,6 +5,7 @@ An adapter's module offers ``adapt(given: Given) -> Imported``. It is imported w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,7 +126,7 @@ def adapt(kind: str, given: Given) -> Imported:
     """
     known = ADAPTERS[kind]
     if given.architecture not in known.names():
-        near = did_you_mean(given.architecture, known.names())
+        near = _near(given.architecture, known.names())
         raise InputError(
             f"{given.source}: unknown architecture {given.architecture!r}{near}; accepted: {', '.join(known.names())}"
         )
@@ -133,6 +134,18 @@ def adapt(kind: str, given: Given) -> Imported:
     unnamed = given.tensors.unused() - made.left_over.keys()
     assert not unnamed, f"{given.architecture}: neither used nor left over: {sorted(unnamed)}"
     return made
+
+
+_FAMILY = re.compile(r"(.+?)(For|Model|LMHead)")
+
+
+def _near(architecture: str, known: tuple[str, ...]) -> str:
+    """What may have been meant: the name most like it; else what there is of its family, with another head say."""
+    found = _FAMILY.match(architecture)
+    family = (
+        [] if found is None else [name for name in known if re.match(rf"{re.escape(found[1])}(For|Model|LMHead)", name)]
+    )
+    return did_you_mean(architecture, family or known) or (f"; of its family: {', '.join(family)}" if family else "")
 
 
 def moved(theirs: Theirs, names: Mapping[str, str], expected: Tensors) -> Tensors:

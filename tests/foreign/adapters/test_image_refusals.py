@@ -53,6 +53,7 @@ def refusal(source: str, **options: Any) -> str:
         ({"id2label": {"0": "a"}}, "tensor classifier.weight is (4, 12), and its settings make it (1, 12)"),
         ({"problem_type": "multi_label_classification"}, "accepted: single_label_classification"),
         ({"architectures": ["DeiTForImageClassification"]}, "tensor embeddings.cls_token is missing"),
+        ({"architectures": ["ViTModel"]}, "unknown architecture 'ViTModel'; of its family: ViTForImageClassification"),
         ({"architectures": ["ViTForImageClasification"]}, "did you mean 'ViTForImageClassification'?"),
     ],
     ids=str,
