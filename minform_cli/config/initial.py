@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from minform_cli.config.axes.embedding import Embedding
 from minform_cli.config.names import is_named
@@ -15,6 +15,9 @@ from minform_cli.results import RunFolder
 
 OWN = ("readout", "dropout")
 """What a new task may have otherwise than the run it starts from."""
+
+HEAD = "reference_class"
+"""Option of a readout that says how the head stores its classes."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,18 @@ def is_own(start: Start) -> bool:
 
 
 def own_model(config: RunConfig, origin: str, *, baseline: bool = False) -> dict[str, Setting]:
-    """The model of a run, or its `baseline`, by dotted key, but for what is a task's own."""
+    """The model of a run, or its `baseline`, by dotted key, but for what is a task's own.
+
+    Of images a readout is the model's: its learned tokens stand before the patches, and every block sees them. How
+    its head, which starts anew, stores classes is a task's own.
+    """
     model = (config.baseline if baseline else None) or config.model
     fields = model.model_dump(mode="json", exclude=set(OWN))
+    if _sees_images(model):
+        readout: Any = model.readout.model_dump(mode="json")  # a name, where it has no options
+        if isinstance(readout, dict):
+            readout = {key: value for key, value in cast("dict[str, Any]", readout).items() if key != HEAD}
+        fields["readout"] = readout
     return {f"model.{key}": Setting(value, origin) for key, value in fields.items()}
 
 
@@ -54,13 +66,17 @@ def inherited(start: Start) -> dict[str, Setting]:
 
 def vocabulary(start: Start, origin: str) -> dict[str, Setting]:
     """What of a run's vocabulary goes over the preset's settings, by dotted key; nothing for images."""
-    if "images" in cast(Embedding, start.config.model.embedding).takes:
+    if _sees_images(start.config.model):
         return {}
     tokenizer = str(start.tokenizer or RunFolder(start.folder).tokenizer)
     return {
         "data.vocab_size": Setting(start.config.data.vocab_size, origin),
         "data.tokenizer": Setting(tokenizer, origin),
     }
+
+
+def _sees_images(model: ModelConfig) -> bool:
+    return "images" in cast(Embedding, model.embedding).takes
 
 
 def check_same_model(start: Start, config: RunConfig) -> None:

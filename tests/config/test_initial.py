@@ -67,6 +67,22 @@ def refusal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Refused:
     return check
 
 
+@pytest.mark.parametrize(
+    ("readout", "taken"),
+    [
+        ("distilled", "distilled"),
+        ("mean", "mean"),
+        ("{kind: class-token, beside: 2, reference_class: true}", {"kind": "class-token", "beside": 2}),
+    ],
+)
+def test_of_images_the_learned_tokens_are_taken_over_and_how_the_head_stores_classes_is_not(
+    tmp_path: Path, readout: str, taken: object
+) -> None:
+    run = source(tmp_path / "run", f"model.readout={readout}", preset="digits")
+    model = resolve("digits", "baseline", (), 5, read_start(run)).config.model
+    assert model.model_dump(mode="json")["readout"] == taken
+
+
 def test_sizes_vocabulary_and_tokenizer_are_those_of_the_run(tmp_path: Path) -> None:
     run = source(tmp_path / "run")
     found = started(run)
