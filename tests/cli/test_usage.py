@@ -13,9 +13,9 @@ COMMANDS = ["count", "train", "eval", "compare", "variants", "presets", "dataset
     [
         (
             ["cuont"],
-            "unknown command 'cuont'; did you mean 'count'?; accepted: compare, count, datasets, eval, presets",
+            "unknown command 'cuont'; did you mean 'count'?; accepted: compare, count, datasets, eval, export, import",
         ),
-        ([""], "unknown command ''; accepted: compare, count, datasets, eval, presets, studies, train, variants"),
+        ([""], "unknown command ''; accepted: compare, count, datasets, eval, export, import, presets, reduce"),
         (["--verison"], "unknown option '--verison'; did you mean '--version'?; accepted: --help"),
         (["-x"], "unknown option '-x'; did you mean '-h'?; accepted: --help, "),
         (["count", "--presett", "x"], "unknown option '--presett'; did you mean '--preset'?; accepted: --batch-size"),

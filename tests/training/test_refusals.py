@@ -125,7 +125,7 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
 
 def test_another_minform_version_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, news = stopped(tmp_path / "run", 3), []
-    monkeypatch.setattr("minform_cli.training.runtime.__version__", "9.9.9")
+    monkeypatch.setattr("minform_cli.runs.environment.__version__", "9.9.9")
     train(tiny(), out, resume=True, on_progress=news.append)
     assert any("the run began with minform 0.1.0, this is 9.9.9" in n.text for n in news)
 

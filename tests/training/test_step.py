@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -80,8 +81,13 @@ def test_a_bad_gradient_is_named_and_stops_before_the_optimiser(bad: float, plac
 @pytest.mark.parametrize("bad", BAD)
 def test_a_bad_loss_stops(bad: float, monkeypatch: pytest.MonkeyPatch) -> None:
     stepper, batch = make()
-    loss = stepper.task.loss
-    monkeypatch.setattr(type(stepper.task), "loss", lambda self, *args: loss(*args) * bad)
+    loss = stepper.objective.loss
+
+    def spoiled(*given: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs, found = loss(*given)
+        return outputs, found * bad
+
+    monkeypatch.setattr(stepper.objective, "loss", spoiled)
     refused(stepper, batch, "loss")
 
 
