@@ -219,16 +219,6 @@ def test_our_own_classes_load_by_auto_map_in_a_fresh_process(tmp_path: Path) -> 
     assert found == {"soft": [1, 3, 40], "pool": [1, 12], "mean": [1, 3]}
 
 
-def test_a_translator_is_refused_in_one_line(tmp_path: Path) -> None:
-    from minform_cli.data.spec import PairSpec
-
-    pairs = PairSpec(name="parallel-text", title="pairs", source="made here", vocab_size=40, seq_len=12)
-    model = {"dim": 12, "depth": 1, "heads": 2, "embedding": "tokens", "readout": "tokens", "decoder_depth": 1}
-    with pytest.raises(InputError, match="--format hf: transformers has no such translator; accepted: safetensors"):
-        export(tmp_path, ("translate", model, pairs, ""))
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize("case", [STANDARD["relu"], OURS["mean"]], ids=["standard", "ours"])
 def test_normalisation_goes_inside_and_the_preprocessor_leaves_it(case: Any, tmp_path: Path) -> None:
     record = export(tmp_path, case, normalise=True)

@@ -36,8 +36,6 @@ def write(model: Exported, folder: Path) -> Written:
         InputError: transformers is not installed, or `expand` is asked for and no class of it is the model.
     """
     transformers = library()
-    if "decoder_input_ids" in model.graph.inputs:
-        raise InputError("--format hf: transformers has no such translator; accepted: safetensors, onnx, torch-export")
     ledger = Ledger()
     try:
         rendered = render(model, ledger)
@@ -112,13 +110,15 @@ def library() -> Any:
 
 
 def _ours(transformers: Any, model: Exported, folder: Path, why: str) -> Written:
-    from minform_cli.exporting.hugging_face.wrapper import CLASSES  # which imports transformers
+    from minform_cli.exporting.hugging_face.classes import CLASSES  # which imports transformers
 
     found, auto = CLASSES[model.config.task]
     _config(transformers, folder, found.__name__, ours.settings(model, found.__name__, auto))
     _tensors(folder, ours.tensors(model))
     write_atomic(folder / ours.MODELING, ours.module(found.__name__).encode())
     _beside(model, folder)
+    if model.config.task == "translate":
+        write_json(folder / "generation_config.json", ours.generation(model))
     return Written(
         file=MODEL,
         numbers=model.numbers,
@@ -158,7 +158,8 @@ def _beside(model: Exported, folder: Path) -> None:
         write_json(folder / "preprocessor_config.json", images.preprocessor(model))
     elif model.tokenizer is not None:
         write_json(folder / "tokenizer_config.json", tokenizer_config(model))
-        write_modules(model, folder)
+        if model.config.task != "translate":
+            write_modules(model, folder)
 
 
 def _read(cls: Any, folder: Path) -> Any:

@@ -16,6 +16,11 @@ _VECTORS = {
     ],
 }
 
+_WRITTEN = [
+    "written = model.generate(**batch)",
+    "outputs = tokenizer.batch_decode(written, skip_special_tokens=True)",
+]
+
 
 def code(model: Exported, auto: str, pooling: str, *, trust: bool = False) -> str:
     """Python that loads the folder it is run in with the class `auto`, and calls the model on one example.
@@ -29,6 +34,8 @@ def code(model: Exported, auto: str, pooling: str, *, trust: bool = False) -> st
     options = ", trust_remote_code=True" if trust else ""
     load = f'model = {auto}.from_pretrained("."{options})'
     result = ["outputs = model(**batch).logits"] if model.graph.output == "logits" else _VECTORS[pooling]
+    if model.config.task == "translate" and model.tokenizer is not None:
+        result = _WRITTEN
     call = ["with torch.no_grad():", *(f"    {line}" for line in result)]
     if isinstance(model.spec, ImageSpec):
         names = [auto, "AutoImageProcessor"]

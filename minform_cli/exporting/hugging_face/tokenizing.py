@@ -22,7 +22,7 @@ def tokenizer_config(model: Exported) -> dict[str, Any]:
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": model.longest,
         "padding_side": "right",
-        "model_input_names": list(model.graph.inputs),
+        "model_input_names": [name for name in model.graph.inputs if name != "decoder_input_ids"],
         **{key: name for key, name in found.items() if name is not None},
     }
 

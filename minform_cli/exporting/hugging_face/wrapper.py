@@ -70,7 +70,7 @@ class _Text(MinformPreTrainedModel):
 
     def tokens(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
         """The last states, (B, T, N)."""
-        return self.model.encode(input_ids, token_type_ids, _real(attention_mask))
+        return self.model.encode(input_ids, token_type_ids, real_tokens(attention_mask))
 
 
 class MinformModel(_Text):
@@ -86,7 +86,7 @@ class MinformModel(_Text):
         """The last states, and the vector that the model makes of them."""
         x = self.tokens(input_ids, attention_mask, token_type_ids)
         return BaseModelOutputWithPooling(
-            last_hidden_state=x, pooler_output=self.model.readout(x, _real(attention_mask))
+            last_hidden_state=x, pooler_output=self.model.readout(x, real_tokens(attention_mask))
         )
 
 
@@ -103,7 +103,7 @@ class MinformForSequenceClassification(_Text):
     ) -> SequenceClassifierOutput:
         """Logits (B, M), and the loss where there are labels."""
         x = self.tokens(input_ids, attention_mask, token_type_ids)
-        logits = self.model.readout(x, _real(attention_mask))
+        logits = self.model.readout(x, real_tokens(attention_mask))
         loss = None
         if labels is not None:
             scores = logits.shape[-1] == 1
@@ -169,16 +169,6 @@ class MinformForImageClassification(MinformPreTrainedModel):
         return ImageClassifierOutput(loss=loss, logits=logits)
 
 
-CLASSES: dict[str, tuple[type[MinformPreTrainedModel], str]] = {
-    "embed-sentences": (MinformModel, "AutoModel"),
-    "classify-sentences": (MinformForSequenceClassification, "AutoModelForSequenceClassification"),
-    "masked-tokens": (MinformForMaskedLM, "AutoModelForMaskedLM"),
-    "next-tokens": (MinformForCausalLM, "AutoModelForCausalLM"),
-    "classify-images": (MinformForImageClassification, "AutoModelForImageClassification"),
-}
-"""The class of each task, and the `Auto...` class that finds it."""
-
-
 def _constants(model: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
     """Every buffer that no file holds: its module, its name, its value."""
     saved = model.state_dict().keys()
@@ -190,5 +180,6 @@ def _constants(model: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
     ]
 
 
-def _real(attention_mask: Tensor | None) -> Tensor | None:
+def real_tokens(attention_mask: Tensor | None) -> Tensor | None:
+    """Which tokens do not only fill up; None: all."""
     return None if attention_mask is None else attention_mask != 0
