@@ -10,7 +10,7 @@ from torch import nn
 from minform_cli.config import legality
 from minform_cli.config.axes import AXES
 from minform_cli.config.axes.embedding import Embedding
-from minform_cli.config.axes.readout import Readout
+from minform_cli.config.axes.readout import Readout, readouts
 from minform_cli.config.presets import read_variant, resolve, variant_names
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.data.spec import DataSpec, ImageSpec, PairSpec, TextSpec
@@ -34,6 +34,10 @@ TEXT = TextSpec(name="words", title="words", source="made here", vocab_size=11, 
 PAIRS = PairSpec(name="pairs", title="pairs", source="made here", vocab_size=11, seq_len=5)
 SIZES: dict[str, object] = {"dim": 12, "depth": 3, "heads": 2, "patch_size": 4, "mlp_multiple": 2}
 BIASES = AXES["bias"].names()
+TEXT_READOUTS = [
+    kind for kind in readouts() if "tokens" in AXES["readout"].get(kind).requires.get("embedding", ("tokens",))
+]
+"""Those that give one vector of a text."""
 
 
 def options(axis: str, kind: str) -> object:

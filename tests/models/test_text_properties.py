@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from minform_cli.config.axes import AXES
-from minform_cli.config.axes.readout import readouts
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.build import build_counted
-from tests.zoo import ATTENDING, TEXT, build, model_with, run_config
+from tests.zoo import ATTENDING, TEXT, TEXT_READOUTS, build, model_with, run_config
 
 ROUNDING = {"atol": 1e-12, "rtol": 1e-12}  # float64: sums of other lengths round differently
 LENGTH = TEXT.seq_len
@@ -128,7 +127,7 @@ def test_padding_more_changes_no_output_of_a_real_token(axis: str, kind: str, ma
     ("readout", "mask"),
     [
         (readout, mask)
-        for readout in readouts()
+        for readout in TEXT_READOUTS
         for mask in AXES["mask"].names()
         if readout in AXES["mask"].get(mask).requires.get("readout", (readout,))
     ],
