@@ -42,7 +42,11 @@ TEXT_READOUTS = [
 
 def options(axis: str, kind: str) -> object:
     """A value for the axis that names the part, with the options it cannot do without."""
-    return {"kind": "listed", "list": (0, 1, 0)} if (axis, kind) == ("order", "listed") else kind
+    own = {
+        ("order", "listed"): {"list": (0, 1, 0)},
+        ("linear", "low-rank"): {"qkv": 4, "output": 0.7, "mlp": 5},
+    }
+    return {"kind": kind, **own[axis, kind]} if (axis, kind) in own else kind
 
 
 def model_with(axis: str, kind: str, **settings: object) -> ModelConfig:

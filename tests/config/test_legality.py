@@ -147,7 +147,8 @@ REFUSED = [
     ),
     (
         "digits", "baseline", ("model.linear=chain",),
-        "--set: model.linear: unknown linear 'chain'; did you mean 'tensor-chain'?; accepted: dense, tensor-chain",
+        "--set: model.linear: unknown linear 'chain'; did you mean 'tensor-chain'?; accepted: dense, tensor-chain, "
+        "low-rank",
     ),
     (
         "digits", "baseline", ("model.linear={kind: tensor-chain, lenght: 3}",),

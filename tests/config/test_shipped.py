@@ -33,7 +33,7 @@ def test_the_presets_and_variants_that_are_promised_are_there() -> None:
     assert set(variant_names()) >= {
         "baseline", "no-mlp", "collapsed-qk", "collapsed-vo", "no-vo", "minimal", "symmetric", "symmetric-mirrored",
         "symmetric-cholesky", "symmetric-pairwise", "identity-query", "stack-collapsed", "shared-depth",
-        "kgv", "tensor-chain", "h-softpos", "swiglu", "anthe",
+        "kgv", "tensor-chain", "h-softpos", "swiglu", "anthe", "low-rank", "low-rank-qk", "pivoted",
     }  # fmt: skip
 
 

@@ -249,9 +249,11 @@ def in_lists(rng: random.Random, axes: dict[str, Any]) -> dict[str, Any]:
 
 
 def chained(rng: random.Random, linear: Any) -> Any:
-    """The part (or each of a list) with ratios of its own, if it is a chain."""
+    """The part (or each of a list) with ratios or ranks of its own, if it is no dense one."""
     if isinstance(linear, list):
         return [chained(rng, each) for each in linear]
+    if linear == "low-rank" or isinstance(linear, dict):
+        return {"kind": "low-rank", **{role: rng.choice([None, 1, 2, 0.1, 0.6]) for role in ("qkv", "output", "mlp")}}
     if linear != "tensor-chain":
         return linear
     ratios = {role: rng.choice([None, 0.001, rng.uniform(0.01, 0.5), 3.0]) for role in ("qkv", "output", "mlp")}

@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from minform_cli.config import legality
+from minform_cli.config.axes import AXES
+from minform_cli.config.axes.ranks import ranks_of
+from minform_cli.config.matrix_rank import Factors
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import ModelConfig
 from minform_cli.counting.cost import cached_numbers, forward_macs
@@ -145,3 +148,62 @@ def test_other_maps_may_be_chains_beside_it() -> None:
     assert groups[0]["value_output"] == groups[1]["value_output"]
     assert groups[0]["mlp"] > groups[1]["mlp"]
     verify(run_config(chained), spec_of(chained))
+
+
+@pytest.mark.parametrize(("size", "rank"), [(3, 3), (0.5, 4), (0.49, 3), (0.01, 1)])
+def test_a_share_is_the_largest_rank_with_so_many_of_the_numbers(size: float, rank: int) -> None:
+    """Of a 12 x 24 matrix: 288 numbers, 36 for a rank of one."""
+    linear = AXES["linear"].parse({"kind": "low-rank", "mlp": size})
+    assert linear.form("mlp", 12, 24) == Factors(12, 24, rank)
+    assert linear.form("qkv", 12, 24) is None
+
+
+@pytest.mark.parametrize("rank", [0.5, 0.01])
+def test_a_share_of_the_columns_of_a_head_is_rounded(rank: float) -> None:
+    assert ranks_of(rank, model(rank)) == (3, 3) if rank == 0.5 else (1, 1)
+
+
+def test_numbers_and_multiplications_of_maps_of_low_rank_are_the_formulas() -> None:
+    """r (I + O) numbers, as often multiplied as tokens go through: of one block, four maps N x N and two of the MLP."""
+    linear = {"kind": "low-rank", "qkv": 3, "output": 2, "mlp": 5}
+    dense, low = (ModelConfig.model_validate(SIZES | {"linear": each}) for each in ("dense", linear))
+    saved = {"query_key": 2 * (144 - 3 * 24), "value_output": 144 - 3 * 24 + 144 - 2 * 24, "mlp": 2 * (288 - 5 * 36)}
+    groups = [counted_groups(each, spec_of(each), "classify-images") for each in (dense, low)]
+    assert {group: groups[0][group] - groups[1][group] for group in saved} == {k: 3 * v for k, v in saved.items()}
+    macs = [forward_macs(run_config(each), spec_of(each)) for each in (dense, low)]
+    assert macs[0] - macs[1] == 5 * 3 * sum(saved.values())
+    verify(run_config(low), spec_of(low))
+
+
+def test_a_count_tells_ranks_and_numbers() -> None:
+    config = resolve("digits", "low-rank").config
+    assert "maps of low rank: 64 -> 64 with rank 16, 2,048 numbers; 64 -> 256 with rank 25, 8,000 numbers; " in "".join(
+        count_config(config, spec_for(config))["notes"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ({}, "has no rank for any role, so every map is dense; accepted: dense, or a rank: {kind: low-rank, mlp: 0.5}"),
+        ({"qkv": 6}, "has rank 6 for qkv, which saves nothing of a 12 x 12 matrix; accepted: 1 to 5, or null, which"),
+        ({"output": 6}, "has rank 6 for output, which saves nothing of a 12 x 12 matrix; accepted: 1 to 5, or null,"),
+        ({"mlp": 8}, "has rank 8 for mlp, which saves nothing of a 12 x 24 matrix; accepted: 1 to 7, or null, which"),
+    ],
+)
+def test_a_rank_that_saves_nothing_is_refused(sizes: dict[str, object], told: str) -> None:
+    (found,) = legality.problems(ModelConfig.model_validate(SIZES | {"linear": {"kind": "low-rank", **sizes}}))
+    assert found.startswith(f"model.linear 'low-rank' {told}")
+
+
+def test_where_no_rank_saves_anything_the_map_is_to_stay_one_matrix() -> None:
+    model = ModelConfig.model_validate(SIZES | {"linear": {"kind": "low-rank", "mlp": 0.9}, "mlp_multiple": 1 / 12})
+    (found,) = legality.problems(model)
+    assert found.endswith("saves nothing of a 12 x 1 matrix; accepted: null, which leaves it one matrix")
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "1.0", "2.5", "0.0", "true", "[4]", "'4'"])
+def test_a_rank_of_a_map_is_a_whole_number_or_a_share(size: str) -> None:
+    with pytest.raises(InputError, match=r"model.linear\.mlp: .*expected a rank .* or a share") as error:
+        resolve("digits", settings=[f"model.linear={{kind: low-rank, mlp: {size}}}"])
+    assert "\n" not in str(error.value)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from minform_cli.config.axes.base import PartOptions, new_axis
-from minform_cli.config.form import Role, Stored
+from minform_cli.config.form import Map, Role, Stored
+from minform_cli.config.matrix_rank import Factors, rank_for
 from minform_cli.config.tensor_chain import Chain, balanced, rank
 
 if TYPE_CHECKING:
+    from minform_cli.config.axes.mlp import Mlp
+    from minform_cli.config.axes.similarity import Similarity
+    from minform_cli.config.axes.value import Value
     from minform_cli.config.schema import ModelConfig
 
 
@@ -78,3 +83,69 @@ class TensorChain(Linear, frozen=True):
         if self.qkv is None and self.output is None and self.mlp is None:
             return "model.linear 'tensor-chain' has no ratio for any role, so every map is dense; accepted: dense"
         return None
+
+
+def _read_size(value: object) -> int | float | None:
+    """What a user wrote for a role, once it is a rank, a share or nothing."""
+    whole = type(value) is int and value >= 1
+    if value is None or whole or (type(value) is float and 0 < value < 1):
+        return cast("int | float | None", value)
+    raise ValueError(f"{value!r}: expected a rank (a whole number from 1 on) or a share of the numbers (below 1)")
+
+
+Size = Annotated[int | float | None, PlainValidator(_read_size)]
+"""A rank; or the share of a matrix's numbers that two factors have at most; or None: one matrix."""
+
+
+@LINEAR.part
+class LowRank(Linear, frozen=True):
+    """Two factors A (I x r) and B (r x O) whose product is the matrix; biases stay.
+
+    For every role a rank r, or the share of a matrix's numbers that both factors have at most, r being whole and one at
+    least. None leaves maps of that role dense. A rank that saves nothing is refused.
+
+    Attributes:
+        qkv: of the maps to queries, keys, values and their gate.
+        output: of the maps that lead out of attention.
+        mlp: of the maps of the MLP.
+    """
+
+    kind: Literal["low-rank"] = "low-rank"
+    qkv: Size = None
+    output: Size = None
+    mlp: Size = None
+    meaning = "two factors for each matrix, by a rank or a share of its numbers for every role"
+    absorbs = True
+    source = "Sainath et al. 2013, Low-rank matrix factorization for deep neural network training, ICASSP"
+
+    def form(self, role: Role, dim_in: int, dim_out: int) -> Factors | None:  # noqa: D102
+        size = {"qkv": self.qkv, "output": self.output, "mlp": self.mlp}[role]
+        return None if size is None else Factors(dim_in, dim_out, rank_for(size, dim_in, dim_out))
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        if self.qkv is None and self.output is None and self.mlp is None:
+            return (
+                "model.linear 'low-rank' has no rank for any role, so every map is dense; accepted: dense, or a rank: "
+                "{kind: low-rank, mlp: 0.5}"
+            )
+        for each in _maps(model):
+            stored = None if each.role is None else self.form(each.role, each.dim_in, each.dim_out)
+            if stored is not None and stored.numbers >= each.dim_in * each.dim_out > 0:
+                most = stored.most
+                return (
+                    f"model.linear 'low-rank' has rank {stored.rank} for {each.role}, which saves nothing of a "
+                    f"{each.dim_in} x {each.dim_out} matrix; accepted: {f'1 to {most}, or ' if most else ''}null, "
+                    "which leaves it one matrix"
+                )
+        return None
+
+
+def _maps(model: ModelConfig) -> Iterator[Map]:
+    """Those of a block that are not stored in a way of their own."""
+    forms = (
+        cast("Similarity", model.similarity).form(model),
+        cast("Value", model.value).form(model),
+        cast("Mlp", model.mlp).form(model),
+    )
+    for form in forms:
+        yield from (each for each in (form.holds if form else ()) if isinstance(each, Map) and each.stored is None)

@@ -18,33 +18,43 @@ if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
 
 
-def _read(value: object) -> int | tuple[int, ...] | None:
-    """What a user wrote, once it is one whole number, some of them, or nothing."""
+AnyRank = int | float | tuple[int, ...] | None
+
+
+def _read(value: object) -> AnyRank:
+    """What a user wrote, once it is one whole number, some of them, a share, or nothing."""
+    if type(value) is float and 0 < value < 1:
+        return value
     listed = isinstance(value, (list, tuple))
     each = list(cast("list[object]", value)) if listed else [value]
     if value is not None and (not each or any(type(rank) is not int or rank < 0 for rank in each)):
-        raise ValueError(f"rank {value!r}: expected a whole number from 1 on, or a list with one for each head")
+        raise ValueError(
+            f"rank {value!r}: expected a whole number from 1 on, a share below 1, or a list with one for each head"
+        )
     if value is not None and not any(cast("list[int]", each)):
         raise ValueError("a rank of 0 in every head leaves nothing; accepted: 1 or more in one of them")
-    return cast("int | tuple[int, ...] | None", tuple(each) if listed else value)
+    return cast("AnyRank", tuple(each) if listed else value)
 
 
 def _written(rank: object) -> Any:
     return list(cast("tuple[int, ...]", rank)) if isinstance(rank, tuple) else rank
 
 
-Rank = Annotated[int | tuple[int, ...] | None, PlainValidator(_read), PlainSerializer(_written)]
-"""One rank for all heads; one each, of which some may be 0; or None for d, which loses nothing."""
+Rank = Annotated[AnyRank, PlainValidator(_read), PlainSerializer(_written)]
+"""One rank for all heads; one each, of which some may be 0; a share of d, rounded, one at least; or None for d, which
+loses nothing."""
 
 
-def ranks_of(rank: int | tuple[int, ...] | None, model: ModelConfig) -> tuple[int, ...]:
+def ranks_of(rank: AnyRank, model: ModelConfig) -> tuple[int, ...]:
     """r_h of every head."""
     if isinstance(rank, tuple):
         return rank
+    if isinstance(rank, float):
+        rank = max(1, round(rank * model.head_dim))
     return (model.head_dim if rank is None else rank,) * model.heads
 
 
-def illegal_rank(axis: str, rank: int | tuple[int, ...] | None, model: ModelConfig) -> str | None:
+def illegal_rank(axis: str, rank: AnyRank, model: ModelConfig) -> str | None:
     """What is wrong with the ranks of the part `low-rank` of that axis, or None."""
     if isinstance(rank, tuple) and len(rank) != model.heads:
         return (

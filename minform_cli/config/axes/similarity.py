@@ -240,7 +240,8 @@ class LowRank(Similarity, frozen=True):
     There is no key bias under any setting. Heads of fewer columns than others are filled up with zeros when compared.
 
     Attributes:
-        rank: r_h, one for all heads or one each; a head of rank 0 attends to all alike. None: d, which loses nothing.
+        rank: r_h, one for all heads or one each; a head of rank 0 attends to all alike. Below 1: a share of d. None: d,
+            which loses nothing.
         pivoted: whether r_h rows of every W_Kh are the identity, and not stored.
     """
 

@@ -203,7 +203,7 @@ class LowRank(Value, frozen=True):
 
     Attributes:
         rank: r_h, one for all heads or one each; a head of rank 0 gives nothing, and its scores must have none either.
-            None: d, which loses nothing.
+            Below 1: a share of d. None: d, which loses nothing.
         pivoted: whether r_h rows of every W_Vh are the identity, and not stored.
     """
 

@@ -1,4 +1,4 @@
-"""How a linear map is stored: as one matrix, or as a tensor chain.
+"""How a linear map is stored: as one matrix, as two factors of low rank, or as a tensor chain.
 
 Every linear map of attention and MLP is made by `linear_map`; what else is linear (patches, pooler, heads) stays dense.
 """
@@ -9,11 +9,13 @@ import math
 from typing import NamedTuple, Protocol, cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.axes.linear import Linear
 from minform_cli.config.form import Role, Stored
+from minform_cli.config.matrix_rank import Factors
 from minform_cli.config.schema import ModelConfig
 from minform_cli.config.tensor_chain import Chain, Plan
 from minform_cli.models.parts.base import Absent, linear
@@ -21,16 +23,22 @@ from minform_cli.registry import Registry
 
 
 class StoredMap(nn.Module):
-    """Base of the maps x W + b that are not one matrix; b -> `bias`."""
+    """Base of the maps x W + b that are not one matrix; b -> `bias`.
+
+    Attributes:
+        moment: sum of x^T x over what the map will read, (n, n): W is then as near as the outputs on it are; None: as
+            the numbers of W are. It is not kept with the weights.
+    """
 
     bias: nn.Parameter | None
+    moment: Tensor | None = None
 
     def matrix(self) -> Float[Tensor, "n m"]:
         """W."""
         raise NotImplementedError
 
     def from_matrix(self, weight: Float[Tensor, "n m"]) -> None:
-        """Makes W as near to `weight` as it can."""
+        """Makes W as near to `weight` as it can; by `moment`, where the part's file says so."""
         raise NotImplementedError
 
     def whole_bias(self) -> Tensor | None:
@@ -71,6 +79,78 @@ def linear_map(
     build = LINEARS.get(model.linear.kind)
     assert not isinstance(build, Absent), "what is stored has a module"
     return build(stored, bias=bias, std=std if std is not None else math.sqrt(2 / (dim_in + dim_out)))
+
+
+@LINEARS.register("low-rank")
+class LowRankMap(StoredMap):
+    """x W + b with W = A B. A (I x r) -> `a`, B (r x O) -> `b`, both transposed, as torch keeps maps; b -> `bias`.
+
+    Numbers: r (I + O), and O of a bias.
+    Initial scale: every number of W has the variance `std`^2, as in the dense map.
+    Source: Sainath et al. 2013, Low-rank matrix factorization for deep neural network training, ICASSP.
+
+    Args:
+        stored: its shape, two factors.
+        bias: whether b exists.
+        std: of the numbers of W.
+    """
+
+    exact_where = "the rank of the matrix is r at most"
+    no_source = ""
+
+    def __init__(self, stored: Stored, *, bias: bool, std: float) -> None:
+        super().__init__()
+        assert isinstance(stored, Factors)
+        each = math.sqrt(std) / stored.rank**0.25
+        self.a = nn.Parameter(torch.empty(stored.rank, stored.dim_in))
+        self.b = nn.Parameter(torch.empty(stored.dim_out, stored.rank))
+        for factor in (self.a, self.b):
+            nn.init.normal_(factor, std=each)
+        self.bias = nn.Parameter(torch.zeros(stored.dim_out)) if bias else None
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t m"]:
+        """Each token by itself."""
+        return F.linear(F.linear(x, self.a), self.b, self.bias)
+
+    def matrix(self) -> Float[Tensor, "n m"]:
+        """W."""
+        return (self.b @ self.a).T
+
+    @torch.no_grad()
+    def from_matrix(self, weight: Float[Tensor, "n m"]) -> None:
+        """Makes W the nearest of the rank to `weight`, by `moment` where there is one; both factors as large.
+
+        Directions beyond the rank of `weight` are zeros.
+        """
+        left, right = nearest(weight.detach().double(), len(self.a), self.moment)
+        self.a.zero_()
+        self.b.zero_()
+        self.a[: left.shape[1]] = left.T.to(self.a)
+        self.b[:, : left.shape[1]] = right.T.to(self.b)
+
+
+LEAST_READ = 1e-10
+"""Of the largest eigenvalue of a second moment: directions that are read less are taken to be read as much as that."""
+
+
+def nearest(
+    weight: Float[Tensor, "n m"], rank: int, moment: Float[Tensor, "n n"] | None = None
+) -> tuple[Float[Tensor, "n r"], Float[Tensor, "r m"]]:
+    """The factors A and B of that rank, or of the full one, whose product is nearest to `weight`, float64.
+
+    With R = `moment` the squared error is that of the outputs, tr (W - A B)^T R (W - A B): with R = S S^T and
+    U D V = svd(S^T W), A = S^-T U_r D_r^1/2 and B = D_r^1/2 V_r; what is lost are the squares of the D left out.
+    S comes from eigenvectors, so that R may be singular. Without R it is the identity (Eckart and Young).
+    """
+    if moment is None:
+        u, s, v = torch.linalg.svd(weight.double(), full_matrices=False)
+    else:
+        sizes, directions = torch.linalg.eigh(moment.double())
+        root = sizes.clamp_min(LEAST_READ * float(sizes[-1].clamp_min(1e-300))).sqrt()
+        u, s, v = torch.linalg.svd(root.unsqueeze(1) * (directions.T @ weight.double()), full_matrices=False)
+        u = directions @ (u / root.unsqueeze(1))
+    half = s[:rank].sqrt()
+    return u[:, :rank] * half, half.unsqueeze(1) * v[:rank]
 
 
 @LINEARS.register("tensor-chain")
@@ -192,7 +272,7 @@ def read_map(module: nn.Module) -> Matrix:
 
 
 def write_map(module: nn.Module, weight: Float[Tensor, "n m"], bias: Float[Tensor, " m"] | None = None) -> None:
-    """Makes a map x W + b: exactly a dense one, as near as its rank allows a chain; b is lost where it has none."""
+    """Makes a map x W + b: exactly a dense one, as near as their rank allows others; b is lost where it has none."""
     wanted = weight.new_zeros(weight.shape[1]) if bias is None else bias
     with torch.no_grad():
         if isinstance(module, StoredMap):
