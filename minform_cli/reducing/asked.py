@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from minform_cli.errors import InputError, unknown_name
 
-PARTS = ("mlp",)
-"""What a budget may take from."""
+Part = Literal["query-key", "value-output", "mlp"]
+"""A kind of part that a budget may take from: ranks of queries and keys, of values and outputs, or hidden units."""
+
+PARTS: tuple[Part, ...] = get_args(Part)
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _NUMBER = re.compile(r"(\d[\d,_]*(?:\.\d+)?)\s*([kKM]?)")

@@ -87,16 +87,19 @@ class Gathered:
         return Normal(centred, targets[:-1] - total * mean.unsqueeze(1) * wanted, mean, wanted)
 
 
-def kept_inputs(moment: Float[Tensor, "n n"], weight: Float[Tensor, "n m"], keep: int) -> Int[Tensor, " k"]:
-    """The `keep` inputs that are left, ascending, once those went that cost least.
+def elimination(
+    moment: Float[Tensor, "n n"], weight: Float[Tensor, "n m"], keep: int
+) -> list[tuple[Int[Tensor, " k"], float]]:
+    """Inputs that are left, ascending, and the squared error so far, after each round in which the cheapest go.
 
     Args:
         moment: R, invertible.
         weight: W, fitted.
-        keep: how many stay.
+        keep: how many stay in the end.
     """
     left, inverse, weight = torch.arange(len(moment)), torch.linalg.inv(moment), weight.clone()
-    step = max(1, len(moment) // ROUNDS)
+    step, error = max(1, len(moment) // ROUNDS), 0.0
+    found = [(left, error)]
     while len(left) > keep:
         cost = weight.square().sum(1) / inverse.diagonal()
         going = cost.argsort(stable=True)[: min(step, len(left) - keep)]
@@ -104,10 +107,18 @@ def kept_inputs(moment: Float[Tensor, "n n"], weight: Float[Tensor, "n m"], keep
         staying[going] = False
         stay = staying.nonzero()[:, 0]
         right = torch.cat([weight[going], inverse[going][:, stay]], dim=1)
-        change = inverse[stay][:, going] @ torch.linalg.solve(inverse[going][:, going], right)
+        solved = torch.linalg.solve(inverse[going][:, going], right)
+        error += float((weight[going] * solved[:, : weight.shape[1]]).sum())
+        change = inverse[stay][:, going] @ solved
         weight, inverse = (
             weight[stay] - change[:, : weight.shape[1]],
             inverse[stay][:, stay] - change[:, weight.shape[1] :],
         )
         left = left[stay]
-    return left
+        found.append((left, error))
+    return found
+
+
+def kept_inputs(moment: Float[Tensor, "n n"], weight: Float[Tensor, "n m"], keep: int) -> Int[Tensor, " k"]:
+    """The `keep` inputs that are left of `elimination`."""
+    return elimination(moment, weight, keep)[-1][0]

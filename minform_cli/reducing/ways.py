@@ -71,8 +71,16 @@ def made_smaller(
     assert budget is not None, "options say one way"
     asked = parse_budget(budget)
     found = None
-    if batches is not None and not options.only and applies_to(original, config.model):
-        found = calibrated(original, config, spec, batches, asked)
+    ranks = [part for part in options.only if part != "mlp"]
+    if batches is None and ranks:
+        raise InputError(f"--only {ranks[0]}: ranks are chosen on data; accepted without: mlp")
+    if batches is not None and applies_to(original, config.model):
+        found = calibrated(original, config, spec, batches, asked, options.only)
+    elif ranks:
+        raise InputError(
+            f"--only {ranks[0]}: ranks are taken from encoders of separate queries, keys, values and outputs, which "
+            f"{config.preset} {config.variant} is not; accepted: mlp"
+        )
     made, model = found or fewer_neurons(original, config, spec, batches, asked)
     return Smaller(config=made.model_copy(update={"variant": f"reduced-{budget}"}), model=model)
 
