@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from minform_cli.models.parts.norm import RmsNorm
+from minform_cli.models.parts.similarity.base import QueryKey
 from minform_cli.models.stack import EncoderDecoder
 from minform_cli.models.verify import count_groups
 from minform_cli.reducing.calibration import Inputs
@@ -26,15 +28,14 @@ def layer_records(original: nn.Module, reduced: nn.Module, batches: Sequence[Inp
     stacks = list(zip(_stacks(original), _stacks(reduced), strict=True))
     if any(len(ours) != len(theirs) for (_, ours), (_, theirs) in stacks):
         return []
-    errors = _output_errors(original, reduced, batches)
+    errors = _errors(original, reduced, batches)
     records: list[ReducedLayerRecord] = []
     for (name, before), (_, after) in stacks:
         numbers = zip(_numbers(before), _numbers(after), strict=True)
         for depth, (own, left) in enumerate(numbers, 1):
-            output = errors[len(records)] if errors else None
-            records.append(
-                ReducedLayerRecord(layer=depth, stack=name, before=own, after=left, errors={"output": output})
-            )
+            apart: dict[str, float | None] = dict.fromkeys(ERRORS)
+            apart |= errors[len(records)] if errors else {}
+            records.append(ReducedLayerRecord(layer=depth, stack=name, before=own, after=left, errors=apart))
     return records
 
 
@@ -59,15 +60,19 @@ def _numbers(blocks: Sequence[nn.Module]) -> list[dict[str, int]]:
     return found
 
 
-@torch.no_grad()
-def _output_errors(original: nn.Module, reduced: nn.Module, batches: Sequence[Inputs]) -> list[float]:
-    """Of each block's output, squares of the difference over squares of the original's, over all real tokens.
+_Given = dict[str, Tensor]
+"""What a block gives: `scores` (B, H, T, T), `values`, `mlp` and `output`, each (B, T, N); what it lacks is absent."""
 
-    Where the reduced model's tokens have a mean of zero, which no norm reads, the original's are compared without it.
+
+@torch.no_grad()
+def _errors(original: nn.Module, reduced: nn.Module, batches: Sequence[Inputs]) -> list[dict[str, float | None]]:
+    """Of what each block gives, squares of the difference over squares of the original's, over all real tokens.
+
+    Scores are compared as softmax sees them, less their mean over the tokens that are attended to. Where the reduced
+    model's tokens have a mean of zero, which no norm reads, the original's are compared without it.
     """
     centred = any(isinstance(part, RmsNorm) for part in reduced.modules())
-    apart: list[float] = []
-    whole: list[float] = []
+    sums: list[dict[str, list[float]]] = []
     original.eval()
     reduced.eval()
     with _given(original) as theirs, _given(reduced) as ours:
@@ -76,16 +81,38 @@ def _output_errors(original: nn.Module, reduced: nn.Module, batches: Sequence[In
             ours.clear()
             original(*inputs)
             reduced(*inputs)
-            if not apart:
-                apart, whole = [0.0] * len(theirs), [0.0] * len(theirs)
-            for place, (wanted, found) in enumerate(zip(theirs, ours, strict=True)):
-                seen = _real(inputs, wanted)
-                wanted, found = wanted[seen].double(), found[seen].double()
-                if centred:
-                    wanted = wanted - wanted.mean(-1, keepdim=True)
-                apart[place] += float((found - wanted).square().sum())
-                whole[place] += float(wanted.square().sum())
-    return [far / max(size, 1e-300) for far, size in zip(apart, whole, strict=True)]
+            sums = sums or [{} for _ in theirs]
+            for own, wanted, found in zip(sums, theirs, ours, strict=True):
+                real = _real(inputs, wanted["output"])
+                for name in wanted.keys() & found.keys():
+                    both = [_compared(name, each[name], real, centred=centred) for each in (wanted, found)]
+                    if both[0].shape == both[1].shape:
+                        far, size = own.setdefault(name, [0.0, 0.0])
+                        own[name] = [
+                            far + float((both[1] - both[0]).square().sum()),
+                            size + float(both[0].square().sum()),
+                        ]
+    return [
+        {name: own[name][0] / max(own[name][1], 1e-300) if name in own else None for name in ERRORS} for own in sums
+    ]
+
+
+ERRORS = ("scores", "values", "mlp", "output")
+"""What errors are told of: the scores of attention, what it gives, what the MLP gives, what the block gives."""
+
+
+def _compared(name: str, given: Tensor, real: Tensor, *, centred: bool) -> Tensor:
+    """Of real tokens, in float64."""
+    given = given.double()
+    if name == "scores":
+        asked = real if real.shape[1] == given.shape[2] else real[:, :0]
+        if real.shape[1] != given.shape[3]:
+            return given.new_zeros(0)
+        keys = real[:, None, None, :]
+        means = (given * keys).sum(-1, keepdim=True) / keys.sum(-1, keepdim=True)
+        return ((given - means) * keys).transpose(1, 2)[asked]
+    rows = given[real]
+    return rows - rows.mean(-1, keepdim=True) if centred else rows
 
 
 def _real(inputs: Inputs, states: Tensor) -> Tensor:
@@ -97,17 +124,34 @@ def _real(inputs: Inputs, states: Tensor) -> Tensor:
 
 
 @contextmanager
-def _given(model: nn.Module) -> Generator[list[Tensor]]:
+def _given(model: nn.Module) -> Generator[list[_Given]]:
     """A list that takes what each block gives, in the order they run."""
-    states: list[Tensor] = []
+    given: list[_Given] = []
 
-    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        states.append(output)
+    def begin(_module: nn.Module, _inputs: object) -> None:
+        given.append({})
 
-    blocks = {id(block): block for _, stack in _stacks(model) for block in stack}
-    hooks = [block.register_forward_hook(keep) for block in blocks.values()]
+    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            given[-1][name] = output
+
+        return hook
+
+    def keep_scores(_module: nn.Module, _inputs: object, output: QueryKey) -> None:
+        given[-1]["scores"] = output.queries @ output.keys.mT
+
+    hooks: list[RemovableHandle] = []
+    for block in {id(block): block for _, stack in _stacks(model) for block in stack}.values():
+        parts = cast(Any, block)
+        hooks.append(block.register_forward_pre_hook(begin))
+        hooks.append(block.register_forward_hook(keep("output")))
+        if parts.attention is not None:
+            hooks.append(parts.attention.similarity.register_forward_hook(keep_scores))
+            hooks.append(parts.attention.register_forward_hook(keep("values")))
+        if parts.mlp is not None:
+            hooks.append(parts.mlp.register_forward_hook(keep("mlp")))
     try:
-        yield states
+        yield given
     finally:
         for hook in hooks:
             hook.remove()

@@ -66,7 +66,10 @@ def reduce_caption(records: Sequence[ReduceRecord]) -> list[str]:
             "the ratios, and their quartiles."
         )
     if record["layers"]:
-        lines.append("Errors are relative and squared, over the calibration examples; output: of the block.")
+        lines.append(
+            "Errors are relative and squared, over the calibration examples, all before reduced too: of the scores, of "
+            "what attention and MLP give, of the block's output."
+        )
     return [*lines, *record["notes"]]
 
 
