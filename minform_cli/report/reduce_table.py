@@ -67,8 +67,8 @@ def reduce_caption(records: Sequence[ReduceRecord]) -> list[str]:
         )
     if record["layers"]:
         lines.append(
-            "Errors are relative and squared, over the calibration examples, all before reduced too: of the scores, of "
-            "what attention and MLP give, of the block's output."
+            "QK, VO: queries and keys, values and outputs. Errors: squared difference over squares, on the calibration "
+            "examples, all before reduced too: of the scores, of what attention (values) and MLP give, of the block."
         )
     return [*lines, *record["notes"]]
 
@@ -86,9 +86,12 @@ def single_tables(record: ReduceRecord) -> list[Tabled]:
     if record["exact"]:
         tables.append(("Exact reductions", list(record["exact"]), _EXACT))
     if record["layers"]:
-        tables.append(("Layer by layer", list(record["layers"]), layer_columns(record["layers"])))
+        tables.append((LAYERS, list(record["layers"]), layer_columns(record["layers"])))
     return tables
 
+
+LAYERS = "Layer by layer: numbers left in %, and relative squared errors"
+"""Title of the table of layers."""
 
 Row = tuple[str, str, str, str, str]
 """What, before, after, after healing, and what is left or changed."""
@@ -163,20 +166,21 @@ PARTS = {"query_key": "scores", "value_output": "values", "mlp": "mlp"}
 """Group of a block's numbers -> the error of what it gives."""
 
 
+_LEFT = {"query_key": "QK %", "value_output": "VO %", "mlp": "MLP %"}
+"""Heads of what is left of a group; 80 columns hold the whole table."""
+
+
 def layer_columns(layers: Sequence[ReducedLayerRecord]) -> list[Column]:
     """The columns of the table of layers: what is left of each group, and the error there."""
     columns = [Column("layer", _layer_name(layers), right=False, name=True)]
     for group, error in PARTS.items():
         if any(layer["before"][group] for layer in layers):
-            columns.append(Column(f"{_NAMES[group]} left", _left(group), short=_SHORT[group]))
+            columns.append(Column(_LEFT[group], _left(group)))
             if any(layer["errors"].get(error) is not None for layer in layers):
-                columns.append(Column(f"{error} error", _error(error), short="error"))
+                columns.append(Column(error, _error(error)))
     if any(layer["errors"].get("output") is not None for layer in layers):
-        columns.append(Column("output error", _error("output"), short="output\nerror"))
+        columns.append(Column("output", _error("output")))
     return columns
-
-
-_SHORT = {"query_key": "query\nkey", "value_output": "value\noutput", "mlp": "MLP"}
 
 
 def _layer_name(layers: Sequence[ReducedLayerRecord]) -> Callable[[ReducedLayerRecord], str]:
@@ -186,7 +190,7 @@ def _layer_name(layers: Sequence[ReducedLayerRecord]) -> Callable[[ReducedLayerR
 
 def _left(group: str) -> Callable[[ReducedLayerRecord], str]:
     return lambda layer: (
-        f"{100 * layer['after'][group] / layer['before'][group]:.1f} %" if layer["before"][group] else "-"
+        f"{100 * layer['after'][group] / layer['before'][group]:.1f}" if layer["before"][group] else "-"
     )
 
 

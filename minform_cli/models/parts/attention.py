@@ -6,8 +6,10 @@ Source: Attention Is All You Need, arXiv 1706.03762, equation 1.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -78,6 +80,8 @@ class Attention(nn.Module):
         self.value.from_separate(source.value, self.similarity)
 
     def _mixed(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
+        if queries.device.type == "cpu" and queries.shape[-1] != kept.values.shape[-1]:
+            return self.value.merge(self._by_products(queries, kept, seen, causal=causal))
         mixed = F.scaled_dot_product_attention(
             queries,
             kept.keys,
@@ -88,6 +92,23 @@ class Attention(nn.Module):
             scale=self.scale,
         )
         return self.value.merge(mixed)
+
+    def _by_products(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
+        """The mixture where values are wider or narrower than keys.
+
+        torch's kernel for CPUs takes equal widths; what it falls back to looks for rows that see nothing, of which
+        there are none here.
+        """
+        scores = (queries * self.scale) @ kept.keys.mT
+        if causal:
+            hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+            scores = scores.masked_fill(hidden, -math.inf)
+        elif seen is not None:
+            scores = scores.masked_fill(~seen.unsqueeze(1), -math.inf)
+        weights = scores.softmax(-1)
+        if self.training and self.dropout:
+            weights = F.dropout(weights, self.dropout)
+        return weights @ kept.values
 
 
 def new_attention(model: ModelConfig, *, causal: bool = False) -> Attention | None:
