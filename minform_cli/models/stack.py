@@ -6,16 +6,15 @@ block's weights exist once and are counted once.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Generic, TypeVar, cast
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minform_cli.config import blocks
 from minform_cli.config.axes.mask import Mask
 from minform_cli.config.schema import ModelConfig
+from minform_cli.models.averages import mean_block
 from minform_cli.models.block import Block
 from minform_cli.models.parts.attention import Attention, Seen
 from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
@@ -190,18 +189,7 @@ def _take_blocks(
     assert len(order) == len(source_order), "both run as many blocks"
     for number, block in enumerate(blocks):
         ran = dict.fromkeys(source for source, own in zip(source_order, order, strict=True) if own == number)
-        cast(Block, block).from_separate(_mean([cast(Block, sources[source]) for source in ran]))
-
-
-@torch.no_grad()
-def _mean(blocks: list[Block]) -> Block:
-    """One block with the means of their weights."""
-    if len(blocks) == 1:
-        return blocks[0]
-    mean = deepcopy(blocks[0])
-    for parameter, *all_ in zip(mean.parameters(), *(block.parameters() for block in blocks), strict=True):
-        parameter.copy_(torch.stack(all_).mean(0))
-    return mean
+        cast(Block, block).from_separate(mean_block([cast(Block, sources[source]) for source in ran]))
 
 
 def _attention(block: nn.Module) -> Attention:
