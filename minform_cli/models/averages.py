@@ -30,6 +30,8 @@ from minform_cli.models.parts.value.separate import Separate as SeparateValue
 
 _SCORES: Any = (SeparateSimilarity, LowRankSimilarity)
 _VALUES: Any = (SeparateValue, LowRankValue)
+_LOW_SCORES: Any = LowRankSimilarity
+_LOW_VALUES: Any = LowRankValue
 
 
 @torch.no_grad()
@@ -80,7 +82,7 @@ def _mean_scores(made: Similarity, parts: Sequence[Similarity]) -> None:
         queries, keys = part.projections()
         both = torch.cat([by_columns(queries.weight, heads), queries.bias.view(heads, 1, -1)], dim=1)
         found = both, nn.functional.pad(by_columns(keys.weight, heads), (0, 0, 0, 1))
-        return _balanced(*found) if isinstance(part, LowRankSimilarity) else found
+        return _balanced(*found) if isinstance(part, _LOW_SCORES) else found
 
     queries, keys = _mean_of_heads([by_head(part) for part in parts])
     given = Projections(Matrix(queries[:-1], queries[-1]), Matrix(keys[:-1], torch.zeros_like(keys[0])))
@@ -95,7 +97,7 @@ def _mean_values(made: Value, parts: Sequence[Value]) -> None:
         values, output = part.maps(None)
         both = torch.cat([by_columns(values.weight, heads), values.bias.view(heads, 1, -1)], dim=1)
         found = both, nn.functional.pad(by_rows(output.weight, heads).mT, (0, 0, 0, 1))
-        return _balanced(*found) if isinstance(part, LowRankValue) else found
+        return _balanced(*found) if isinstance(part, _LOW_VALUES) else found
 
     values, outputs = _mean_of_heads([by_head(part) for part in parts])
     after = torch.stack([part.maps(None).output.bias for part in parts]).mean(0)
