@@ -14,6 +14,11 @@ Part = Literal["query-key", "value-output", "mlp"]
 
 PARTS: tuple[Part, ...] = get_args(Part)
 
+STRUCTURES = ("sublayers", "blocks")
+"""What may go as a whole: attention or MLP of a block, and both at once."""
+
+CHOICES: tuple[str, ...] = (*PARTS, *STRUCTURES)
+
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _NUMBER = re.compile(r"(\d[\d,_]*(?:\.\d+)?)\s*([kKM]?)")
 
@@ -57,10 +62,10 @@ def parse_budget(text: str) -> Budget:
 
 
 def check_parts(only: Sequence[str]) -> None:
-    """Raises `InputError` at the first name of `only` that is none of `PARTS`."""
+    """Raises `InputError` at the first name of `only` that is none of `CHOICES`."""
     for name in only:
-        if name not in PARTS:
-            raise unknown_name("part", name, PARTS, "--only")
+        if name not in CHOICES:
+            raise unknown_name("part", name, CHOICES, "--only")
 
 
 def portable(budget: str) -> str:

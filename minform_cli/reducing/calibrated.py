@@ -10,24 +10,30 @@ Sources: A3 (ICML 2026), closed forms; Frantar and Alistarh 2022, arXiv 2208.115
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minform_cli.config.axes import AXES
 from minform_cli.config.axes.mlp import WithHidden
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.data.spec import DataSpec, TextSpec
+from minform_cli.errors import InputError
 from minform_cli.models.build import build_model
 from minform_cli.models.parts.base import split_heads
 from minform_cli.models.parts.linear import read_map, write_map
 from minform_cli.models.parts.mlp import TwoMaps
-from minform_cli.reducing.asked import PARTS, Budget
+from minform_cli.reducing.asked import Budget, Part
 from minform_cli.reducing.calibration import Inputs
+from minform_cli.reducing.costs import Costs
 from minform_cli.reducing.least_squares import Gathered, damped, kept_inputs
-from minform_cli.reducing.sensitivity import DAMPING_MLP, losses
+from minform_cli.reducing.removal import Away, Kind, refit
+from minform_cli.reducing.sensitivity import DAMPING_MLP
 from minform_cli.reducing.sizes import Sizes, sizes_for
 from minform_cli.reducing.turns import Scores, value_bases
 from minform_cli.reducing.walk import Walk, after, read_by, weights_of_tokens
@@ -59,71 +65,126 @@ def applies_to(model: nn.Module, config: ModelConfig) -> bool:
     return len(alike) == 1 and not getattr(config.norm, "centred", False)
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """A smaller model on the CPU, its config, and which of the original's blocks each of its blocks was.
+
+    `steps` say what is away as a whole.
+    """
+
+    config: RunConfig
+    model: nn.Module
+    kept: tuple[int, ...]
+    steps: tuple[str, ...]
+
+
 @torch.no_grad()
-def calibrated(
-    original: nn.Module,
-    config: RunConfig,
-    spec: DataSpec,
-    batches: Sequence[Inputs],
-    budget: Budget,
-    only: Sequence[str] = (),
-) -> tuple[RunConfig, nn.Module] | None:
-    """`original` within the budget and its config; None where nothing that would be lost need go for it.
+def calibrated(config: RunConfig, spec: DataSpec, costs: Costs, budget: Budget) -> Calibrated | None:
+    """The original within the budget; None where nothing that would be lost need go for it.
 
     Args:
-        original: what `applies_to`; left as it is.
-        config, spec: of it.
-        batches: of calibration.
-        budget: met by less than one hidden unit, or than one rank where no units may go.
-        only: kinds of parts that may be made smaller; none: all.
+        config, spec: of the original, to which `applies_to`.
+        costs: of what may go of it.
+        budget: met by less than one hidden unit; by less than one rank where no units may go, and by less than what
+            goes at once where only that may.
 
     Raises:
         InputError: what cannot go is more than the budget.
     """
-    now = sum(parameter.numel() for parameter in cast(nn.Module, original.blocks).parameters())
-    whole = sum(parameter.numel() for parameter in original.parameters())
-    lost = losses(original, config.model, batches, [part for part in PARTS if not only or part in only])
-    sizes = sizes_for(config.model, (now, whole), lost, budget)
-    if sizes is None:
+    original, batches = costs.original, costs.batches
+    found = _chosen(config.model, costs, budget)
+    if found is None:
         return None
+    away, sizes = found
     model = config.model
-    made = config.model_copy(update={"model": _smaller(model, sizes), "baseline": config.baseline or model})
+    kept = tuple(n for n in range(model.depth) if not {(n, "attention"), (n, "mlp")} <= away.gone)
+    made = config.model_copy(update={"model": _smaller(model, sizes, away), "baseline": config.baseline or model})
     with torch.random.fork_rng(devices=[]):
         built = build_model(made, spec).eval()
     theirs, own = weights_of(original), weights_of(built)
-    same = {name: name in theirs and theirs[name].shape == tensor.shape for name, tensor in own.items()}
-    put_weights(built, {name: theirs[name] if same[name] else tensor for name, tensor in own.items()})
+    numbers = {str(number): str(before) for number, before in enumerate(kept)}
+    was = {name: _BLOCK.sub(lambda match: f"blocks.{numbers[match[1]]}.", name) for name in own}
+    same = {name: was[name] in theirs and theirs[was[name]].shape == tensor.shape for name, tensor in own.items()}
+    put_weights(built, {name: theirs[was[name]] if same[name] else tensor for name, tensor in own.items()})
     walk = Walk(cast(Any, original), model, [*batches, *_varied(batches, spec)])
-    pairs = zip(cast("Sequence[Any]", original.blocks), cast("Sequence[Any]", built.blocks), strict=True)
-    for number, (block, narrow) in enumerate(pairs):
+    narrows = dict(zip(kept, cast("Sequence[Any]", built.blocks), strict=True))
+    for number, block in enumerate(cast("Sequence[Any]", original.blocks)):
+        narrow = narrows.get(number)
         _attention(block, narrow, walk, (sizes.query_key[number], sizes.value_output[number]))
         _mlp(block, narrow, walk)
-    return made, built
+    return Calibrated(made, built, kept, _said(away, kept))
 
 
-def _smaller(model: ModelConfig, sizes: Sizes) -> ModelConfig:
+_BLOCK = re.compile(r"^blocks\.(\d+)\.")
+
+
+def _chosen(model: ModelConfig, costs: Costs, budget: Budget) -> tuple[Away, Sizes] | None:
+    """Which sublayers are away, and the sizes of all others, that lose least in all; None: as of `calibrated`."""
+    now = sum(parameter.numel() for parameter in cast(nn.Module, costs.original.blocks).parameters())
+    whole = sum(parameter.numel() for parameter in costs.original.parameters())
+    best: tuple[Away, Sizes] | None = None
+    refused: InputError | None = None
+    curves = costs.curves
+    for away in costs.away():
+        if best is not None and away.loss >= best[0].loss + best[1].loss:
+            break  # more away loses no less
+        left = {key: curve for key, curve in curves.items() if (key[0], _SUBLAYERS[key[1]]) not in away.gone}
+        try:
+            sizes = sizes_for(model, (now, whole), left, budget, away.numbers)
+        except InputError as error:
+            refused = error
+            continue
+        if sizes is None:
+            return None
+        if best is None or away.loss + sizes.loss < best[0].loss + best[1].loss:
+            best = away, sizes
+    if best is None and refused is not None:
+        raise refused
+    return best
+
+
+_SUBLAYERS: dict[Part, Kind] = {"query-key": "attention", "value-output": "attention", "mlp": "mlp"}
+
+
+def _said(away: Away, kept: Sequence[int]) -> tuple[str, ...]:
+    blocks = sorted({number for number, _ in away.gone} - set(kept))
+    found = [f"blocks away: {_listed(blocks)}"] if blocks else []
+    for kind, name in (("attention", "attention"), ("mlp", "MLP")):
+        own = sorted(number for number, each in away.gone if each == kind and number in kept)
+        found += [f"{name} away: of {_listed(own)}"] if own else []
+    return tuple(found)
+
+
+def _listed(blocks: Sequence[int]) -> str:
+    return f"layer{'s' if len(blocks) > 1 else ''} {', '.join(str(number + 1) for number in blocks)}"
+
+
+def _smaller(model: ModelConfig, sizes: Sizes, away: Away) -> ModelConfig:
     """The config with parts of these sizes."""
+    parts: dict[str, list[object]] = {axis: [] for axis in AXES}
+    depth = 0
+    for number in range(model.depth):
+        gone = [kind for kind in ("attention", "mlp") if (number, kind) in away.gone]
+        if len(gone) > 1:
+            continue
+        depth += 1
+        own: dict[str, object] = {a: part.model_dump(mode="json") for a, part in model.at(number).parts().items()}
+        for axis, rank in (("similarity", sizes.query_key[number]), ("value", sizes.value_output[number])):
+            if rank is not None:
+                own[axis] = {"kind": "low-rank", "rank": rank, "pivoted": True}
+        if (width := sizes.hidden[number]) is not None:
+            own["mlp"] = (
+                cast(WithHidden, model.at(number).mlp).model_copy(update={"width": width}).model_dump(mode="json")
+            )
+        if gone:
+            own |= {"mlp": _NONE} if gone == ["mlp"] else {"similarity": _NONE, "value": _NONE}
+        for axis, part in own.items():
+            parts[axis].append(part)
+    merged = {axis: each[0] if all(part == each[0] for part in each) else each for axis, each in parts.items()}
+    return ModelConfig.model_validate({**model.model_dump(mode="json"), **merged, "depth": depth})
 
-    def ranked(axis: str, ranks: Sequence[int | None]) -> object:
-        parts: list[object] = [
-            model.at(block).parts()[axis].model_dump(mode="json")
-            if rank is None
-            else {"kind": "low-rank", "rank": rank, "pivoted": True}
-            for block, rank in enumerate(ranks)
-        ]
-        return parts[0] if all(each == parts[0] for each in parts) else parts
 
-    mlps = [cast(WithHidden, model.at(block).mlp) for block in range(model.num_blocks)]
-    widths = [
-        mlp if width is None else mlp.model_copy(update={"width": width})
-        for mlp, width in zip(mlps, sizes.hidden, strict=True)
-    ]
-    parts = {
-        "similarity": ranked("similarity", sizes.query_key),
-        "value": ranked("value", sizes.value_output),
-        "mlp": [each.model_dump(mode="json") for each in widths],
-    }
-    return ModelConfig.model_validate({**model.model_dump(mode="json"), **parts})
+_NONE = {"kind": "none"}
 
 
 def _varied(batches: Sequence[Inputs], spec: DataSpec) -> list[Inputs]:
@@ -145,7 +206,16 @@ def _varied(batches: Sequence[Inputs], spec: DataSpec) -> list[Inputs]:
 
 
 def _attention(block: Any, narrow: Any, walk: Walk, ranks: tuple[int | None, int | None]) -> None:
-    """Fills the narrow block's attention, of these ranks (None: as it was); the tokens become those after it."""
+    """Fills the narrow block's attention, of these ranks (None: as it was); the tokens become those after it.
+
+    Without one, or without a narrow block, those of the smaller model stay.
+    """
+    if narrow is None or narrow.attention is None:
+        walk.original = [
+            after(block.attention_norm, block, x + block.attention(read_by(block.attention_norm, block, x), None, seen))
+            for x, seen in zip(walk.original, map(walk.seen, range(len(walk.original))), strict=True)
+        ]
+        return
     query_key, value_output = ranks
     if query_key is not None:
         narrow.attention.similarity.set_factors(*Scores(block, walk, walk.smaller).maps(query_key))
@@ -190,7 +260,15 @@ def _attention(block: Any, narrow: Any, walk: Walk, ranks: tuple[int | None, int
 
 
 def _mlp(block: Any, narrow: Any, walk: Walk) -> None:
-    """Fills the narrow block's MLP; the tokens become those after it."""
+    """Fills the narrow block's MLP; the tokens become those after it. Without one, attention's norm makes up for it."""
+    if narrow is None or narrow.mlp is None:
+        walk.original = [
+            after(block.mlp_norm, block, x + block.mlp(read_by(block.mlp_norm, block, x))) for x in walk.original
+        ]
+        if narrow is not None:
+            norm, now, wanted = narrow.attention_norm, walk.smaller, walk.original
+            walk.smaller = refit(norm, block=narrow, real=walk.real, given=now, wanted=wanted)
+        return
     mlp, activation = block.mlp, type(block.mlp).activation
     wanted = [x + mlp(read_by(block.mlp_norm, block, x)) for x in walk.original]
     gathered = Gathered(centred=mlp.w_2.bias is not None)

@@ -18,13 +18,18 @@ from minform_cli.reducing.calibration import Inputs
 from minform_cli.results import ReducedLayerRecord
 
 
-def layer_records(original: nn.Module, reduced: nn.Module, batches: Sequence[Inputs]) -> list[ReducedLayerRecord]:
-    """One a depth at which a block runs, the encoder's first; empty where the two are not equally deep.
+def layer_records(
+    original: nn.Module, reduced: nn.Module, batches: Sequence[Inputs], kept: Sequence[int] = ()
+) -> list[ReducedLayerRecord]:
+    """One a depth at which a block of the original runs, the encoder's first; empty where the two are of other depths.
 
     Args:
         original, reduced: on the CPU; left in evaluation mode.
         batches: that what blocks give is compared on.
+        kept: which of the original's depths, from 0, the reduced model's blocks are of, an encoder's; none: all.
     """
+    if kept:
+        return _of_kept(original, reduced, batches, kept)
     stacks = list(zip(_stacks(original), _stacks(reduced), strict=True))
     if any(len(ours) != len(theirs) for (_, ours), (_, theirs) in stacks):
         return []
@@ -37,6 +42,25 @@ def layer_records(original: nn.Module, reduced: nn.Module, batches: Sequence[Inp
             apart |= errors[len(records)] if errors else {}
             records.append(ReducedLayerRecord(layer=depth, stack=name, before=own, after=left, errors=apart))
     return records
+
+
+def _of_kept(
+    original: nn.Module, reduced: nn.Module, batches: Sequence[Inputs], kept: Sequence[int]
+) -> list[ReducedLayerRecord]:
+    """Blocks that are away have no numbers left, and nothing to compare."""
+    ((name, before),), ((_, after),) = _stacks(original), _stacks(reduced)
+    errors = dict(zip(kept, _errors(original, reduced, batches, kept), strict=False))
+    left = dict(zip(kept, _numbers(after), strict=True))
+    return [
+        ReducedLayerRecord(
+            layer=depth + 1,
+            stack=name,
+            before=own,
+            after=left.get(depth, dict.fromkeys(own, 0)),
+            errors=dict.fromkeys(ERRORS) | errors.get(depth, {}),
+        )
+        for depth, own in enumerate(_numbers(before))
+    ]
 
 
 def _stacks(model: nn.Module) -> list[tuple[str, list[nn.Module]]]:
@@ -65,7 +89,9 @@ _Given = dict[str, Tensor]
 
 
 @torch.no_grad()
-def _errors(original: nn.Module, reduced: nn.Module, batches: Sequence[Inputs]) -> list[dict[str, float | None]]:
+def _errors(
+    original: nn.Module, reduced: nn.Module, batches: Sequence[Inputs], kept: Sequence[int] = ()
+) -> list[dict[str, float | None]]:
     """Of what each block gives, squares of the difference over squares of the original's, over all real tokens.
 
     Scores are compared as softmax sees them, less their mean over the tokens that are attended to. Where the reduced
@@ -81,16 +107,17 @@ def _errors(original: nn.Module, reduced: nn.Module, batches: Sequence[Inputs]) 
             ours.clear()
             original(*inputs)
             reduced(*inputs)
-            sums = sums or [{} for _ in theirs]
-            for own, wanted, found in zip(sums, theirs, ours, strict=True):
+            sums = sums or [{} for _ in ours]
+            both = zip(sums, [theirs[depth] for depth in kept] if kept else theirs, ours, strict=True)
+            for own, wanted, found in both:
                 real = _real(inputs, wanted["output"])
                 for name in wanted.keys() & found.keys():
-                    both = [_compared(name, each[name], real, centred=centred) for each in (wanted, found)]
-                    if both[0].shape == both[1].shape:
+                    pair = [_compared(name, each[name], real, centred=centred) for each in (wanted, found)]
+                    if pair[0].shape == pair[1].shape:
                         far, size = own.setdefault(name, [0.0, 0.0])
                         own[name] = [
-                            far + float((both[1] - both[0]).square().sum()),
-                            size + float(both[0].square().sum()),
+                            far + float((pair[1] - pair[0]).square().sum()),
+                            size + float(pair[0].square().sum()),
                         ]
     return [
         {name: own[name][0] / max(own[name][1], 1e-300) if name in own else None for name in ERRORS} for own in sums

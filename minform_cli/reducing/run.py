@@ -15,6 +15,7 @@ from minform_cli.counting.count import count_config
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError, NumericalError
 from minform_cli.reducing.calibration import Calibration, Inputs, calibration, held_out, random_inputs
+from minform_cli.reducing.costs import Costs
 from minform_cli.reducing.examples import Examples, named_examples, own_examples, spec_for_run
 from minform_cli.reducing.layers import layer_records
 from minform_cli.reducing.measuring import COSINE, cosine, difference, latency, measured, metric_of, outputs_of
@@ -50,6 +51,7 @@ class Reduction:
         measured_on: examples that the metric is measured on; None: there are none.
         before: the metric of the original there, and on how many examples or tokens.
         notes: on the examples.
+        costs: of what may go of the original, on each of the samples.
     """
 
     run: StoredRun
@@ -62,6 +64,7 @@ class Reduction:
     measured_on: Examples | None
     before: tuple[float, int]
     notes: tuple[str, ...]
+    costs: tuple[Costs, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +107,7 @@ def prepared(run: StoredRun, source: str, options: ReduceOptions) -> Reduction:
         measured_on=measured_on,
         before=(1.0, 0),
         notes=notes,
+        costs=tuple(Costs(original, run.config.model, sample.batches, options.only) for sample in samples),
     )
 
 
@@ -165,7 +169,7 @@ def first_of(task: Reduction, budget: str | None) -> First:
     Raises:
         InputError: a budget cannot be met, a name is unknown, the way does not apply to the model.
     """
-    first = task.samples[0].batches if task.samples else None
+    first = task.costs[0] if task.costs else None
     began = time.perf_counter()
     made = made_smaller(task.original, task.run.config, task.spec, first, task.options, budget)
     seconds = time.perf_counter() - began
@@ -192,15 +196,15 @@ def reduced(task: Reduction, budget: str | None, found: First, stop: StopRequest
     shown = first or batches or random_inputs(run.config, task.spec)
     apart = _difference(task, made, shown)
     scores = [scored(task, made.model, batches, stop)]
-    for sample in task.samples[1:]:
+    for sample, costs in zip(task.samples[1:], task.costs[1:], strict=True):
         tell(f"again with the calibration sample of seed {sample.seed}")
-        other = made_smaller(task.original, run.config, task.spec, sample.batches, options, budget)
+        other = made_smaller(task.original, run.config, task.spec, costs, options, budget)
         scores.append(scored(task, other.model, batches, stop))
         stop.check()
     tell("timing both models")
     times = latency(task.original, made.model, shown, stop)
     config = _with_places(run, made.config)
-    layers = layer_records(task.original, made.model, shown)
+    layers = layer_records(task.original, made.model, shown, made.kept)
     record = ReduceRecord(
         source=task.source,
         out="",

@@ -52,13 +52,13 @@ def losses(original: nn.Module, model: ModelConfig, batches: Sequence[Inputs], p
     walk = Walk(stack, model, batches)
     fewer = [tuple(None if each is None else each[::EVERY] for each in inputs) for inputs in batches]
     tried = Walk(stack, model, fewer)
-    wanted = _given(stack, tried, stack.blocks)
+    wanted = given(stack, tried, stack.blocks)
     found: dict[tuple[int, Part], tuple[tuple[int, ...], tuple[float, ...]]] = {}
     for number, block in enumerate(stack.blocks):
         rest = stack.blocks[number + 1 :]
 
         def lost(changed: Any, rest: Any = rest) -> float:
-            return _distance(wanted, _given(stack, tried, [changed, *rest]))
+            return distance(wanted, given(stack, tried, [changed, *rest]))
 
         if "query-key" in parts:
             found[number, "query-key"] = _scores(block, walk, lost)
@@ -86,7 +86,7 @@ def _attended(block: Any, walk: Walk) -> list[Tensor]:
     ]
 
 
-def _given(stack: Any, walk: Walk, blocks: Any) -> Tensor:
+def given(stack: Any, walk: Walk, blocks: Any) -> Tensor:
     """What the model gives if `blocks` come after the depth of `walk`: one row an example, or one a token."""
     rows: list[Tensor] = []
     for at, start in enumerate(walk.original):
@@ -101,7 +101,7 @@ def _given(stack: Any, walk: Walk, blocks: Any) -> Tensor:
     return torch.cat(rows).double()
 
 
-def _distance(wanted: Tensor, found: Tensor) -> float:
+def distance(wanted: Tensor, found: Tensor) -> float:
     """Squared difference over the spread of what is wanted."""
     spread = (wanted - wanted.mean(0)).square().sum()
     return float((found - wanted).square().sum() / spread.clamp_min(1e-300))

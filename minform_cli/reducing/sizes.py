@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from minform_cli.config.axes.bias import has_bias
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
-from minform_cli.reducing.asked import Budget, Part
+from minform_cli.reducing.asked import PARTS, Budget, Part
 from minform_cli.reducing.knapsack import Item, fitting
 
 Losses = Mapping[tuple[int, Part], tuple[tuple[int, ...], tuple[float, ...]]]
@@ -22,11 +22,15 @@ Losses = Mapping[tuple[int, Part], tuple[tuple[int, ...], tuple[float, ...]]]
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of every block: rank of queries and keys, rank of values and outputs, hidden units; None: as it is."""
+    """Of every block: rank of queries and keys, rank of values and outputs, hidden units; None: as it is, or away.
+
+    `loss` is the sum of what is lost by each.
+    """
 
     query_key: tuple[int | None, ...]
     value_output: tuple[int | None, ...]
     hidden: tuple[int | None, ...]
+    loss: float
 
 
 @dataclass
@@ -45,7 +49,9 @@ class _Room:
     left: int
 
 
-def sizes_for(model: ModelConfig, numbers: tuple[int, int], losses: Losses, budget: Budget) -> Sizes | None:
+def sizes_for(
+    model: ModelConfig, numbers: tuple[int, int], losses: Losses, budget: Budget, away: int = 0
+) -> Sizes | None:
     """What meets the budget; None where nothing that would be lost need go for it, and hidden units could.
 
     Args:
@@ -53,6 +59,7 @@ def sizes_for(model: ModelConfig, numbers: tuple[int, int], losses: Losses, budg
         numbers: of all blocks as they are, and of the whole model.
         losses: of the parts that may be made smaller.
         budget: what is asked for.
+        away: numbers of the blocks that have gone already, with sublayers that `losses` do not name.
 
     Raises:
         InputError: what cannot go is more than the budget, or all that is there less.
@@ -62,7 +69,7 @@ def sizes_for(model: ModelConfig, numbers: tuple[int, int], losses: Losses, budg
     if allowed >= now:
         raise InputError(f"--budget {budget.text}: the model has {whole:,} parameters already, {now:,} in its blocks")
     items = {key: _item(model, key[1], *curve) for key, curve in losses.items()}
-    fixed = now - sum(_as_it_is(model, key[1], curve[0][-1]) for key, curve in losses.items())
+    fixed = now - away - sum(_as_it_is(model, key[1], curve[0][-1]) for key, curve in losses.items())
     chosen = fitting(list(items.values()), allowed - fixed)
     if chosen is None:
         least = fixed + sum(item.numbers[0] for item in items.values())
@@ -70,12 +77,14 @@ def sizes_for(model: ModelConfig, numbers: tuple[int, int], losses: Losses, budg
         raise InputError(f"--budget {budget.text}: less than what cannot go; the least is {asked}")
     places = dict(zip(items, chosen, strict=True))
     whole_parts = all(place == len(items[key].sizes) - 1 for key, place in places.items())
-    if whole_parts and any(part == "mlp" for _, part in items):
+    if whole_parts and not away and any(part == "mlp" for _, part in items):
         return None
     used = sum(items[key].numbers[place] for key, place in places.items())
     room = _Room(items, places, {key[0]: 0 for key in items if key[1] == "mlp"}, allowed - fixed - used)
     _filled(room, _unit(model))
-    return Sizes(*(_of_blocks(room, model.num_blocks, part) for part in ("query-key", "value-output", "mlp")))
+    loss = sum(items[key].losses[place] for key, place in room.places.items())
+    query_key, value_output, hidden = (_of_blocks(room, model.num_blocks, part) for part in PARTS)
+    return Sizes(query_key, value_output, hidden, loss)
 
 
 def _of_blocks(room: _Room, num: int, part: Part) -> tuple[int | None, ...]:

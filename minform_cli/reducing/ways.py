@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,8 +18,9 @@ from minform_cli.models.build import build_model
 from minform_cli.models.stack import Encoder
 from minform_cli.reducing.asked import parse_budget
 from minform_cli.reducing.calibrated import applies_to, calibrated
-from minform_cli.reducing.calibration import Inputs
+from minform_cli.reducing.costs import Costs
 from minform_cli.reducing.exact import apply_exact
+from minform_cli.reducing.moments import moments_of
 from minform_cli.reducing.neurons import fewer_neurons
 from minform_cli.reducing.options import ReduceOptions
 from minform_cli.results import ExactRecord
@@ -36,19 +36,21 @@ class Smaller:
         exact: each exact reduction, where those were asked for.
         errors: of each layer and each stack, what the method itself says of its parts.
         steps: what was done, a sentence each.
+        kept: which block of the original, from 0, each block was; none: there are as many.
     """
 
     config: RunConfig
     model: nn.Module
     exact: tuple[ExactRecord, ...] = ()
     steps: tuple[str, ...] = ()
+    kept: tuple[int, ...] = ()
 
 
 def made_smaller(
     original: nn.Module,
     config: RunConfig,
     spec: DataSpec,
-    batches: Sequence[Inputs] | None,
+    costs: Costs | None,
     options: ReduceOptions,
     budget: str | None,
 ) -> Smaller:
@@ -57,7 +59,7 @@ def made_smaller(
     Args:
         original: the model; left as it is.
         config, spec: of its run.
-        batches: of calibration; None: without data.
+        costs: of what may go, on the calibration examples; None: without data.
         options: which way.
         budget: the one of them that is to be met, where a budget is.
 
@@ -65,27 +67,31 @@ def made_smaller(
         InputError: a name is unknown, a budget cannot be met, or the way does not apply to the model.
     """
     if options.variant is not None:
-        return _forced(original, config, spec, options.variant)
+        return _forced(original, config, spec, options.variant, costs)
     if options.exact:
         return _exactly(original, config, spec, options)
     assert budget is not None, "options say one way"
-    asked = parse_budget(budget)
-    found = None
-    ranks = [part for part in options.only if part != "mlp"]
-    if batches is None and ranks:
-        raise InputError(f"--only {ranks[0]}: ranks are chosen on data; accepted without: mlp")
-    if batches is not None and applies_to(original, config.model):
-        found = calibrated(original, config, spec, batches, asked, options.only)
-    elif ranks:
+    asked, found = parse_budget(budget), None
+    others = [part for part in options.only if part != "mlp"]
+    if costs is None and others:
+        raise InputError(f"--only {others[0]}: is chosen on data; accepted without: mlp")
+    if costs is not None and applies_to(original, config.model):
+        found = calibrated(config, spec, costs, asked)
+    elif others:
         raise InputError(
-            f"--only {ranks[0]}: ranks are taken from encoders of separate queries, keys, values and outputs, which "
+            f"--only {others[0]}: is taken from encoders of separate queries, keys, values and outputs, which "
             f"{config.preset} {config.variant} is not; accepted: mlp"
         )
-    made, model = found or fewer_neurons(original, config, spec, batches, asked)
-    return Smaller(config=made.model_copy(update={"variant": f"reduced-{budget}"}), model=model)
+    name = f"reduced-{budget}"
+    if found is not None:
+        kept = found.kept if len(found.kept) < config.model.depth else ()
+        made = found.config.model_copy(update={"variant": name})
+        return Smaller(config=made, model=found.model, steps=found.steps, kept=kept)
+    made, model = fewer_neurons(original, config, spec, None if costs is None else costs.batches, asked)
+    return Smaller(config=made.model_copy(update={"variant": name}), model=model)
 
 
-def _forced(original: nn.Module, config: RunConfig, spec: DataSpec, variant: str) -> Smaller:
+def _forced(original: nn.Module, config: RunConfig, spec: DataSpec, variant: str, costs: Costs | None) -> Smaller:
     """A known variant, each part with the weights that it makes of those in its place."""
     settings = {f"model.{key}": value for key, value in config.model.model_dump(mode="json").items()}
     own = read_variant(variant).settings
@@ -96,7 +102,8 @@ def _forced(original: nn.Module, config: RunConfig, spec: DataSpec, variant: str
     made = config.model_copy(update={"model": model, "variant": variant, "baseline": config.baseline or config.model})
     with torch.random.fork_rng(devices=[]):
         built = cast("Encoder[Any]", build_model(made, spec))
-    built.from_separate(cast("Encoder[Any]", original))
+    with moments_of(original, built, () if costs is None else costs.batches):
+        built.from_separate(cast("Encoder[Any]", original))
     return Smaller(config=made, model=built)
 
 

@@ -70,7 +70,7 @@ def reduce_caption(records: Sequence[ReduceRecord]) -> list[str]:
             "QK, VO: queries and keys, values and outputs. Errors: squared difference over squares, on the calibration "
             "examples, all before reduced too: of the scores, of what attention (values) and MLP give, of the block."
         )
-    return [*lines, *record["notes"]]
+    return [*lines, *(f"{step[:1].upper()}{step[1:]}." for step in record["steps"]), *record["notes"]]
 
 
 def machine(record: ReduceRecord) -> str:

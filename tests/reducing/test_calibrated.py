@@ -1,5 +1,6 @@
 """Ranks and hidden units under one budget: met to one unit, as counted, the same every time; its algebra."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,8 +11,9 @@ from minform_cli.errors import InputError
 from minform_cli.models.verify import verify
 from minform_cli.reducing import run as runs
 from minform_cli.reducing.asked import parse_budget
-from minform_cli.reducing.calibrated import applies_to, calibrated
+from minform_cli.reducing.calibrated import Calibrated, applies_to, calibrated
 from minform_cli.reducing.calibration import Inputs
+from minform_cli.reducing.costs import Costs
 from minform_cli.reducing.least_squares import Gathered, damped, kept_inputs, power
 from minform_cli.runs.stored import StoredRun, read_run
 
@@ -33,6 +35,14 @@ def inputs_of(kind: str, run: StoredRun) -> list[Inputs]:
     return [(tokens, None, real)]
 
 
+def smaller(
+    run: StoredRun, original: torch.nn.Module, batches: list[Inputs], budget: str, only: Sequence[str] = ()
+) -> Calibrated | None:
+    assert run.spec is not None
+    costs = Costs(original, run.config.model, batches, only)
+    return calibrated(run.config, run.spec, costs, parse_budget(budget))
+
+
 def blocks(model: torch.nn.Module) -> int:
     return sum(each.numel() for each in cast(Any, model).blocks.parameters())
 
@@ -47,15 +57,15 @@ def test_a_budget_is_met_by_less_than_a_unit_as_counted_and_the_same_twice(
     batches, unit = inputs_of(kind, run), 2 * run.config.model.dim + 1
     for text in ("50%", "40%"):
         budget = parse_budget(text)
-        first, second = (calibrated(original, run.config, run.spec, batches, budget) for _ in range(2))
+        first, second = (smaller(run, original, batches, text) for _ in range(2))
         assert first is not None and second is not None and budget.share is not None
-        (config, model), (_, again) = first, second
+        config, model, again = first.config, first.model, second.model
         assert budget.share * blocks(original) - unit < blocks(model) <= budget.share * blocks(original)
         verify(config, run.spec)
         theirs = again.state_dict()
         assert all(torch.equal(tensor, theirs[name]) for name, tensor in model.state_dict().items())
     with pytest.raises(InputError, match="less than what cannot go; the least is"):
-        calibrated(original, run.config, run.spec, batches, parse_budget("1%"))
+        smaller(run, original, batches, "1%")
 
 
 def test_more_is_lost_the_less_is_kept(sentences: Path) -> None:
@@ -65,9 +75,9 @@ def test_more_is_lost_the_less_is_kept(sentences: Path) -> None:
     wanted = original(*batches[0]).detach()
     errors: list[float] = []
     for text in ("55%", "40%", "30%"):
-        found = calibrated(original, run.config, run.spec, batches, parse_budget(text))
+        found = smaller(run, original, batches, text)
         assert found is not None
-        errors.append(float((found[1](*batches[0]).detach() - wanted).square().sum()))
+        errors.append(float((found.model(*batches[0]).detach() - wanted).square().sum()))
     assert errors == sorted(errors)
 
 

@@ -12,13 +12,12 @@ import torch
 from minform_cli.config.axes import PerBlock
 from minform_cli.errors import InputError
 from minform_cli.models.parts.linear import read_map, write_map
-from minform_cli.reducing.asked import PARTS, Part, parse_budget
-from minform_cli.reducing.calibrated import calibrated
+from minform_cli.reducing.asked import PARTS, Part
 from minform_cli.reducing.knapsack import Item, fitting
 from minform_cli.reducing.options import ReduceOptions
 from minform_cli.reducing.sensitivity import losses
 from minform_cli.reducing.ways import made_smaller
-from tests.reducing.test_calibrated import blocks, inputs_of, opened
+from tests.reducing.test_calibrated import blocks, inputs_of, opened, smaller
 
 
 def convex(*losses: float, unit: int = 1) -> Item:
@@ -111,10 +110,10 @@ def _without_units(run: Any, original: Any, batches: Any, size: int) -> float:
 def test_a_budget_takes_from_the_parts_that_it_may(only: tuple[Part, ...], digits: Path) -> None:
     run, original = opened(digits)
     assert run.spec is not None
-    model, batches, budget = run.config.model, inputs_of("digits", run), parse_budget("82%")
-    found = calibrated(original, run.config, run.spec, batches, budget, only)
+    model, batches = run.config.model, inputs_of("digits", run)
+    found = smaller(run, original, batches, "82%", only)
     assert found is not None
-    config, reduced = found
+    config, reduced = found.config, found.model
     most = 0.82 * blocks(original)
     # A rank of a block's heads is the largest step where no hidden units may go.
     step = 2 * model.dim + 1 if "mlp" in only else 2 * model.heads * model.dim + model.heads
@@ -135,11 +134,11 @@ def test_a_budget_takes_from_the_parts_that_it_may(only: tuple[Part, ...], digit
     [
         (
             {"only": ["query-kye"]},
-            "--only: unknown part 'query-kye'; did you mean 'query-key'?; accepted: mlp, query-key",
+            "--only: unknown part 'query-kye'; did you mean 'query-key'?; accepted: blocks, mlp, query-key",
         ),
         (
             {"only": ["query-key"], "data_free": True},
-            "--only query-key: ranks are chosen on data; accepted without: mlp",
+            "--only query-key: is chosen on data; accepted without: mlp",
         ),
     ],
 )
@@ -156,11 +155,11 @@ def test_less_than_the_parts_can_give_is_refused_with_the_least(digits: Path) ->
     assert run.spec is not None
     batches = inputs_of("digits", run)
     with pytest.raises(InputError, match=r"--budget 50%: less than what cannot go; the least is \d+\.\d%") as error:
-        calibrated(original, run.config, run.spec, batches, parse_budget("50%"), ["query-key"])
+        smaller(run, original, batches, "50%", ["query-key"])
     least = str(error.value).rsplit(" ", 1)[1]
-    found = calibrated(original, run.config, run.spec, batches, parse_budget(least), ["query-key"])
+    found = smaller(run, original, batches, least, ["query-key"])
     assert found is not None
-    similarity = cast(Any, found[0].model.similarity)
+    similarity = cast(Any, found.config.model.similarity)
     ranks = [part.rank for part in similarity.parts] if isinstance(similarity, PerBlock) else [similarity.rank]
     assert set(ranks) == {1}
 
@@ -169,8 +168,8 @@ def test_whole_ranks_that_fit_lose_nothing(digits: Path) -> None:
     run, original = opened(digits)
     assert run.spec is not None
     batches = inputs_of("digits", run)
-    found = calibrated(original, run.config, run.spec, batches, parse_budget("99%"), ["query-key"])
+    found = smaller(run, original, batches, "99%", ["query-key"])
     assert found is not None
-    assert cast(Any, found[0].model.similarity).rank == run.config.model.head_dim
+    assert cast(Any, found.config.model.similarity).rank == run.config.model.head_dim
     with pytest.raises(InputError, match=r"--budget 100%: the model has .* parameters already"):
-        calibrated(original, run.config, run.spec, batches, parse_budget("100%"), ["query-key"])
+        smaller(run, original, batches, "100%", ["query-key"])

@@ -6,6 +6,7 @@ Every linear map of attention and MLP is made by `linear_map`; what else is line
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -153,6 +154,10 @@ def nearest(
     return u[:, :rank] * half, half.unsqueeze(1) * v[:rank]
 
 
+FITTED = 50
+"""Rounds in which the cores of a tensor chain are fitted to what its map reads."""
+
+
 @LINEARS.register("tensor-chain")
 class TensorChain(StoredMap):
     """x W + b with W = the sum over ranks of the cores' Kronecker products. Cores -> `cores`, b -> `bias`.
@@ -216,6 +221,7 @@ class TensorChain(StoredMap):
 
         For two cores nothing of that rank is nearer in the mean square; for n, the error is at most sqrt(n - 1) times
         the least. Ranks beyond the full one are zeros. Source: Oseledets 2011, Tensor-Train Decomposition, theorem 2.2.
+        With `moment` the cores go on from there to where the outputs differ less; to a stationary point, not the least.
         """
         chain = self.chain
         length = len(chain.ins)
@@ -233,6 +239,31 @@ class TensorChain(StoredMap):
         for core, made, norm in zip(self.cores, found, norms, strict=True):
             core.zero_()
             core[:, : made.shape[0], : made.shape[3]] = made.permute(1, 0, 3, 2) * (each / norm)
+        if self.moment is not None:
+            self._fit(weight.detach().double(), self.moment)
+
+    def _fit(self, weight: Float[Tensor, "n m"], moment: Float[Tensor, "n n"]) -> None:
+        """Goes down tr (W - C)^T R (W - C), R = `moment`, by L-BFGS over the cores C is made of, in float64."""
+        twin = deepcopy(self).double()
+        scale = float((weight * (moment @ weight)).sum())
+        if not scale > 0:
+            return
+        optimizer = torch.optim.LBFGS(twin.cores.parameters(), max_iter=FITTED, line_search_fn="strong_wolfe")
+
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            far = weight - twin.matrix()
+            lost = (far * (moment @ far)).sum() / scale
+            lost.backward()
+            return lost
+
+        with torch.enable_grad():
+            before = float(loss().detach())
+            optimizer.step(loss)
+            if not float(loss().detach()) < before:
+                return
+        for core, made in zip(self.cores, twin.cores, strict=True):
+            core.copy_(made)
 
     def _from_the_first(self, x: Float[Tensor, "p n"]) -> Float[Tensor, "p m"]:
         """What is done stands before the rank, what is left of the input behind it."""
