@@ -59,6 +59,8 @@ def model_with(axis: str, kind: str, **settings: object) -> ModelConfig:
         fields["readout"] = "mean"  # a class token barely varies here, and a rectified unit may stay silent on it
     if kind == "stack-collapsed":
         fields["heads"] = 1
+    if kind == "lora":
+        fields["depth"] = max(2, int(str(fields["depth"])))  # one run shares nothing
     model = ModelConfig.model_validate(fields)
     assert not legality.problems(model), legality.problems(model)
     return model
@@ -67,6 +69,8 @@ def model_with(axis: str, kind: str, **settings: object) -> ModelConfig:
 ALL_PARTS = [(axis, kind) for axis in AXES for kind in AXES[axis].names()]
 ATTENDING = [part for part in ALL_PARTS if part not in (("similarity", "none"), ("value", "none"))]
 """Those with which a token sees others."""
+NOT_IN_DECODERS = {("value", "stack-collapsed"), ("linear", "lora")}
+"""Parts that no model with a decoder can have."""
 
 
 def attending(axis: str) -> tuple[str, ...]:

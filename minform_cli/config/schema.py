@@ -174,6 +174,11 @@ class ModelConfig(Settings):
         return len(set(self.block_order))
 
     @property
+    def runs(self) -> int:
+        """How often each block of the encoder runs, where all do as often."""
+        return self.depth // self.num_blocks
+
+    @property
     def num_decoder_blocks(self) -> int:
         """Likewise of the decoder."""
         return len(set(self.order.blocks(self.decoder_depth))) if self.decoder_depth else 0

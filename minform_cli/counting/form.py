@@ -203,7 +203,7 @@ def _stored(form: F, model: ModelConfig) -> F:
     """`form` with its maps stored as the axis `linear` says."""
     linear = cast(Linear, model.linear)
     holds = tuple(
-        replace(each, stored=linear.form(each.role, each.dim_in, each.dim_out))
+        replace(each, stored=linear.form(each.role, each.dim_in, each.dim_out, model.runs))
         if isinstance(each, Map) and each.role is not None and each.stored is None
         else each
         for each in form.holds

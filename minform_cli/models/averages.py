@@ -20,7 +20,7 @@ from minform_cli.errors import InputError
 from minform_cli.models.block import Block
 from minform_cli.models.parts.base import by_columns, by_rows
 from minform_cli.models.parts.columns import best_factors
-from minform_cli.models.parts.linear import Matrix
+from minform_cli.models.parts.linear import AdaptedMap, Matrix
 from minform_cli.models.parts.similarity.base import Projections, Similarity
 from minform_cli.models.parts.similarity.low_rank import LowRank as LowRankSimilarity
 from minform_cli.models.parts.similarity.separate import Separate as SeparateSimilarity
@@ -56,10 +56,45 @@ def mean_block(blocks: Sequence[Block]) -> Block:
         scores = _all_of([each.similarity for each in attentions], _SCORES)
         values = _all_of([each.value for each in attentions], _VALUES)
         if values is not None:
-            _mean_values(made.value, values)
+            _mean_values(made.value, values, values[0])
             if scores is not None:
-                _mean_scores(made.similarity, scores)
+                _mean_scores(made.similarity, scores, scores[0])
     return mean
+
+
+@torch.no_grad()
+def adapt(block: Block, runs: Sequence[Block]) -> None:
+    """Gives a block that is the mean of others what each of them has beside it, as far as its additions hold that.
+
+    Args:
+        block: the mean; without maps that have additions it stays as it is.
+        runs: for each of its runs the block that it is like there.
+    """
+    maps = [part for part in block.modules() if isinstance(part, AdaptedMap)]
+    added = {id(each) for part in maps for each in (part.a, part.b)}
+    shared = {name: each.clone() for name, each in block.named_parameters() if id(each) not in added}
+    for run, source in enumerate(runs if maps else ()):
+        for part in maps:
+            part.run, part.adapts = run, True
+        block.from_separate(_turned(runs[0], source))
+        for name, each in shared.items():
+            block.get_parameter(name).copy_(each)
+    for part in maps:
+        part.run, part.adapts = 0, False
+
+
+def _turned(first: Block, other: Block) -> Block:
+    """A copy of `other` whose separate heads are turned to those of `first`."""
+    made = deepcopy(other)
+    for name in ("attention", "cross"):
+        ours, theirs = (getattr(block, name) for block in (first, made))
+        if ours is None:
+            continue
+        if _all_of([ours.value, theirs.value], SeparateValue):
+            _mean_values(theirs.value, [theirs.value], ours.value)
+            if _all_of([ours.similarity, theirs.similarity], SeparateSimilarity):
+                _mean_scores(theirs.similarity, [theirs.similarity], ours.similarity)
+    return made
 
 
 def _all_of(parts: Sequence[nn.Module], kind: Any) -> Sequence[Any] | None:
@@ -74,8 +109,11 @@ def _turns(first: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
     return left @ right
 
 
-def _mean_scores(made: Similarity, parts: Sequence[Similarity]) -> None:
-    """Heads are (N + 1) x d: the row of the bias behind those of W_Q, zeros behind those of W_K."""
+def _mean_scores(made: Similarity, parts: Sequence[Similarity], first: Similarity) -> None:
+    """Of the parts, turned to `first`.
+
+    Heads are (N + 1) x d: the row of the bias behind those of W_Q, zeros behind those of W_K.
+    """
     heads = made.heads
 
     def by_head(part: Similarity) -> tuple[Tensor, Tensor]:
@@ -84,13 +122,16 @@ def _mean_scores(made: Similarity, parts: Sequence[Similarity]) -> None:
         found = both, nn.functional.pad(by_columns(keys.weight, heads), (0, 0, 0, 1))
         return _balanced(*found) if isinstance(part, _LOW_SCORES) else found
 
-    queries, keys = _mean_of_heads([by_head(part) for part in parts])
+    queries, keys = _mean_of_heads([by_head(part) for part in parts], by_head(first))
     given = Projections(Matrix(queries[:-1], queries[-1]), Matrix(keys[:-1], torch.zeros_like(keys[0])))
     cast(Any, made)._fit(given)
 
 
-def _mean_values(made: Value, parts: Sequence[Value]) -> None:
-    """Heads are (N + 1) x d: the row of the bias behind those of W_V, zeros behind the columns of W_O."""
+def _mean_values(made: Value, parts: Sequence[Value], first: Value) -> None:
+    """Of the parts, turned to `first`.
+
+    Heads are (N + 1) x d: the row of the bias behind those of W_V, zeros behind the columns of W_O.
+    """
     heads = made.heads
 
     def by_head(part: Value) -> tuple[Tensor, Tensor]:
@@ -99,7 +140,7 @@ def _mean_values(made: Value, parts: Sequence[Value]) -> None:
         found = both, nn.functional.pad(by_rows(output.weight, heads).mT, (0, 0, 0, 1))
         return _balanced(*found) if isinstance(part, _LOW_VALUES) else found
 
-    values, outputs = _mean_of_heads([by_head(part) for part in parts])
+    values, outputs = _mean_of_heads([by_head(part) for part in parts], by_head(first))
     after = torch.stack([part.maps(None).output.bias for part in parts]).mean(0)
     given = ValueMaps(Matrix(values[:-1], values[-1]), Matrix(outputs[:-1].T, after))
     cast(Any, made)._fit(given, None)
@@ -111,11 +152,15 @@ def _balanced(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([one for one, _ in pairs]), torch.stack([other.mT for _, other in pairs])
 
 
-def _mean_of_heads(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Means of both sides, (N + 1, H d) each, every head turned to that of the first part."""
+_Sides = tuple[Tensor, Tensor]
+"""Both sides of every head, (H, N + 1, d) each."""
+
+
+def _mean_of_heads(parts: Sequence[_Sides], first: _Sides) -> _Sides:
+    """Means of both sides, (N + 1, H d) each, every head turned to that of `first`."""
     turned: list[tuple[Tensor, Tensor]] = []
     for part in parts:
-        turn = _turns(parts[0], part)
+        turn = _turns(first, part)
         turned.append((_joined(part[0] @ turn), _joined(part[1] @ turn)))
     left, right = zip(*turned, strict=True)
     return torch.stack(left).mean(0), torch.stack(right).mean(0)

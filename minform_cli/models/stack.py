@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from minform_cli.config import blocks
 from minform_cli.config.axes.mask import Mask
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.averages import mean_block
+from minform_cli.models.averages import adapt, mean_block
 from minform_cli.models.block import Block
 from minform_cli.models.parts.attention import Attention, Seen
 from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
+from minform_cli.models.parts.linear import AdaptedMap, choose_run
 from minform_cli.models.parts.norm import final_norm
 from minform_cli.models.parts.readout import Readout, TokenReadout
 from minform_cli.models.parts.value import stack_output
@@ -35,6 +36,7 @@ class Encoder(nn.Module, Generic[E]):
         self.embedding: E = embedding
         self.blocks = nn.ModuleList(Block(model.at(block)) for block in range(model.num_blocks))
         self.order = model.block_order
+        self._adapts = any(isinstance(part, AdaptedMap) for part in self.blocks.modules())
         last = blocks.after(model)
         self.stack_output = stack_output(last)
         self.final_norm = final_norm(last)
@@ -62,7 +64,9 @@ class Encoder(nn.Module, Generic[E]):
 
     def run(self, x: Float[Tensor, "b t n"], seen: Seen | None = None) -> Float[Tensor, "b t n"]:
         """The tokens after the last block and what follows it; `seen` are those that may be attended to."""
-        for block in self.order:
+        for depth, block in enumerate(self.order):
+            if self._adapts:
+                choose_run(self.blocks[block], self.order[:depth].count(block))
             x = self.blocks[block](x, seen)
         if self.stack_output is not None:
             x = self.stack_output(x)
@@ -188,8 +192,9 @@ def _take_blocks(
     """Fills each block out of those that ran where it runs."""
     assert len(order) == len(source_order), "both run as many blocks"
     for number, block in enumerate(blocks):
-        ran = dict.fromkeys(source for source, own in zip(source_order, order, strict=True) if own == number)
-        cast(Block, block).from_separate(mean_block([cast(Block, sources[source]) for source in ran]))
+        ran = [source for source, own in zip(source_order, order, strict=True) if own == number]
+        cast(Block, block).from_separate(mean_block([cast(Block, sources[source]) for source in dict.fromkeys(ran)]))
+        adapt(cast(Block, block), [cast(Block, sources[source]) for source in ran])
 
 
 def _attention(block: nn.Module) -> Attention:

@@ -37,6 +37,7 @@ from tests.zoo import (
     ALL_PARTS,
     ALL_VARIANTS,
     BIASES,
+    NOT_IN_DECODERS,
     SIZES,
     SPEC,
     model_with,
@@ -154,7 +155,8 @@ def test_random_shapes_have_every_part_and_every_embedding_often():
     assert set(found) == {f"{axis} {kind}" for axis, kind in ALL_PARTS}
     assert min(found[f"embedding {kind}"] for kind in AXES["embedding"].names()) >= 20
     both = Counter((kind, m.embedding.kind) for m in models if m.decoder_depth for kind in set(kinds(m, "linear")))
-    assert min(both[linear, "h-softpos"] for linear in AXES["linear"].names()) >= 5
+    beside = set(AXES["linear"].names()) - {kind for axis, kind in NOT_IN_DECODERS if axis == "linear"}
+    assert min(both[linear, "h-softpos"] for linear in beside) >= 5
 
 
 def test_random_shapes_have_lists_on_every_axis_and_on_both_sides_often():
@@ -211,7 +213,7 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
         "h-softpos": {"levels": rng.choice([1, 2, 3, 4])},
     }
     axes["embedding"] = {"kind": axes["embedding"], **own.get(axes["embedding"], {})}
-    axes["linear"] = chained(rng, axes["linear"])
+    axes["linear"] = chained(rng, axes["linear"], adapts=axes["order"] == "shared" and not decoder)
     fields = {
         # A 1 x 1 matrix made of a chain ends in a product of two vectors, which torch's counter does not know.
         "dim": heads * rng.randint(2 if "tensor-chain" in str(axes["linear"]) else 1, 9),
@@ -248,8 +250,15 @@ def in_lists(rng: random.Random, axes: dict[str, Any]) -> dict[str, Any]:
     return {axis: listed[axis] for axis in (*pair, *others)}
 
 
-def chained(rng: random.Random, linear: Any) -> Any:
-    """The part (or each of a list) with ratios or ranks of its own, if it is no dense one."""
+def chained(rng: random.Random, linear: Any, *, adapts: bool = False) -> Any:
+    """The part (or each of a list) with ratios or ranks of its own, if it is no dense one.
+
+    Another for additions to each run, where blocks do not run often.
+    """
+    if linear == "lora" and adapts:
+        return {"kind": "lora", "rank": rng.choice([1, 3, 0.2])}
+    if linear == "lora":
+        return chained(rng, rng.choice(["dense", "low-rank", "tensor-chain"]))
     if isinstance(linear, list):
         return [chained(rng, each) for each in linear]
     if linear == "low-rank" or isinstance(linear, dict):

@@ -36,6 +36,7 @@ def test_the_models_have_every_part_of_the_axes_that_a_decoder_has() -> None:
         assert {kind for other, kind in tested if other == axis} == set(attending(axis)) - {
             "patches",
             "stack-collapsed",
+            "lora",
         }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import PairSpec
 from minform_cli.models.stack import EncoderDecoder
-from tests.zoo import ATTENDING, build, model_with
+from tests.zoo import ATTENDING, NOT_IN_DECODERS, build, model_with
 
 ROUNDING = {"atol": 1e-12, "rtol": 1e-12}  # float64: the same sums in another order
 LENGTH = 9
@@ -21,8 +21,7 @@ FIELDS: dict[str, object] = {"embedding": "tokens", "readout": "tokens", "depth"
 PARTS = [
     (axis, kind)
     for axis, kind in ATTENDING
-    if axis not in ("mask", "readout")
-    and (axis, kind) not in (("embedding", "patches"), ("value", "stack-collapsed"))  # not in a decoder
+    if axis not in ("mask", "readout") and (axis, kind) not in {("embedding", "patches"), *NOT_IN_DECODERS}
 ]
 MODELS: list[tuple[str, str, Mapping[str, object]]] = [
     *((axis, kind, {}) for axis, kind in PARTS),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 from pydantic import Field, PlainValidator
 
-from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.form import Map, Role, Stored
-from minform_cli.config.matrix_rank import Factors, rank_for
+from minform_cli.config.matrix_rank import Adapted, Factors, rank_for
 from minform_cli.config.tensor_chain import Chain, balanced, rank
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class Linear(PartOptions, frozen=True):
     absorbs: ClassVar[bool] = False
 
     @abstractmethod
-    def form(self, role: Role, dim_in: int, dim_out: int) -> Stored | None:
-        """How a map of that role and those widths is stored; None: as one matrix."""
+    def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> Stored | None:
+        """How a map of that role and those widths is stored, whose block runs so often; None: as one matrix."""
 
 
 LINEAR = new_axis("linear", "how the linear maps of attention and MLP are stored", Linear, per_block=True)
@@ -46,7 +46,7 @@ class Dense(Linear, frozen=True):
     absorbs = True
     source = "Attention Is All You Need, arXiv 1706.03762, sections 3.2 and 3.3"
 
-    def form(self, role: Role, dim_in: int, dim_out: int) -> Stored | None:  # noqa: ARG002, D102
+    def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> Stored | None:  # noqa: ARG002, D102
         return None
 
 
@@ -72,7 +72,7 @@ class TensorChain(Linear, frozen=True):
     meaning = "a chain of small cores for each matrix, by a ratio for every role"
     source = "Anthe, arXiv 2305.10991 (length 2 and its ratios; length 4 is ours)"
 
-    def form(self, role: Role, dim_in: int, dim_out: int) -> Chain | None:  # noqa: D102
+    def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> Chain | None:  # noqa: ARG002, D102
         ratio = {"qkv": self.qkv, "output": self.output, "mlp": self.mlp}[role]
         if ratio is None:
             return None
@@ -91,6 +91,14 @@ def _read_size(value: object) -> int | float | None:
     if value is None or whole or (type(value) is float and 0 < value < 1):
         return cast("int | float | None", value)
     raise ValueError(f"{value!r}: expected a rank (a whole number from 1 on) or a share of the numbers (below 1)")
+
+
+def _read_some(value: object) -> int | float:
+    """Likewise, but not nothing."""
+    found = _read_size(value)
+    if found is None:
+        raise ValueError("null: expected a rank (a whole number from 1 on) or a share of the numbers (below 1)")
+    return found
 
 
 Size = Annotated[int | float | None, PlainValidator(_read_size)]
@@ -118,7 +126,7 @@ class LowRank(Linear, frozen=True):
     absorbs = True
     source = "Sainath et al. 2013, Low-rank matrix factorization for deep neural network training, ICASSP"
 
-    def form(self, role: Role, dim_in: int, dim_out: int) -> Factors | None:  # noqa: D102
+    def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> Factors | None:  # noqa: ARG002, D102
         size = {"qkv": self.qkv, "output": self.output, "mlp": self.mlp}[role]
         return None if size is None else Factors(dim_in, dim_out, rank_for(size, dim_in, dim_out))
 
@@ -137,6 +145,51 @@ class LowRank(Linear, frozen=True):
                     f"{each.dim_in} x {each.dim_out} matrix; accepted: {f'1 to {most}, or ' if most else ''}null, "
                     "which leaves it one matrix"
                 )
+        return None
+
+
+@LINEAR.part
+class Lora(Linear, frozen=True):
+    """One matrix W, and in each run of its block A_k B_k of rank r beside it, with A_k (I x r) and B_k (r x O).
+
+    For blocks that run at several depths: what they share is W, biases and norms. None for a role leaves it W alone.
+
+    Attributes:
+        rank: r of every map of a role below; or, below 1, the share of W's numbers that A_k and B_k have at most.
+        qkv: whether the maps to queries, keys, values and their gate have it.
+        output: whether the maps that lead out of attention do.
+        mlp: whether the maps of the MLP do.
+    """
+
+    kind: Literal["lora"] = "lora"
+    rank: Annotated[int | float, PlainValidator(_read_some)] = 0.125
+    qkv: bool = True
+    output: bool = True
+    mlp: bool = True
+    meaning = "one matrix each, and for every depth of a shared block an addition of low rank"
+    absorbs = False
+    requires: ClassVar[Requires] = {"order": ("shared", "listed")}
+    why = "what is added differs from one run of a block to the next"
+    source = (
+        "Bae et al. 2024, Relaxed Recursive Transformers, arXiv 2410.20672, section 2.3; Hu et al., arXiv 2106.09685"
+    )
+
+    def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> Adapted | None:  # noqa: D102
+        has = {"qkv": self.qkv, "output": self.output, "mlp": self.mlp}[role]
+        return Adapted(dim_in, dim_out, rank_for(self.rank, dim_in, dim_out), runs) if has else None
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        if not (self.qkv or self.output or self.mlp):
+            return "model.linear 'lora' is for no role, so every map is dense; accepted: dense"
+        if model.decoder_depth:
+            return "model.linear 'lora' is not for encoder-decoders; accepted: dense, low-rank, tensor-chain"
+        often = {model.block_order.count(block) for block in model.block_order}
+        if len(often) > 1 or often == {1}:
+            listed = ", ".join(map(str, model.block_order))
+            return (
+                f"model.linear 'lora' is for blocks that run several times, all as often, and the order is {listed}; "
+                "accepted: an order such as [0, 0, 1, 1], or dense"
+            )
         return None
 
 

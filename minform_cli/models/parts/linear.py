@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from minform_cli.config.axes.linear import Linear
 from minform_cli.config.form import Role, Stored
-from minform_cli.config.matrix_rank import Factors
+from minform_cli.config.matrix_rank import Adapted, Factors
 from minform_cli.config.schema import ModelConfig
 from minform_cli.config.tensor_chain import Chain, Plan
 from minform_cli.models.parts.base import Absent, linear
@@ -74,7 +74,7 @@ def linear_map(
 
     One without a role stays dense.
     """
-    stored = None if role is None else cast(Linear, model.linear).form(role, dim_in, dim_out)
+    stored = None if role is None else cast(Linear, model.linear).form(role, dim_in, dim_out, model.runs)
     if stored is None:
         return linear(dim_in, dim_out, bias=bias, std=std)
     build = LINEARS.get(model.linear.kind)
@@ -128,6 +128,71 @@ class LowRankMap(StoredMap):
         self.b.zero_()
         self.a[: left.shape[1]] = left.T.to(self.a)
         self.b[:, : left.shape[1]] = right.T.to(self.b)
+
+
+class AdaptedMap(StoredMap):
+    """x (W + A_k B_k) + b in run k of its block. W -> `weight`, A (k x I x r) -> `a`, B (k x r x O) -> `b`.
+
+    All are transposed, as torch keeps maps; b -> `bias`. Numbers: I O + k r (I + O), and O of a bias.
+    Initial scale: every number of W + A_k B_k has the variance `std`^2, of which A_k B_k has a hundredth.
+    Source: Bae et al. 2024, Relaxed Recursive Transformers, arXiv 2410.20672.
+
+    Args:
+        stored: its shape, a matrix with additions.
+        bias: whether b exists.
+        std: of the numbers of W.
+
+    Attributes:
+        run: k, from 0; the stack sets it before the block runs.
+        adapts: whether weights that are given to it are those of run k alone: what W is not of them goes into A_k B_k.
+    """
+
+    exact_where = "in every run of the block the matrix is the same, or differs from the mean by the rank at most"
+    no_source = ""
+
+    def __init__(self, stored: Stored, *, bias: bool, std: float) -> None:
+        super().__init__()
+        assert isinstance(stored, Adapted)
+        self.run, self.adapts = 0, False
+        self.weight = nn.Parameter(torch.empty(stored.dim_out, stored.dim_in))
+        self.a = nn.Parameter(torch.empty(stored.runs, stored.rank, stored.dim_in))
+        self.b = nn.Parameter(torch.empty(stored.runs, stored.dim_out, stored.rank))
+        nn.init.normal_(self.weight, std=math.sqrt(0.99) * std)
+        for factor in (self.a, self.b):
+            nn.init.normal_(factor, std=math.sqrt(0.1 * std) / stored.rank**0.25)
+        self.bias = nn.Parameter(torch.zeros(stored.dim_out)) if bias else None
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t m"]:
+        """Each token by itself."""
+        return F.linear(x, self.weight, self.bias) + F.linear(F.linear(x, self.a[self.run]), self.b[self.run])
+
+    def matrix(self) -> Float[Tensor, "n m"]:
+        """W + A_k B_k."""
+        return (self.weight + self.b[self.run] @ self.a[self.run]).T
+
+    @torch.no_grad()
+    def from_matrix(self, weight: Float[Tensor, "n m"]) -> None:
+        """Makes W `weight` in every run; or, where it `adapts`, A_k B_k the nearest to what W is not, by `moment`."""
+        if not self.adapts:
+            self.weight.copy_(weight.T)
+            self.b.zero_()
+            return
+        moment = self.moment if self.moment is None or self.moment.ndim == 2 else self.moment[self.run]
+        left, right = nearest(weight.double() - self.weight.T.double(), self.a.shape[1], moment)
+        rank = left.shape[1]
+        self.b[self.run].zero_()
+        self.a[self.run, :rank] = left.T.to(self.a)
+        self.b[self.run, :, :rank] = right.T.to(self.b)
+
+
+LINEARS.register("lora")(AdaptedMap)
+
+
+def choose_run(module: nn.Module, run: int) -> None:
+    """Before a block that runs at several depths runs for that time, from 0."""
+    for part in module.modules():
+        if isinstance(part, AdaptedMap):
+            part.run = run
 
 
 LEAST_READ = 1e-10
