@@ -15,6 +15,7 @@ from minform_cli.config import blocks
 from minform_cli.config.axes.base import PartOptions, PerBlock
 from minform_cli.config.axes.bias import Bias
 from minform_cli.config.axes.embedding import Embedding
+from minform_cli.config.axes.linear import Linear
 from minform_cli.config.axes.norm import Norm, not_read_by_maps
 from minform_cli.config.axes.position import Position
 from minform_cli.config.axes.readout import OfExamples, Readout
@@ -156,6 +157,9 @@ def removable(config: RunConfig, spec: DataSpec) -> RemovableRecord:
 def _key_bias(now: _Model) -> _Step:
     def change(own: ModelConfig, _: int) -> PartOptions | str:
         attention = cast(Similarity, own.similarity).form(own)
+        linear = cast(Linear, own.linear)
+        if linear.differs and linear.form("qkv", own.dim, own.dim) is not None:
+            return f"linear {linear.kind!r} differs from run to run"
         if (attention is not None and attention.dead) or cast(Readout, own.readout).form(own).dead:
             return cast(Bias, own.bias).without_dead()
         return cast(Similarity, own.similarity).no_dead_bias(own)

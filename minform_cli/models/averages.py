@@ -67,13 +67,14 @@ def adapt(block: Block, runs: Sequence[Block]) -> None:
     """Gives a block that is the mean of others what each of them has beside it, as far as its additions hold that.
 
     Args:
-        block: the mean; without maps that have additions it stays as it is.
+        block: the mean; without maps that have additions it stays as it is, and so it does if those of `runs` have any.
         runs: for each of its runs the block that it is like there.
     """
     maps = [part for part in block.modules() if isinstance(part, AdaptedMap)]
     added = {id(each) for part in maps for each in (part.a, part.b)}
     shared = {name: each.clone() for name, each in block.named_parameters() if id(each) not in added}
-    for run, source in enumerate(runs if maps else ()):
+    copied = any(isinstance(part, AdaptedMap) for source in runs for part in source.modules())
+    for run, source in enumerate(runs if maps and not copied else ()):
         for part in maps:
             part.run, part.adapts = run, True
         block.from_separate(_turned(runs[0], source))

@@ -148,7 +148,7 @@ REFUSED = [
     (
         "digits", "baseline", ("model.linear=chain",),
         "--set: model.linear: unknown linear 'chain'; did you mean 'tensor-chain'?; accepted: dense, tensor-chain, "
-        "low-rank",
+        "low-rank, lora",
     ),
     (
         "digits", "baseline", ("model.linear={kind: tensor-chain, lenght: 3}",),

@@ -25,9 +25,11 @@ class Linear(PartOptions, frozen=True):
 
     Class attributes:
         absorbs: whether a scale of what a map reads can go into it, however it is stored.
+        differs: whether a map differs from one run of its block to the next, so that no one matrix says what it does.
     """
 
     absorbs: ClassVar[bool] = False
+    differs: ClassVar[bool] = False
 
     @abstractmethod
     def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> Stored | None:
@@ -167,7 +169,7 @@ class Lora(Linear, frozen=True):
     output: bool = True
     mlp: bool = True
     meaning = "one matrix each, and for every depth of a shared block an addition of low rank"
-    absorbs = False
+    differs = True
     requires: ClassVar[Requires] = {"order": ("shared", "listed")}
     why = "what is added differs from one run of a block to the next"
     source = (
