@@ -20,7 +20,7 @@ from minform_cli.reducing.run import (
     shown_to_both,
     with_original,
 )
-from minform_cli.reducing.said import command
+from minform_cli.reducing.said import command, healing_warnings
 from minform_cli.reducing.sources import IMPORTED, finished, is_imported, opened
 from minform_cli.report.reduce_files import Tell, read_records, write_files
 from minform_cli.results import Listener, Progress, ReduceRecord, RunFolder, check_folder
@@ -168,4 +168,8 @@ def _measured_again(task: Reduction, out: Path, record: ReduceRecord, stop: Stop
         "out": str(out),
         "measure": None if measure is None else {**measure, "healed": found},
         "healing": healing,
+        "notes": [
+            *record["notes"],
+            *healing_warnings(None if measure is None else measure["after"], found, str(out / REDUCED)),
+        ],
     }

@@ -75,9 +75,24 @@ def warnings(options: ReduceOptions, layers: list[ReducedLayerRecord]) -> list[s
     if options.data_free and not options.exact:
         notes.append(WITHOUT_DATA)
     error = layers[-1]["errors"]["output"] if layers else None
-    if options.variant is not None and error is not None and error > NEEDS_HEALING:
+    if options.variant is not None and options.heal is None and error is not None and error > NEEDS_HEALING:
         notes.append(
             f"the last block's output is off by {100 * error:.0f} % of its square: such a model must be healed; "
             "--heal STEPS trains it to follow the original"
         )
     return notes
+
+
+def healing_warnings(before: float | None, after: float | None, folder: str) -> list[str]:
+    """What a reader should know once a run is healed: that it got worse, where it did.
+
+    Args:
+        before, after: the metric before healing and after it, more is better; None: nothing was measured.
+        folder: of the run before healing.
+    """
+    if before is None or after is None or after >= before:
+        return []
+    return [
+        f"healing made it worse, from {before:.4f} to {after:.4f}: there was little to heal for so many steps at that "
+        f"learning rate; the run before healing is in {folder}"
+    ]

@@ -15,7 +15,9 @@ from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError, Interrupted
 from minform_cli.models.build import build_model
 from minform_cli.reducing.heal import RATE, Healing, heal, healing
-from minform_cli.results import read_result
+from minform_cli.reducing.options import ReduceOptions
+from minform_cli.reducing.said import healing_warnings, warnings
+from minform_cli.results import ReducedLayerRecord, read_result
 from minform_cli.runs.made import Made, write_run
 from minform_cli.runs.stored import StoredRun, read_run
 from minform_cli.runs.tensors import Tensors, weights_of
@@ -218,3 +220,19 @@ def test_a_healed_run_is_a_run_to_start_from(original: StoredRun, reduced: Store
     assert run.spec is not None
     model = build_model(run.config, run.spec)
     assert weights_of(model).keys() == last_weights(tmp_path / "run").keys()
+
+
+def test_it_is_said_where_healing_made_it_worse() -> None:
+    (note,) = healing_warnings(0.99, 0.95, "out/reduced")
+    assert note.startswith("healing made it worse, from 0.9900 to 0.9500")
+    assert note.endswith("out/reduced")
+    for before, after in ((0.9, 0.95), (0.9, 0.9), (None, 0.9), (0.9, None)):
+        assert healing_warnings(before, after, "out/reduced") == []
+
+
+def test_a_variant_is_said_to_need_healing_only_where_it_is_not_healed() -> None:
+    layers: list[ReducedLayerRecord] = [
+        {"layer": 1, "stack": "encoder", "before": {}, "after": {}, "errors": {"output": 0.5}}
+    ]
+    assert len(warnings(ReduceOptions(variant="no-mlp"), layers)) == 1
+    assert warnings(ReduceOptions(variant="no-mlp", heal=5), layers) == []
