@@ -79,6 +79,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """`text` as it may be printed, in at most so many characters: of what is longer both ends, the last one longer."""
+    shown = printable(text)
+    if len(shown) <= most:
+        return shown
+    start = (most - 3) // 4
+    return f"{shown[:start]}...{shown[len(shown) - (most - 3 - start) :]}"
+
+
 def _arrangements(records: Sequence[Any], columns: Sequence[Column]) -> Iterator[list[Grid]]:
     blocks = [
         [column for column in columns if column.name or column.block == block]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from minform_cli.errors import InputError, counted
 from minform_cli.report.drawing import check_matplotlib, drawing
-from minform_cli.report.fit import printable
+from minform_cli.report.fit import printable, shortened
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer, metric_axis, metric_name, percent
 from minform_cli.report.plot_labels import place_labels
@@ -91,7 +91,8 @@ def compare_figure(
     _cost_axis(axes, x, *_COSTS[cost])
     metric = records[0]["metric"]
     axes.set_ylabel(f"validation {metric_axis(metric)}")
-    axes.set_title(f"{printable(records[0]['preset'])}: {metric_name(metric)} over {_COSTS[cost][0]}", parse_math=False)
+    title = f"{shortened(records[0]['preset'], 48)}: {metric_name(metric)} over {_COSTS[cost][0]}"
+    axes.set_title(title, parse_math=False)
     axes.margins(x=0.12, y=0.15)
     axes.grid(visible=True, which="major", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -137,7 +138,7 @@ def confusion_figure(record: EvaluationRecord) -> Figure:
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(
-        f"{printable(record['variant'])} on {printable(record['data'])} ({record['split']})", parse_math=False
+        f"{shortened(record['variant'], 32)} on {shortened(record['data'], 32)} ({record['split']})", parse_math=False
     )
     figure.colorbar(image, ax=axes, label="share of the true class in %", shrink=0.8)
     accuracy = f"accuracy {percent(record['measured']['accuracy'])} %, {counted(record['num_examples'], 'example')}"

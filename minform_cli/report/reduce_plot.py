@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from minform_cli.report.curves import PALETTE
-from minform_cli.report.fit import printable
+from minform_cli.report.fit import shortened
 from minform_cli.report.numbers import integer, metric_axis
+from minform_cli.report.plot_labels import place_labels
 from minform_cli.report.plots import GRID, new_figure
 from minform_cli.report.reduce_table import COSINE, PARTS, curve_rows
 from minform_cli.results import ReduceRecord
@@ -26,6 +28,9 @@ _WIDTH = 0.8
 
 _LOG_SPAN = 5.0
 """Ratio of the largest error to the smallest from which their axis is logarithmic."""
+
+_NAME = 36
+"""Characters of a name in a title: two fit."""
 
 _EVERY = 16
 """Up to so many layers all are numbered."""
@@ -48,7 +53,8 @@ def layers_figure(record: ReduceRecord) -> Figure:
         _error_line(errors, record, PARTS[group], _COLOURS[group], f"{_TITLES[group]}: {PARTS[group]}")
     _error_line(errors, record, "output", _COLOURS["output"], "the block's output, all reduced")
     left.set_ylabel("numbers left in %")
-    figure.suptitle(f"{printable(record['preset'])}, {printable(record['variant'])}: layer by layer", parse_math=False)
+    title = f"{shortened(record['preset'], _NAME)}, {shortened(record['variant'], _NAME)}: layer by layer"
+    figure.suptitle(title, parse_math=False)
     left.set_ylim(0, max(105.0, left.get_ylim()[1]))
     errors.set_ylabel("relative squared error")
     errors.set_xlabel("layer")
@@ -61,7 +67,8 @@ def layers_figure(record: ReduceRecord) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     left.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, ncols=len(groups), frameon=False)
     if errors.lines:
-        values = [value for line in errors.lines for value in cast("list[float]", list(line.get_ydata()))]
+        drawn = [value for line in errors.lines for value in cast("list[float]", list(line.get_ydata()))]
+        values = [value for value in drawn if not math.isnan(value)]
         if max(values) > _LOG_SPAN * min(values):
             errors.set_yscale("log")
         else:
@@ -77,12 +84,10 @@ def _name(record: ReduceRecord, place: int) -> str:
 
 
 def _error_line(axes: Axes, record: ReduceRecord, name: str, colour: str, label: str) -> None:
-    """The error over the layers that have one."""
-    found = [(place, layer["errors"].get(name)) for place, layer in enumerate(record["layers"])]
-    known = [(place, error) for place, error in found if error is not None and error > 0]
-    if not known:
-        return
-    axes.plot(*zip(*known, strict=True), color=colour, marker="o", ms=4, linewidth=1.4, label=label)
+    """The error over the layers; the line is broken where a layer has none."""
+    found = [layer["errors"].get(name) or math.nan for layer in record["layers"]]
+    if not all(map(math.isnan, found)):
+        axes.plot(range(len(found)), found, color=colour, marker="o", ms=4, linewidth=1.4, label=label)
 
 
 def curve_figure(records: Sequence[ReduceRecord]) -> Figure:
@@ -105,21 +110,17 @@ def curve_figure(records: Sequence[ReduceRecord]) -> Figure:
         if row["variant"] == "original":
             place = (row["count"]["parameters"], scale * row["score"])
             axes.scatter(*place, marker="*", s=170, color=PALETTE[0], zorder=3)
-        axes.annotate(
-            f"{row['variant'].removeprefix('reduced-')}\n{integer(row['count']['parameters'])}",
-            (row["count"]["parameters"], scale * row["score"]),
-            textcoords="offset points",
-            xytext=(7, -20),
-            ha="left",
-            fontsize=7,
-            parse_math=False,
-        )
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("parameters of the whole model")
     axes.set_ylabel("mean cosine to the original" if measure["metric"] == COSINE else metric_axis(measure["metric"]))
-    axes.set_title(f"{printable(records[0]['preset'])}: what a reduction costs", parse_math=False)
+    axes.set_title(f"{shortened(records[0]['preset'], _NAME)}: what a reduction costs", parse_math=False)
     axes.margins(x=0.14, y=0.22)
     axes.grid(visible=True, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    figure.canvas.draw()
+    figure.set_layout_engine("none")  # names are placed for exactly this layout
+    spread = [0.0 if row["low"] is None else scale * (row["high"] - row["low"]) / 2 for row in rows]
+    names = [f"{row['variant'].removeprefix('reduced-')}: {integer(row['count']['parameters'])}" for row in rows]
+    place_labels(axes, x, y, spread, names, list(zip(x, y, strict=True)))
     return figure
