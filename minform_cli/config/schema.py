@@ -1,18 +1,20 @@
 """The settings of a run: frozen, typed, unknown keys forbidden.
 
 A key on the command line or in YAML is ``section.field``: ``data.name``, ``model.dim``, ``train.epochs``.
-What a field means and its unit stand here and nowhere else.
+What a field means and its unit stand here, those of a training in `config.training`, and nowhere else.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema, model_validator
 
 from minform_cli.config import blocks
 from minform_cli.config.axes import AXES, PartOptions, PerBlock
 from minform_cli.config.axes.order import Order, parse_order
+from minform_cli.config.section import Settings, is_none
+from minform_cli.config.training import DistillConfig, TrainConfig
 
 PAIR_FILES = tuple(f"{split}{side}" for split in ("", "val_", "test_") for side in ("source", "target"))
 """Settings of a data section that name files of sentences."""
@@ -26,17 +28,6 @@ TOKENIZERS = ("wordpiece", "byte-bpe")
 BleuTokenizer = Literal[
     "auto", "13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "flores101", "flores200", "spBLEU-1K", "none"
 ]
-
-
-class Settings(BaseModel):
-    """Base of every section: cannot be changed once made, refuses keys it does not know and NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
-
-
-def _is_none(value: object) -> bool:
-    """For settings that stand in a file only where they are given."""
-    return value is None
 
 
 def _axis(name: str) -> object:
@@ -188,92 +179,6 @@ class ModelConfig(Settings):
         return {axis: getattr(self, axis) for axis in AXES}
 
 
-class TrainConfig(Settings):
-    """How the model is trained.
-
-    Attributes:
-        epochs: passes over the training examples.
-        steps: optimiser steps of the whole run, in place of `epochs`; None: as many as the epochs have.
-        batch_size: examples per optimiser step; the last, smaller batch of an epoch is kept.
-        batch_tokens: most tokens of a step, filling included, on that side of sentence pairs that has more; None takes
-            `batch_size` pairs.
-        optimizer: `adamw` (decay apart from the gradient; not on vectors, positions or the class token) or `adam`.
-        learning_rate: peak step size.
-        weight_decay: decay per step over the learning rate.
-        beta2: decay of the second moment; the first is 0.9.
-        schedule: `cosine` to zero, or `constant`; both after the warm-up.
-        warmup_epochs: epochs of linear warm-up; fractions are allowed.
-        warmup_steps: steps of linear warm-up, in place of `warmup_epochs`; None: as many as those have.
-        clip_norm: the gradient's total norm is cut to this; None leaves it alone.
-        label_smoothing: probability spread over all classes in the training loss.
-        eval_batch_size: examples per batch where no gradient is needed.
-        checkpoint_every_s: least time in seconds between two checkpoints; results do not depend on it.
-    """
-
-    epochs: int = Field(default=10, ge=1, le=1_000_000)
-    steps: int | None = Field(default=None, ge=1, le=1_000_000_000, exclude_if=_is_none)
-    batch_size: int = Field(default=64, ge=1)
-    batch_tokens: int | None = Field(default=None, ge=1)
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    beta2: float = Field(default=0.999, gt=0, lt=1)
-    schedule: Literal["cosine", "constant"] = "cosine"
-    warmup_epochs: float = Field(default=0.0, ge=0)
-    warmup_steps: int | None = Field(default=None, ge=0, exclude_if=_is_none)
-    clip_norm: float | None = Field(default=None, gt=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    eval_batch_size: int = Field(default=1000, ge=1)
-    checkpoint_every_s: float = Field(default=20.0, ge=0)
-
-    def num_steps(self, steps_per_epoch: int) -> int:
-        """Optimiser steps of the whole run."""
-        return self.epochs * steps_per_epoch if self.steps is None else self.steps
-
-    def num_epochs(self, steps_per_epoch: int) -> int:
-        """Epochs that the run begins; the last one may end early."""
-        return -(-self.num_steps(steps_per_epoch) // steps_per_epoch)
-
-    def num_warmup_steps(self, steps_per_epoch: int) -> float:
-        """Steps of the warm-up."""
-        return self.warmup_epochs * steps_per_epoch if self.warmup_steps is None else self.warmup_steps
-
-    def notes(self, steps_per_epoch: int | None = None) -> tuple[str, ...]:
-        """What somebody who trains so should know: that the warm-up does not end, and how far it comes.
-
-        Args:
-            steps_per_epoch: None where nobody knows it: then nothing is said where epochs stand against steps.
-        """
-        mixed = (self.steps is None) != (self.warmup_steps is None)
-        if mixed and steps_per_epoch is None:
-            return ()
-        in_epochs = self.steps is None and self.warmup_steps is None
-        whole = self.epochs if in_epochs else self.num_steps(steps_per_epoch or 1)
-        warmup = self.warmup_epochs if in_epochs else self.num_warmup_steps(steps_per_epoch or 1)
-        if warmup <= whole:
-            return ()
-        unit, share = "epochs" if in_epochs else "steps", whole / warmup
-        return (
-            f"the warm-up of {warmup:g} {unit} is longer than the training of {whole:,}: the "
-            f"learning rate reaches {share * self.learning_rate:.3g}, {100 * share:.3g} % of train.learning_rate "
-            f"{self.learning_rate:g}; train.warmup_{unit} sets a shorter one",
-        )
-
-
-class DistillConfig(Settings):
-    """How a run follows its teacher: beside its outputs. Of no meaning without a teacher.
-
-    Attributes:
-        labels: weight of the loss on the task's own labels.
-        hidden: weight of 1 - cosine of the tokens after each block, a mean over blocks and tokens.
-        temperature: that outputs of classes or tokens are divided by before they are compared.
-    """
-
-    labels: float = Field(default=0.0, ge=0)
-    hidden: float = Field(default=1.0, ge=0)
-    temperature: float = Field(default=1.0, gt=0)
-
-
 NUM_SEEDS = 2**31
 """Seeds are whole numbers from 0 on, below this one."""
 
@@ -299,8 +204,8 @@ class RunConfig(Settings):
     task: str = "classify-images"
     seed: int = Field(default=0, ge=0, lt=NUM_SEEDS)
     init: str | None = None
-    continues: str | None = Field(default=None, exclude_if=_is_none)
-    teacher: str | None = Field(default=None, exclude_if=_is_none)
+    continues: str | None = Field(default=None, exclude_if=is_none)
+    teacher: str | None = Field(default=None, exclude_if=is_none)
     data: DataConfig
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()

@@ -1,0 +1,95 @@
+"""The settings of a training: section ``train``, and ``distill`` of one that follows another model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from minform_cli.config.section import Settings, is_none
+
+
+class TrainConfig(Settings):
+    """How the model is trained.
+
+    Attributes:
+        epochs: passes over the training examples.
+        steps: optimiser steps of the whole run, in place of `epochs`; None: as many as the epochs have.
+        batch_size: examples per optimiser step; the last, smaller batch of an epoch is kept.
+        batch_tokens: most tokens of a step, filling included, on that side of sentence pairs that has more; None takes
+            `batch_size` pairs.
+        optimizer: `adamw` (decay apart from the gradient; not on vectors, positions or the class token) or `adam`.
+        learning_rate: peak step size.
+        weight_decay: decay per step over the learning rate.
+        beta2: decay of the second moment; the first is 0.9.
+        schedule: `cosine` to zero, or `constant`; both after the warm-up.
+        warmup_epochs: epochs of linear warm-up; fractions are allowed.
+        warmup_steps: steps of linear warm-up, in place of `warmup_epochs`; None: as many as those have.
+        clip_norm: the gradient's total norm is cut to this; None leaves it alone.
+        label_smoothing: probability spread over all classes in the training loss.
+        eval_batch_size: examples per batch where no gradient is needed.
+        checkpoint_every_s: least time in seconds between two checkpoints; results do not depend on it.
+    """
+
+    epochs: int = Field(default=10, ge=1, le=1_000_000)
+    steps: int | None = Field(default=None, ge=1, le=1_000_000_000, exclude_if=is_none)
+    batch_size: int = Field(default=64, ge=1)
+    batch_tokens: int | None = Field(default=None, ge=1)
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    beta2: float = Field(default=0.999, gt=0, lt=1)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    warmup_steps: int | None = Field(default=None, ge=0, exclude_if=is_none)
+    clip_norm: float | None = Field(default=None, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    eval_batch_size: int = Field(default=1000, ge=1)
+    checkpoint_every_s: float = Field(default=20.0, ge=0)
+
+    def num_steps(self, steps_per_epoch: int) -> int:
+        """Optimiser steps of the whole run."""
+        return self.epochs * steps_per_epoch if self.steps is None else self.steps
+
+    def num_epochs(self, steps_per_epoch: int) -> int:
+        """Epochs that the run begins; the last one may end early."""
+        return -(-self.num_steps(steps_per_epoch) // steps_per_epoch)
+
+    def num_warmup_steps(self, steps_per_epoch: int) -> float:
+        """Steps of the warm-up."""
+        return self.warmup_epochs * steps_per_epoch if self.warmup_steps is None else self.warmup_steps
+
+    def notes(self, steps_per_epoch: int | None = None) -> tuple[str, ...]:
+        """What somebody who trains so should know: that the warm-up does not end, and how far it comes.
+
+        Args:
+            steps_per_epoch: None where nobody knows it: then nothing is said where epochs stand against steps.
+        """
+        mixed = (self.steps is None) != (self.warmup_steps is None)
+        if mixed and steps_per_epoch is None:
+            return ()
+        in_epochs = self.steps is None and self.warmup_steps is None
+        whole = self.epochs if in_epochs else self.num_steps(steps_per_epoch or 1)
+        warmup = self.warmup_epochs if in_epochs else self.num_warmup_steps(steps_per_epoch or 1)
+        if warmup <= whole:
+            return ()
+        unit, share = "epochs" if in_epochs else "steps", whole / warmup
+        return (
+            f"the warm-up of {warmup:g} {unit} is longer than the training of {whole:,}: the "
+            f"learning rate reaches {share * self.learning_rate:.3g}, {100 * share:.3g} % of train.learning_rate "
+            f"{self.learning_rate:g}; train.warmup_{unit} sets a shorter one",
+        )
+
+
+class DistillConfig(Settings):
+    """How a run follows its teacher: beside its outputs. Of no meaning without a teacher.
+
+    Attributes:
+        labels: weight of the loss on the task's own labels.
+        hidden: weight of 1 - cosine of the tokens after each block, a mean over blocks and tokens.
+        temperature: that outputs of classes or tokens are divided by before they are compared.
+    """
+
+    labels: float = Field(default=0.0, ge=0)
+    hidden: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=1.0, gt=0)
