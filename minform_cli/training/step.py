@@ -76,7 +76,7 @@ class Stepper:
         mean_loss, num_correct, total_norm = self._team.combined(loss, correct, norm, batch)
         if not (math.isfinite(mean_loss) and math.isfinite(total_norm)):
             with self._team.together():
-                self._refuse(step, inputs, loss.item(), mean_loss)
+                self.refuse(step, inputs, loss.item(), mean_loss)
         if self._train.clip_norm is not None:
             clip_grads_with_norm_(self._parameters, self._train.clip_norm, norm)
         rate = self.learning_rate(step)
@@ -99,7 +99,7 @@ class Stepper:
             "; the last checkpoint stays; try a lower train.learning_rate, a warm-up, or train.clip_norm"
         )
 
-    def _refuse(self, step: int, inputs: tuple[Tensor | None, ...], loss: float, mean_loss: float) -> None:
+    def refuse(self, step: int, inputs: tuple[Tensor | None, ...], loss: float, mean_loss: float) -> None:
         """Raises the error of a step whose numbers are not finite, in the process where they first were not.
 
         Args:

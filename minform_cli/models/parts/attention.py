@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import Absent
+from minform_cli.models.parts.plain import plain
 from minform_cli.models.parts.similarity import SIMILARITIES
 from minform_cli.models.parts.value import VALUES
 
@@ -80,7 +81,8 @@ class Attention(nn.Module):
         self.value.from_separate(source.value, self.similarity)
 
     def _mixed(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
-        if queries.device.type == "cpu" and queries.shape[-1] != kept.values.shape[-1]:
+        unequal = queries.device.type == "cpu" and queries.shape[-1] != kept.values.shape[-1]
+        if unequal or plain():
             return self.value.merge(self._by_products(queries, kept, seen, causal=causal))
         mixed = F.scaled_dot_product_attention(
             queries,
@@ -94,7 +96,7 @@ class Attention(nn.Module):
         return self.value.merge(mixed)
 
     def _by_products(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
-        """The mixture where values are wider or narrower than keys.
+        """The mixture where values are wider or narrower than keys, or where operations are to be plain.
 
         torch's kernel for CPUs takes equal widths; what it falls back to looks for rows that see nothing, of which
         there are none here.
