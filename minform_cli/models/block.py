@@ -13,7 +13,7 @@ from minform_cli.config.axes.mask import Mask
 from minform_cli.config.axes.residual import Residual
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
-from minform_cli.models.parts.attention import Seen, new_attention
+from minform_cli.models.parts.attention import Seen, Wanted, new_attention, rows_of
 from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import AnyNorm, new_norm, stands_first
 
@@ -54,7 +54,8 @@ class Block(nn.Module):
         seen: Seen | None = None,
         y: Float[Tensor, "b s n"] | None = None,
         y_seen: Seen | None = None,
-    ) -> Float[Tensor, "b t n"]:
+        wanted: Wanted | None = None,
+    ) -> Float[Tensor, ...]:
         """The tokens after this block.
 
         Args:
@@ -62,24 +63,35 @@ class Block(nn.Module):
             seen: which of them each may attend to; None: all, or all before it where attention is causal.
             y: the encoder's tokens, in a decoder.
             y_seen: which of those each may attend to; None: all.
+            wanted: which tokens are read afterwards, as of `rows_of`; None: all. Not in a decoder.
         """
         attention, cross = self.attention, self.cross
         return self.run(
             x,
-            None if attention is None else lambda x: attention(x, None, seen),
+            None if attention is None else lambda x: attention(x, None, seen, wanted),
             None if cross is None else lambda x: cross(x, y, y_seen),
+            wanted,
         )
 
-    def run(self, x: Float[Tensor, "b t n"], attend: Sublayer | None, attend_across: Sublayer | None) -> Tensor:
+    def run(
+        self,
+        x: Float[Tensor, "b t n"],
+        attend: Sublayer | None,
+        attend_across: Sublayer | None,
+        wanted: Wanted | None = None,
+    ) -> Tensor:
         """The tokens after this block, with its attentions done by the caller, who may know keys and values already.
 
         Args:
             x: the tokens before it.
             attend: what `attention` makes of them, where there is one.
             attend_across: what `cross` makes of them, where there is one.
+            wanted: which tokens `attend` gives, where not all.
         """
         if attend is not None:
-            x = self._sublayer(x, self.attention_norm, attend)
+            x = self._sublayer(x, self.attention_norm, attend, wanted)
+        elif wanted is not None:
+            x = rows_of(x, wanted)
         if attend_across is not None:
             x = self._sublayer(x, self.cross_norm, attend_across)
         return x if self.mlp is None else self._sublayer(x, self.mlp_norm, self.mlp)
@@ -96,10 +108,10 @@ class Block(nn.Module):
                 raise InputError(f"a block with {name} has no weights from a block without")
             cast(_Convertible, part).from_separate(theirs[name])
 
-    def _sublayer(self, x: Tensor, norm: AnyNorm | None, sublayer: Sublayer) -> Tensor:
+    def _sublayer(self, x: Tensor, norm: AnyNorm | None, sublayer: Sublayer, wanted: Wanted | None = None) -> Tensor:
         out = sublayer(norm(x) if norm is not None and self.norm_first else x)
         if self.dropout:
             out = F.dropout(out, self.dropout, self.training)
         if self.residual:
-            out = x + out
+            out = (x if wanted is None else rows_of(x, wanted)) + out
         return norm(out) if norm is not None and not self.norm_first else out

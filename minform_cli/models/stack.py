@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar, cast
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ from minform_cli.config.axes.mask import Mask
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.averages import adapt, mean_block
 from minform_cli.models.block import Block
-from minform_cli.models.parts.attention import Attention, Seen
+from minform_cli.models.parts.attention import Attention, Seen, Wanted, rows_of
 from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
 from minform_cli.models.parts.linear import AdaptedMap, choose_run
 from minform_cli.models.parts.norm import final_norm
@@ -62,15 +63,32 @@ class Encoder(nn.Module, Generic[E]):
             self.final_norm.from_separate(source.final_norm)
         self.readout.from_separate(source.readout)
 
-    def run(self, x: Float[Tensor, "b t n"], seen: Seen | None = None) -> Float[Tensor, "b t n"]:
-        """The tokens after the last block and what follows it; `seen` are those that may be attended to."""
+    def run(
+        self, x: Float[Tensor, "b t n"], seen: Seen | None = None, wanted: Wanted | None = None
+    ) -> Float[Tensor, ...]:
+        """The tokens after the last block and what follows it.
+
+        What nobody reads the last block does not compute, unless somebody listens to it: forward hooks see all tokens,
+        and torch's counter of FLOPs those of the architecture, which `counting` counts too.
+
+        Args:
+            x: the tokens before the first block.
+            seen: which of them may be attended to; None: all.
+            wanted: which of them are read afterwards, as of `rows_of`; None: all.
+        """
+        last = len(self.order) - 1
         for depth, block in enumerate(self.order):
             if self._adapts:
                 choose_run(self.blocks[block], self.order[:depth].count(block))
-            x = self.blocks[block](x, seen)
+            if depth == last and wanted is not None and not _heard(self.blocks[block]):
+                x, wanted = self.blocks[block](x, seen, wanted=wanted), None
+            else:
+                x = self.blocks[block](x, seen)
         if self.stack_output is not None:
             x = self.stack_output(x)
-        return x if self.final_norm is None else self.final_norm(x)
+        if self.final_norm is not None:
+            x = self.final_norm(x)
+        return x if wanted is None else rows_of(x, wanted)
 
 
 class ImageEncoder(Encoder[ImageEmbedding]):
@@ -82,7 +100,7 @@ class ImageEncoder(Encoder[ImageEmbedding]):
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b m"]:
         """Outputs of the task's head for a batch of images."""
-        return self.readout(self.run(self.embedding(images)))
+        return self.readout(self.run(self.embedding(images), None, self.readout.reads))
 
 
 class TextEncoder(Encoder[TextEmbedding]):
@@ -109,21 +127,22 @@ class TextEncoder(Encoder[TextEmbedding]):
             predict: for tasks that predict tokens, the places in the flattened batch that outputs are wanted of;
                 None: all.
         """
-        x = self.encode(tokens, types, real)
         if isinstance(self.readout, TokenReadout):
-            return self.readout(x, self.embedding.table, predict)
-        return self.readout(x, real)
+            return self.readout(self.encode(tokens, types, real, predict), self.embedding.table)
+        first = self.readout.reads
+        return self.readout(self.encode(tokens, types, real, first), real if first is None else None)
 
     def encode(
         self,
         tokens: Int[Tensor, "b t"],
         types: Int[Tensor, "b t"] | None = None,
         real: Bool[Tensor, "b t"] | None = None,
-    ) -> Float[Tensor, "b t n"]:
-        """The last states of the tokens; arguments as of `forward`."""
+        wanted: Wanted | None = None,
+    ) -> Float[Tensor, ...]:
+        """The last states of the tokens, or of those that are `wanted`; other arguments as of `forward`."""
         # Under a causal mask no real token sees what stands behind it, so filling needs no mask of its own.
         seen = None if real is None or self.causal else real.unsqueeze(1)
-        return self.run(self.embedding(tokens, types), seen)
+        return self.run(self.embedding(tokens, types), seen, wanted)
 
 
 class EncoderDecoder(Encoder[TextEmbedding]):
@@ -195,6 +214,17 @@ def _take_blocks(
         ran = [source for source, own in zip(source_order, order, strict=True) if own == number]
         cast(Block, block).from_separate(mean_block([cast(Block, sources[source]) for source in dict.fromkeys(ran)]))
         adapt(cast(Block, block), [cast(Block, sources[source]) for source in ran])
+
+
+def _heard(block: nn.Module) -> bool:
+    """Whether somebody listens to what the block or a part of it does: a hook, or a mode that sees every operation."""
+    if torch.compiler.is_compiling():  # pyright: ignore[reportPrivateImportUsage]
+        return False
+    modes: int = torch._C._len_torch_dispatch_stack()  # pyright: ignore[reportPrivateUsage]
+    return modes > 0 or any(
+        part._forward_hooks or part._forward_pre_hooks  # pyright: ignore[reportPrivateUsage]
+        for part in block.modules()
+    )
 
 
 def _attention(block: nn.Module) -> Attention:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from minform_cli.errors import InputError, MachineError, counted, unknown_name
 from minform_cli.runs.environment import environment as described
+from minform_cli.training.allocator import keeps_freed_memory
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -74,7 +75,8 @@ def runtime(device: str, threads: int | None) -> Generator[Runtime]:
             # Without these, sums on the GPU end in whatever order its blocks finish: no two runs would be equal.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)
-        with torch.random.fork_rng(devices=[chosen] if chosen.type == "cuda" else []):
+        forked = torch.random.fork_rng(devices=[chosen] if chosen.type == "cuda" else [])
+        with forked, keeps_freed_memory() if chosen.type == "cpu" else nullcontext():
             yield Runtime(chosen, torch.get_num_threads(), note)
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise _out_of_memory(chosen) from error

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
+from minform_cli.models.parts import products
 from minform_cli.models.parts.base import Absent
 from minform_cli.models.parts.plain import plain
 from minform_cli.models.parts.similarity import SIMILARITIES
@@ -22,6 +23,13 @@ from minform_cli.models.parts.value import VALUES
 
 Seen = Bool[Tensor, "b one s"]
 """Which of S tokens those of an example may attend to, one at least."""
+Wanted = int | Int[Tensor, " p"]
+"""Which tokens are read: so many first ones of each example, or places in the flattened batch."""
+
+
+def rows_of(x: Float[Tensor, "b t n"], wanted: Wanted) -> Float[Tensor, ...]:
+    """Those tokens: (B, r, N) of the first r of each example, (1, P, N) of P places."""
+    return x[:, :wanted] if isinstance(wanted, int) else x.flatten(0, 1).index_select(0, wanted).unsqueeze(0)
 
 
 class Kept(NamedTuple):
@@ -54,17 +62,24 @@ class Attention(nn.Module):
         x: Float[Tensor, "b t n"],
         y: Float[Tensor, "b s n"] | None = None,
         seen: Seen | None = None,
-    ) -> Float[Tensor, "b t n"]:
+        wanted: Wanted | None = None,
+    ) -> Float[Tensor, ...]:
         """Every token of `x` as a mixture of the tokens of `y`.
 
         Args:
             x: the tokens that ask.
             y: the tokens that are asked; None: those of `x`.
             seen: which of them each may attend to, one at least; None: all. Not with `causal`.
+            wanted: which tokens of `x` are to be given, as `rows_of` does; None: all.
         """
         y = x if y is None else y
-        queries, keys = self.similarity(x, y)
-        return self._mixed(queries, Kept(keys, self.value.values(y, keys)), seen, causal=self.causal)
+        first = wanted if isinstance(wanted, int) else None
+        queries, keys = self.similarity(x, y) if first is None else self.similarity.first(x, y, first)
+        kept = Kept(keys, self.value.values(y, keys))
+        mixed = self._mixed(queries, kept, seen, causal=self.causal)
+        if isinstance(wanted, Tensor):
+            mixed = mixed.transpose(1, 2).flatten(0, 1).index_select(0, wanted).transpose(0, 1).unsqueeze(0)
+        return self.value.merge(mixed)
 
     def keep(self, y: Float[Tensor, "b s n"]) -> Kept:
         """What is to be known of the tokens `y` to attend to them again and again."""
@@ -73,7 +88,7 @@ class Attention(nn.Module):
 
     def over(self, x: Float[Tensor, "b t n"], kept: Kept, seen: Seen | None = None) -> Float[Tensor, "b t n"]:
         """Every token of `x` as a mixture of all tokens that `kept` is of, or of those that are `seen`."""
-        return self._mixed(self.similarity.queries(x), kept, seen, causal=False)
+        return self.value.merge(self._mixed(self.similarity.queries(x), kept, seen, causal=False))
 
     def from_separate(self, source: Attention) -> None:
         """Takes its weights out of those of `source`, each part as its file says."""
@@ -82,9 +97,14 @@ class Attention(nn.Module):
 
     def _mixed(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
         unequal = queries.device.type == "cpu" and queries.shape[-1] != kept.values.shape[-1]
-        if unequal or plain():
-            return self.value.merge(self._by_products(queries, kept, seen, causal=causal))
-        mixed = F.scaled_dot_product_attention(
+        if plain():
+            return self._by_products(queries, kept, seen, causal=causal)
+        drops = self.training and self.dropout > 0
+        if seen is None and not causal and not drops and products.suits(queries, kept.keys):
+            return products.attend(queries, kept.keys, kept.values, self.scale)
+        if unequal:
+            return self._by_products(queries, kept, seen, causal=causal)
+        return F.scaled_dot_product_attention(
             queries,
             kept.keys,
             kept.values,
@@ -93,7 +113,6 @@ class Attention(nn.Module):
             is_causal=causal,
             scale=self.scale,
         )
-        return self.value.merge(mixed)
 
     def _by_products(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
         """The mixture where values are wider or narrower than keys, or where operations are to be plain.

@@ -31,9 +31,11 @@ class Readout(Part):
 
     Class attributes:
         head_reads_tokens: whether the head reads tokens or means of them, and not what a map has made of them.
+        reads: how many tokens it reads, the first ones; None: all.
     """
 
     parameter_group = "head"
+    reads: ClassVar[int | None] = None
     head_reads_tokens: ClassVar[bool] = True
 
     def __init__(self, model: ModelConfig, head: nn.Module | None) -> None:
@@ -121,6 +123,7 @@ class FirstToken(ExampleReadout):
     """The first token's last state; it always is a real one."""
 
     exact_where = "it was read before"
+    reads = 1
 
     def pick(self, tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None) -> Float[Tensor, "b n"]:  # noqa: ARG002
         """The first."""
@@ -132,6 +135,7 @@ class ClassAndDistillation(ExampleReadout):
     """The first two tokens' last states, for a head each."""
 
     no_source = "a head of its own reads the distillation token"
+    reads = 2
 
     def pick(self, tokens: Float[Tensor, "b t n"], real: Bool[Tensor, "b t"] | None) -> Float[Tensor, "b 2 n"]:  # noqa: ARG002
         """The first two."""
@@ -158,6 +162,7 @@ class Pooler(ExampleReadout):
 
     no_source = "its activation lets no vector through as it is"
     head_reads_tokens = False
+    reads = 1
 
     def add_weights(self, model: ModelConfig) -> None:
         """The map."""

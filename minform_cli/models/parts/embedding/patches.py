@@ -10,6 +10,7 @@ import math
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -48,12 +49,20 @@ class PatchEmbedding(ImageEmbedding):
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
         """Tokens of the images behind the learned ones, of which the class token is the first."""
-        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        tokens = self._projected(images)
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(tokens.shape[0], self.added, -1), tokens], dim=1)
         if self.positions is not None:
             tokens = self.positions(tokens)
         return columns_for(tokens, self.dim)
+
+    def _projected(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
+        """The convolution as a linear map over the pixels of each patch: faster, above all backwards."""
+        (rows, columns), (p, _) = self.grid, self.patches.kernel_size
+        batch, channels = images.shape[:2]
+        pixels = images[:, :, : rows * p, : columns * p].reshape(batch, channels, rows, p, columns, p)
+        pixels = pixels.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, channels * p * p)
+        return F.linear(pixels, self.patches.weight.flatten(1), self.patches.bias)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
         if (

@@ -64,6 +64,11 @@ class Similarity(Part):
         queries = self.queries(x)
         return QueryKey(queries, queries if y is x and self.one_map else self.keys(y))
 
+    def first(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"], tokens: int) -> QueryKey:
+        """What `forward` gives, with the queries of the first tokens alone."""
+        keys = self.keys(y)
+        return QueryKey(keys[:, :, :tokens] if y is x and self.one_map else self.queries(x[:, :tokens]), keys)
+
     def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
         """Queries of the tokens `x`."""
         raise NotImplementedError
