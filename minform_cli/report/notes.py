@@ -49,12 +49,13 @@ def measured_by(result: ResultRecord) -> list[str]:
 
 
 def machine(environment: Mapping[str, Any]) -> str:
-    """Where a run computed: device, threads, and processes where there were several."""
+    """Where a run computed: device, threads, and where there were several, processes and seeds in one model."""
     threads = environment.get("threads")
     told = counted(threads, "thread") if isinstance(threads, int) else "? threads"
     used = f"{environment.get('device', 'unknown device')}, {told}"
-    processes = environment.get("processes", 1)
-    return used if processes == 1 else f"{used}, {counted(processes, 'process', 'processes')}"
+    processes, stacked = environment.get("processes", 1), environment.get("stacked", 1)
+    used = used if processes == 1 else f"{used}, {counted(processes, 'process', 'processes')}"
+    return used if stacked == 1 else f"{used}, {stacked} seeds stacked"
 
 
 def num_outputs(result: ResultRecord) -> int | None:

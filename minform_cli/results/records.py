@@ -53,7 +53,7 @@ class ResultRecord(Swept):
     `measured_by`: signatures of metrics that depend on settings beside the data.
     `data`: ``name``, ``title``, ``num_classes``, ``num_train``, ``num_val``, ``num_test``, ``own_val``,
     ``validation``, ``fingerprint``.
-    `environment`: versions, device, threads, processes.
+    `environment`: versions, device, threads, processes, and `stacked`, how many seeds were trained as one model.
     """
 
     format: int

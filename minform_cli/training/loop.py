@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from minform_cli.errors import Interrupted
 from minform_cli.results import Listener, Progress
@@ -20,7 +21,7 @@ from minform_cli.training.team import Team
 from minform_cli.training.translation import Translations
 
 if TYPE_CHECKING:
-    from minform_cli.data.batch import Batches
+    from minform_cli.data.batch import Batch, Batches
 
 TELL_EVERY_S = 0.1
 """Least time between two `step` events: faster than an eye, slow enough to cost nothing."""
@@ -35,6 +36,20 @@ class Records:
     metrics: Journal
     timings: Journal
     store: CheckpointStore
+
+
+class Taken(NamedTuple):
+    """What a step came to: mean loss and right answers of its batch, and seconds since the batch was given away that
+    were spent on other runs.
+    """
+
+    loss: float
+    num_correct: int
+    elsewhere_s: float = 0.0
+
+
+Turns = Generator[tuple[int, "Batch"], Taken]
+"""Gives away each 0-based step with its batch, and is sent what that step came to."""
 
 
 @dataclass
@@ -78,9 +93,25 @@ class Loop:
             Interrupted: a signal came; there is a checkpoint of the step it came in.
             MachineError: a checkpoint could not be written; the earlier one is intact.
         """
+        turns = self.turns()
+        with suppress(StopIteration):
+            turn = next(turns)
+            while True:
+                try:
+                    taken = Taken(*self.stepper.take(*turn))
+                except BaseException as error:
+                    turn = turns.throw(error)
+                else:
+                    turn = turns.send(taken)
+
+    def turns(self) -> Turns:
+        """All that `run` does and raises, but for the steps, which are left to whoever asks for the next turn.
+
+        An error that is thrown in where a step was given away ends the run as if the step had raised it.
+        """
         try:
             while self.state.epoch < self.epochs:
-                self._train_epoch()
+                yield from self._train_epoch()
                 self._validate_epoch()
                 self._save_if_due()
             self._save()
@@ -103,7 +134,7 @@ class Loop:
         batches = self.team.until_signalled(self.batches.evaluation(split))
         return self.stepper.objective.score(self.stepper.model, batches, self.team, self.translations(split))
 
-    def _train_epoch(self) -> None:
+    def _train_epoch(self) -> Turns:
         state = self.state
         first = state.epoch * self.batches.steps_per_epoch
         last = min(first + self.batches.steps_per_epoch, self.stepper.steps)
@@ -113,14 +144,14 @@ class Loop:
         clock = time.perf_counter()
         for batch in islice(self.batches.epoch(state.epoch, state.step - first), last - state.step):
             self.team.check()
-            loss, num_correct = self.stepper.take(state.step, batch)
+            taken = yield state.step, batch
             state.step += 1
-            state.loss_sum += loss * batch.size
-            state.num_correct += num_correct
+            state.loss_sum += taken.loss * batch.size
+            state.num_correct += taken.num_correct
             state.num_seen += batch.size
             state.num_examples += batch.num_examples
             now = time.perf_counter()
-            state.epoch_s += now - clock
+            state.epoch_s += now - clock - taken.elsewhere_s
             clock = now
             if now - self._told >= TELL_EVERY_S:
                 self._tell("step", state.epoch + 1, self._training_metrics())

@@ -75,52 +75,101 @@ def train(
         MachineError: disk or memory failed.
         Interrupted: a signal came; what was done is saved.
     """
-    started = time.perf_counter()
-    folder = RunFolder(out)
     with StopRequest() as stop, joined(launch, stop) as team, ExitStack() as held:
         tell = on_progress if on_progress is not None and team.leads else _silent
-        with team.together():
-            prepared = run if isinstance(run, Prepared) else prepare(run)
-        config = prepared.config
-        meta = team.from_leader(lambda: _look(out, config, resume))
-        if team.from_leader(lambda: _is_finished(folder, meta, prepared)):
-            tell(_note(f"{out} is finished: nothing to do"))
-            return team.from_leader(lambda: read_result(out))
-        if meta is not None:
-            config = config.begun_as(run_folder.stored_config(folder, meta))
-        with team.together(), stop.at_once():
-            used = held.enter_context(runtime(team.device(device), _threads(meta, threads)))
-            tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
-            verify(config, prepared.spec)
-            check_tokenizer(config)
-            data = prepared.load(lambda text: tell(_note(text)))
-            batches = make_batches(data, config, used.device, Share(team.rank, team.size))
-            initial = _initial(config, meta, data.spec)
-            taught = taught_by(config, data, meta, labelled=prepared.labelled)
-            config, measures = with_measures(config, data)
-        for text in (*data.notes, *measures, *config.train.notes(batches.steps_per_epoch)):
-            tell(_note(text))
-        team.check()  # where a signal landed, its error may have been swallowed
-        team.meet_on(used.device)
-        made_with = environment(used, team.size)
-        team.from_leader(lambda: held.enter_context(run_folder.claimed(folder)))
-        digests = initial, None if taught is None else taught.digest
-        meta, checkpoint = team.from_leader(lambda: _open(folder, config, data, digests, made_with, resume))
-        with team.together():  # that the others have the same examples as the first
-            run_folder.check_data(folder, meta, data.fingerprint)
-        for text in _resume_notes(out, meta, checkpoint, made_with) if resume else ():
-            tell(_note(text))
-        following = partial(objective, config, data.spec, taught=taught, labelled=prepared.labelled)
-        parts = Parts(config, data, batches, folder, meta, checkpoint, used.device, following)
-        loop = _prepare(parts, started, team, tell)
-        team.defer()
-        loop.run()
-        measured = tested(config, data, folder, loop)
-        result = team.from_leader(lambda: finish(config, data, folder, loop, measured, made_with))
-    steps = loop.stepper.steps
-    epochs, metric = loop.epochs, loop.stepper.measures[0]
-    tell(Progress("done", epochs, epochs, steps, steps, loop.state.metrics, metric=metric))
+        begun = begin(run, out, Means(team, stop, held, device, threads), resume=resume, tell=tell)
+        if not isinstance(begun, Begun):
+            return begun
+        begun.loop.run()
+        result = begun.finish()
+    begun.tell_done(tell)
     return result
+
+
+@dataclass(frozen=True)
+class Means:
+    """What runs are trained with.
+
+    Attributes:
+        team: the processes that train them.
+        stop: told of signals.
+        held: closed when they are done.
+        device, threads: as of `train`.
+        stacked: how many runs are trained as one model.
+    """
+
+    team: Team
+    stop: StopRequest
+    held: ExitStack
+    device: str
+    threads: int | None
+    stacked: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A run that stands before its next step, its folder claimed."""
+
+    config: RunConfig
+    data: Data
+    folder: RunFolder
+    loop: Loop
+    made_with: dict[str, Any]
+
+    def finish(self) -> ResultRecord:
+        """Once the loop has ended: the test set read, and ``result.json`` written."""
+        measured = tested(self.config, self.data, self.folder, self.loop)
+        return self.loop.team.from_leader(
+            lambda: finish(self.config, self.data, self.folder, self.loop, measured, self.made_with)
+        )
+
+    def tell_done(self, tell: Listener) -> None:
+        """The last news of a run."""
+        loop, steps = self.loop, self.loop.stepper.steps
+        metric = loop.stepper.measures[0]
+        tell(Progress("done", loop.epochs, loop.epochs, steps, steps, loop.state.metrics, metric=metric))
+
+
+def begin(run: Prepared | RunConfig, out: Path, means: Means, *, resume: bool, tell: Listener) -> Begun | ResultRecord:
+    """All of `train` before the first step; the result of a run that is finished."""
+    started = time.perf_counter()
+    folder, team = RunFolder(out), means.team
+    with team.together():
+        prepared = run if isinstance(run, Prepared) else prepare(run)
+    config = prepared.config
+    meta = team.from_leader(lambda: _look(out, config, resume))
+    if team.from_leader(lambda: _is_finished(folder, meta, prepared)):
+        tell(_note(f"{out} is finished: nothing to do"))
+        return team.from_leader(lambda: read_result(out))
+    if meta is not None:
+        config = config.begun_as(run_folder.stored_config(folder, meta))
+    with team.together(), means.stop.at_once():
+        used = means.held.enter_context(runtime(team.device(means.device), _threads(meta, means.threads)))
+        tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
+        verify(config, prepared.spec)
+        check_tokenizer(config)
+        data = prepared.load(lambda text: tell(_note(text)))
+        batches = make_batches(data, config, used.device, Share(team.rank, team.size))
+        initial = _initial(config, meta, data.spec)
+        taught = taught_by(config, data, meta, labelled=prepared.labelled)
+        config, measures = with_measures(config, data)
+    for text in (*data.notes, *measures, *config.train.notes(batches.steps_per_epoch)):
+        tell(_note(text))
+    team.check()  # where a signal landed, its error may have been swallowed
+    team.meet_on(used.device)
+    made_with = environment(used, team.size, means.stacked)
+    team.from_leader(lambda: means.held.enter_context(run_folder.claimed(folder)))
+    digests = initial, None if taught is None else taught.digest
+    meta, checkpoint = team.from_leader(lambda: _open(folder, config, data, digests, made_with, resume))
+    with team.together():  # that the others have the same examples as the first
+        run_folder.check_data(folder, meta, data.fingerprint)
+    for text in _resume_notes(out, meta, checkpoint, made_with) if resume else ():
+        tell(_note(text))
+    following = partial(objective, config, data.spec, taught=taught, labelled=prepared.labelled)
+    parts = Parts(config, data, batches, folder, meta, checkpoint, used.device, following)
+    loop = _prepare(parts, started, team, tell)
+    team.defer()
+    return Begun(config, data, folder, loop, made_with)
 
 
 def dry_run(
@@ -301,8 +350,10 @@ def _resume_notes(
     if checkpoint is None:
         return [f"{out} has no checkpoint yet: starting from step 0"]
     notes = [f"going on from step {checkpoint.state.step:,}"]
-    before = {"processes": 1, **meta["environment"]}  # runs of earlier versions do not say it
-    for key in ("minform", "torch", "device", "device_name", "threads", "processes"):
+    before, now = (
+        {"processes": 1, "stacked": 1, **each} for each in (meta["environment"], now)
+    )  # which need not say it
+    for key in ("minform", "torch", "device", "device_name", "threads", "processes", "stacked"):
         if before[key] != now[key]:
             notes.append(
                 f"the run began with {key} {before[key]}, this is {now[key]}: "

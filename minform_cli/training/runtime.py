@@ -115,11 +115,12 @@ def device_seeder(device: torch.device) -> Callable[[int], object]:
     return torch.default_generator.manual_seed
 
 
-def environment(used: Runtime, processes: int = 1) -> dict[str, Any]:
+def environment(used: Runtime, processes: int = 1, stacked: int = 1) -> dict[str, Any]:
     """What a result must say about where it was made; no time, no path, no host name.
 
     Args:
         used: device and threads of the process, of the first if there are several.
         processes: that train the model.
+        stacked: how many runs were trained as one model; said where there were several.
     """
-    return described(used.device, used.threads, processes)
+    return described(used.device, used.threads, processes) | ({"stacked": stacked} if stacked > 1 else {})

@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 IGNORED = -100
 """The label that `cross_entropy` leaves out."""
 
-Taken = tuple[float, int]
-"""Mean loss of a batch before the step, and how many were right."""
-
 
 class Stack:
     """The seeds of one run as one model.
@@ -78,7 +75,7 @@ class Stack:
         self._optimizer = self._one_optimizer()
         self._linked = False
 
-    def take(self, step: int, batches: Sequence[Batch]) -> list[Taken | NumericalError]:
+    def take(self, step: int, batches: Sequence[Batch]) -> list[tuple[float, int] | NumericalError]:
         """Takes the 0-based `step` of every seed, each on its own batch.
 
         Returns:
@@ -91,7 +88,7 @@ class Stack:
         norms = torch.linalg.vector_norm(torch.cat([gradient.flatten(1) for gradient in gradients], 1), dim=1)
         # The numbers of all seeds come from the device together: one wait a step.
         numbers = torch.stack([losses.detach(), correct.to(losses.dtype), norms.to(losses.dtype)]).T.tolist()
-        taken: list[Taken | NumericalError] = []
+        taken: list[tuple[float, int] | NumericalError] = []
         for number, (loss, right, norm) in enumerate(cast("list[list[float]]", numbers)):
             if math.isfinite(loss) and math.isfinite(norm):
                 taken.append((loss, int(right)))
