@@ -28,6 +28,8 @@ class TrainConfig(Settings):
         clip_norm: the gradient's total norm is cut to this; None leaves it alone.
         label_smoothing: probability spread over all classes in the training loss.
         eval_batch_size: examples per batch where no gradient is needed.
+        precision: `bf16` computes outputs and loss under torch's autocast to bfloat16, validation too; weights,
+            moments and gradients stay float32. `fp32`: all is float32.
         checkpoint_every_s: least time in seconds between two checkpoints; results do not depend on it.
     """
 
@@ -45,6 +47,7 @@ class TrainConfig(Settings):
     clip_norm: float | None = Field(default=None, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     eval_batch_size: int = Field(default=1000, ge=1)
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", exclude_if=lambda precision: precision == "fp32")
     checkpoint_every_s: float = Field(default=20.0, ge=0)
 
     def num_steps(self, steps_per_epoch: int) -> int:
@@ -59,12 +62,28 @@ class TrainConfig(Settings):
         """Steps of the warm-up."""
         return self.warmup_epochs * steps_per_epoch if self.warmup_steps is None else self.warmup_steps
 
+    def computed(self) -> dict[str, str]:
+        """What a result says of how it was computed, beside the machine: settings that are not as usual."""
+        return {} if self.precision == "fp32" else {"precision": self.precision}
+
     def notes(self, steps_per_epoch: int | None = None) -> tuple[str, ...]:
-        """What somebody who trains so should know: that the warm-up does not end, and how far it comes.
+        """What somebody who trains so should know.
 
         Args:
             steps_per_epoch: None where nobody knows it: then nothing is said where epochs stand against steps.
         """
+        return *self._warmup_notes(steps_per_epoch), *self._precision_notes()
+
+    def _precision_notes(self) -> tuple[str, ...]:
+        if self.precision == "fp32":
+            return ()
+        return (
+            "precision: outputs and losses in bf16 where torch.autocast says so, validation and test too; weights, "
+            "moments and gradients are float32",
+        )
+
+    def _warmup_notes(self, steps_per_epoch: int | None) -> tuple[str, ...]:
+        """That the warm-up does not end, and how far it comes."""
         mixed = (self.steps is None) != (self.warmup_steps is None)
         if mixed and steps_per_epoch is None:
             return ()

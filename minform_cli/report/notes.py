@@ -53,6 +53,8 @@ def machine(environment: Mapping[str, Any]) -> str:
     threads = environment.get("threads")
     told = counted(threads, "thread") if isinstance(threads, int) else "? threads"
     used = f"{environment.get('device', 'unknown device')}, {told}"
+    if "precision" in environment:
+        used = f"{used}, {environment['precision']}"
     processes, stacked = environment.get("processes", 1), environment.get("stacked", 1)
     used = used if processes == 1 else f"{used}, {counted(processes, 'process', 'processes')}"
     return used if stacked == 1 else f"{used}, {stacked} seeds stacked"

@@ -27,6 +27,7 @@ from minform_cli.tasks import TASKS
 from minform_cli.training.attention_maps import attention_record
 from minform_cli.training.evaluate import confusion_matrix, score
 from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.precision import computing
 from minform_cli.training.runtime import runtime
 from minform_cli.training.team import Team
 
@@ -84,7 +85,8 @@ class StudyData:
             model = stored.model(stored.spec or spec, used.device)
             assert isinstance(model, ImageEncoder), "classes and attention are shown of images alone"
             batches = make_batches(self._data, config, used.device)
-            scores = score(model, TASKS.get(config.task), spec, batches.evaluation("val"), Team(stop))
+            with computing(config.train, used.device):  # as the run measured itself
+                scores = score(model, TASKS.get(config.task), spec, batches.evaluation("val"), Team(stop))
             seen = attention_record(model, self._normalised(config, used.device)) if attention else None
         confusion = confusion_matrix(scores.labels, scores.predictions, spec.num_classes)
         return MeasuredRecord(

@@ -22,6 +22,7 @@ from minform_cli.models.stack import EncoderDecoder
 from minform_cli.tasks import TASKS
 from minform_cli.training.evaluate import Scores
 from minform_cli.training.objective import Inputs, Labels
+from minform_cli.training.precision import full
 from minform_cli.training.team import Team
 from minform_cli.training.translation import Translations
 
@@ -63,9 +64,9 @@ class Distillation:
         """The student's outputs, and how far they and its states are from the teacher's."""
         settings = self._settings
         with hidden_states(self._student) as states:
-            outputs = forward(*inputs)
+            outputs = full(forward(*inputs))
         with torch.no_grad(), hidden_states(self._teacher) as wanted_states:
-            wanted = self._teacher(*inputs)
+            wanted = full(self._teacher(*inputs))
         loss = self._divergence(outputs, wanted, inputs)
         if settings.hidden:
             far = _apart(states, wanted_states, inputs, self._student)
@@ -93,7 +94,7 @@ class Distillation:
         with torch.no_grad():
             for batch in batches:
                 team.check()
-                ours, theirs = (_real_rows(each(*batch.inputs), batch.inputs) for each in (model, self._teacher))
+                ours, theirs = (_real_rows(full(each(*batch.inputs)), batch.inputs) for each in (model, self._teacher))
                 far += self._task.divergence(ours, theirs, self._settings.temperature).item() * len(ours)
                 num += len(ours)
                 found.append(self._task.predictions(ours).cpu())

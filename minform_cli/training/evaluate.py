@@ -24,6 +24,7 @@ from minform_cli.runs.stored import StoredRun, Which, read_run
 from minform_cli.tasks import TASKS, Task, check_labels, check_measures
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.measures import with_measures
+from minform_cli.training.precision import MEASURED, check_precision, computing, full
 from minform_cli.training.runtime import runtime
 from minform_cli.training.team import Team
 from minform_cli.training.translation import Translations, translations_of
@@ -71,7 +72,7 @@ def score(
     with torch.no_grad():
         for batch in batches:
             team.check()
-            outputs = model(*batch.inputs)
+            outputs = full(model(*batch.inputs))
             loss_sum += task.loss(outputs, batch.labels, 0.0).item() * len(batch.labels)
             predictions.append(task.predictions(outputs).cpu())
             labels.append(batch.labels.cpu())
@@ -120,6 +121,7 @@ def evaluate_run(
     checkpoint = stored.checkpoint()
     stored.check_has(which, checkpoint)
     with StopRequest("nothing was measured") as stop, runtime(device, threads) as used:
+        check_precision(stored.config.train, used.device)
         measured = data_for(stored, settings)
         config, spec, data = measured.config, measured.spec, measured.data
         check_measures(config)
@@ -133,10 +135,11 @@ def evaluate_run(
             raise InputError(_no_translations(config, split))
         translations = translations_of(config, data, cast(Split, split), beams)
         evaluation = batches.evaluation(cast(Split, split))
-        if TASKS.info(config.task).has_labels:
-            scores = score(model, TASKS.get(config.task), spec, evaluation, Team(stop), translations)
-        else:
-            scores = _beside_its_teacher(stored, spec, data, model).score(model, evaluation, Team(stop))
+        with computing(config.train, used.device):
+            if TASKS.info(config.task).has_labels:
+                scores = score(model, TASKS.get(config.task), spec, evaluation, Team(stop), translations)
+            else:
+                scores = _beside_its_teacher(stored, spec, data, model).score(model, evaluation, Team(stop))
     if not math.isfinite(scores.loss):
         raise NumericalError(f"{run}: the loss on the {split} split is not finite with the {which} weights")
     confusion = confusion_matrix(scores.labels, scores.predictions, spec.num_classes) if spec.class_names else []
@@ -212,6 +215,8 @@ def _notes(run: StoredRun, checkpoint: Checkpoint) -> list[str]:
     config, made_by = run.config, run.meta["minform"]
     if config.data.validation == "test":
         notes.append("validation was done on the test set")
+    if config.train.precision == "bf16":
+        notes.append(MEASURED)
     if not run.folder.is_finished():
         done = f"after step {checkpoint.state.step:,}, {checkpoint.state.epoch} of {config.train.epochs} epochs"
         if config.train.steps is not None:

@@ -132,7 +132,8 @@ class Loop:
             Interrupted: a signal came.
         """
         batches = self.team.until_signalled(self.batches.evaluation(split))
-        return self.stepper.objective.score(self.stepper.model, batches, self.team, self.translations(split))
+        with self.stepper.computing():
+            return self.stepper.objective.score(self.stepper.model, batches, self.team, self.translations(split))
 
     def _train_epoch(self) -> Turns:
         state = self.state

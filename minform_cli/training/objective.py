@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from minform_cli.config.schema import RunConfig
 from minform_cli.tasks import TASKS
 from minform_cli.training.evaluate import Scores, score
+from minform_cli.training.precision import full
 from minform_cli.training.team import Team
 from minform_cli.training.translation import Translations
 
@@ -78,7 +79,7 @@ class Labels:
         batch: Batch,  # noqa: ARG002  (a mean over labels needs no more)
     ) -> tuple[Tensor, Tensor]:
         """Outputs, and the task's loss."""
-        outputs = forward(*inputs)
+        outputs = full(forward(*inputs))
         return outputs, self._task.loss(outputs, labels, self._smoothing)
 
     def correct(self, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ from minform_cli.training.measures import with_measures
 from minform_cli.training.objective import Objective
 from minform_cli.training.outcome import finish, tested
 from minform_cli.training.parallel import joined
+from minform_cli.training.precision import check_precision
 from minform_cli.training.prepare import Prepared, prepare
 from minform_cli.training.runtime import derive_seed, environment, runtime
 from minform_cli.training.step import Stepper
@@ -145,6 +146,7 @@ def begin(run: Prepared | RunConfig, out: Path, means: Means, *, resume: bool, t
         config = config.begun_as(run_folder.stored_config(folder, meta))
     with team.together(), means.stop.at_once():
         used = means.held.enter_context(runtime(team.device(means.device), _threads(meta, means.threads)))
+        check_precision(config.train, used.device)
         tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
         verify(config, prepared.spec)
         check_tokenizer(config)
@@ -157,7 +159,7 @@ def begin(run: Prepared | RunConfig, out: Path, means: Means, *, resume: bool, t
         tell(_note(text))
     team.check()  # where a signal landed, its error may have been swallowed
     team.meet_on(used.device)
-    made_with = environment(used, team.size, means.stacked)
+    made_with = {**environment(used, team.size, means.stacked), **config.train.computed()}
     team.from_leader(lambda: means.held.enter_context(run_folder.claimed(folder)))
     digests = initial, None if taught is None else taught.digest
     meta, checkpoint = team.from_leader(lambda: _open(folder, config, data, digests, made_with, resume))
@@ -197,6 +199,7 @@ def dry_run(
     config = prepared.config
     meta = None if out is None else _look(out, config, resume)
     with StopRequest("nothing was written"), runtime(device, _threads(meta, threads)) as used:
+        check_precision(config.train, used.device)
         verify(config, prepared.spec)
         check_tokenizer(config)
         data = prepared.load()
@@ -217,7 +220,7 @@ def dry_run(
         return {
             "count": count_config(config, data.spec),
             "data": data_record(config, data.spec, data.fingerprint),
-            "environment": environment(used),
+            "environment": {**environment(used), **config.train.computed()},
             "steps_per_epoch": batches.steps_per_epoch,
             "steps": stepper.steps,
             "loss": loss,

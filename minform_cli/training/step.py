@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from minform_cli.runs.tensors import weights_of
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.objective import Labels, Objective
 from minform_cli.training.optim import learning_rate, make_optimizer
+from minform_cli.training.precision import computing
 from minform_cli.training.runtime import derive_seed, device_seeder
 from minform_cli.training.team import Team
 
@@ -54,6 +56,10 @@ class Stepper:
         self._parameters = list(model.parameters())
         self._seed_device = device_seeder(self._parameters[0].device)
 
+    def computing(self) -> AbstractContextManager[object]:
+        """Within, outputs and losses are computed in the precision of the run."""
+        return computing(self._train, self._parameters[0].device)
+
     def learning_rate(self, step: int) -> float:
         """The step size of the 0-based `step`."""
         return learning_rate(step, self._steps_per_epoch, self._train)
@@ -69,7 +75,8 @@ class Stepper:
         """
         self._seed_device(derive_seed(self._seed, self._purpose, step))
         inputs, labels = self._team.inputs(batch)
-        outputs, loss = self.objective.loss(self._forward, inputs, labels, batch)
+        with self.computing():
+            outputs, loss = self.objective.loss(self._forward, inputs, labels, batch)
         self._team.weighted(loss, batch).backward()
         norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         correct = self.objective.correct(outputs, labels)

@@ -20,6 +20,7 @@ from minform_cli.data.source import Source
 from minform_cli.data.spec import DataSpec, ImageSpec
 from minform_cli.models.build import build_model
 from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.precision import check_precision
 from minform_cli.training.runtime import derive_seed, runtime
 from minform_cli.training.step import Stepper
 from minform_cli.training.team import Team
@@ -70,6 +71,7 @@ def time_run(config: RunConfig, source: Source, *, device: str = "auto", threads
     data = None if isinstance(source.spec, ImageSpec) else source.load()
     spec = source.spec if data is None else data.spec
     with runtime(device, threads) as used:
+        check_precision(train, used.device)
         torch.manual_seed(derive_seed(config.seed, "weights"))
         with used.device:
             model = build_model(config, spec)
@@ -88,10 +90,11 @@ def time_run(config: RunConfig, source: Source, *, device: str = "auto", threads
         team = Team(StopRequest())
 
         def evaluate() -> None:
-            stepper.objective.score(model, iter([batch]), team)
             written = None if data is None else translations_of(config, data, "val")
-            if written is not None:
-                written.write(model, batch)
+            with stepper.computing():
+                stepper.objective.score(model, iter([batch]), team)
+                if written is not None:
+                    written.write(model, batch)
 
         batch_s = _median_s(evaluate)
     return Speed(
