@@ -14,10 +14,12 @@ test: .venv/.installed-test
 soak: .venv/.installed-test
 	MINFORM_KILLS=50 MINFORM_DAMAGES=10000 MINFORM_FUZZ=5000 $(BIN)/pytest -n auto -m "soak or not soak"
 
-# What depends on time, which no test may: what starts without torch, beside `import torch`, and reading batches.
-bench: .venv/.installed-test
+# What depends on time, which no test may: what starts without torch, beside `import torch`, reading batches, and steps
+# of the same models by other libraries (`bench/step.py train --rounds 5` for some of it).
+bench: .venv/.installed-bench
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/batches.py
+	$(BIN)/python bench/step.py
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
@@ -36,6 +38,10 @@ lint: .venv/.installed-test
 .venv/.installed-test: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@ .venv/.installed-demo
+
+.venv/.installed-bench: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test,bench]'
+	touch $@ .venv/.installed-test .venv/.installed-demo
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
