@@ -13,7 +13,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -191,6 +191,9 @@ class Parallel(Team):
         self._wrapped.append(_Exchanged(module))
         return self._wrapped[-1]
 
+    def apart(self) -> AbstractContextManager[object]:  # noqa: D102
+        return self._wrapped[-1].apart()
+
     def leave(self) -> None:
         """Ends the groups and waits for their threads; a wrapped model cannot be used after it.
 
@@ -279,6 +282,7 @@ class _Exchanged:
     def __init__(self, module: DistributedDataParallel) -> None:
         self._module = module
         self._grouped = False
+        self._apart = False
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         if not self._grouped:
@@ -287,8 +291,18 @@ class _Exchanged:
             with torch.random.fork_rng(devices=devices):  # dropout draws the same in the pass that counts
                 self._module(*inputs).sum().backward()
             self._module.zero_grad()
-        outputs: Tensor = self._module(*inputs)
+        with self._module.no_sync() if self._apart else nullcontext():
+            outputs: Tensor = self._module(*inputs)
         return outputs
+
+    @contextmanager
+    def apart(self) -> Generator[None]:
+        """Within, what is computed is not exchanged."""
+        self._apart = True
+        try:
+            yield
+        finally:
+            self._apart = False
 
     def release(self) -> None:
         """Lets go of the wrapped module, which holds its group."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import NumericalError
 from minform_cli.runs.tensors import weights_of
+from minform_cli.training.accumulate import parts_of
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.objective import Labels, Objective
 from minform_cli.training.optim import learning_rate, make_optimizer
@@ -29,8 +31,9 @@ class Stepper:
     """A model, its optimiser and its recipe; `team` are the processes that train it, by default this one alone, and
     `objective` what it minimises, by default the task's own loss.
 
-    Nothing in a step is random but dropout, and the device is seeded for it from (seed, step): step n computes the
-    same whether the run came to it in one go or over a checkpoint. Processes that share a batch differ in dropout.
+    Nothing in a step is random but dropout, and the device is seeded for it from (seed, step), and from the part where
+    a batch goes in parts: step n computes the same whether the run came to it in one go or over a checkpoint. Processes
+    that share a batch differ in dropout.
     """
 
     def __init__(
@@ -73,17 +76,12 @@ class Stepper:
         Raises:
             NumericalError: the loss or a gradient is not finite; no weight has changed.
         """
-        self._seed_device(derive_seed(self._seed, self._purpose, step))
-        inputs, labels = self._team.inputs(batch)
-        with self.computing():
-            outputs, loss = self.objective.loss(self._forward, inputs, labels, batch)
-        self._team.weighted(loss, batch).backward()
+        loss, correct = self._gradients(step, batch)
         norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        correct = self.objective.correct(outputs, labels)
         mean_loss, num_correct, total_norm = self._team.combined(loss, correct, norm, batch)
         if not (math.isfinite(mean_loss) and math.isfinite(total_norm)):
             with self._team.together():
-                self.refuse(step, inputs, loss.item(), mean_loss)
+                self.refuse(step, batch.inputs, loss.item(), mean_loss)
         if self._train.clip_norm is not None:
             clip_grads_with_norm_(self._parameters, self._train.clip_norm, norm)
         rate = self.learning_rate(step)
@@ -92,6 +90,25 @@ class Stepper:
         self.optimizer.step()
         self.optimizer.zero_grad()
         return mean_loss, num_correct
+
+    def _gradients(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Leaves the gradients of the batch's mean loss; this process's mean loss, and how many were right."""
+        parts = parts_of(batch, self._train.accumulate)
+        found: list[tuple[Tensor, Tensor]] = []
+        for number, part in enumerate(parts):
+            purpose = f"{self._purpose}/part/{number}" if number else self._purpose
+            self._seed_device(derive_seed(self._seed, purpose, step))
+            inputs, labels = self._team.inputs(part)
+            last = number == len(parts) - 1
+            with self.computing(), nullcontext() if last else self._team.apart():
+                outputs, loss = self.objective.loss(self._forward, inputs, labels, part)
+            self._team.weighted(loss, part).backward()
+            found.append((loss.detach(), self.objective.correct(outputs, labels)))
+        if len(parts) == 1:
+            return found[0]
+        shares = [len(part.labels) / len(batch.labels) for part in parts]
+        losses = [loss * share for (loss, _), share in zip(found, shares, strict=True)]
+        return torch.stack(losses).sum(), torch.stack([correct for _, correct in found]).sum()
 
     def check_weights(self, step: int) -> None:
         """Raises `NumericalError` if a weight is not finite after the 0-based `step`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -88,9 +88,13 @@ class Team:
         """Inputs and labels that this process computes on."""
         return batch.inputs, batch.labels
 
-    def weighted(self, loss: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002  (among several it counts)
+    def apart(self) -> AbstractContextManager[object]:
+        """Within, the wrapped model computes what is exchanged with the gradients of the next pass outside of it."""
+        return nullcontext()
+
+    def weighted(self, loss: Tensor, batch: Batch) -> Tensor:
         """The mean `loss` of this process's part, weighted so that the gradients are those of the batch's mean."""
-        return loss
+        return loss * (len(batch.labels) / batch.size) if batch.elsewhere else loss
 
     def combined(
         self,
