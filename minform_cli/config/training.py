@@ -9,6 +9,10 @@ from pydantic import Field
 from minform_cli.config.section import Settings, is_none
 
 
+def _is_false(value: object) -> bool:
+    return value is False
+
+
 class TrainConfig(Settings):
     """How the model is trained.
 
@@ -30,6 +34,8 @@ class TrainConfig(Settings):
         eval_batch_size: examples per batch where no gradient is needed.
         accumulate: how many parts of a batch go through the model one after another, for the gradients of the whole
             batch with the memory of a part; None or 1: it goes in one.
+        activation_checkpointing: whether a block keeps its input alone for the backward pass, which computes the rest
+            again: the same bits, less memory, more time.
         precision: `bf16` computes outputs and loss under torch's autocast to bfloat16, validation too; weights,
             moments and gradients stay float32. `fp32`: all is float32.
         checkpoint_every_s: least time in seconds between two checkpoints; results do not depend on it.
@@ -50,6 +56,7 @@ class TrainConfig(Settings):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     eval_batch_size: int = Field(default=1000, ge=1)
     accumulate: int | None = Field(default=None, ge=1, exclude_if=lambda parts: parts is None or parts == 1)
+    activation_checkpointing: bool = Field(default=False, exclude_if=_is_false)
     precision: Literal["fp32", "bf16"] = Field(default="fp32", exclude_if=lambda precision: precision == "fp32")
     checkpoint_every_s: float = Field(default=20.0, ge=0)
 
@@ -67,8 +74,8 @@ class TrainConfig(Settings):
 
     def computed(self) -> dict[str, str]:
         """What a result says of how it was computed, beside the machine: settings that are not as usual."""
-        chosen = self.model_dump(include={"precision", "accumulate"})
-        return {name: str(value) for name, value in chosen.items()}
+        chosen = self.model_dump(include={"precision", "accumulate", "activation_checkpointing"})
+        return {name: str(value).lower() for name, value in chosen.items()}
 
     def notes(self, steps_per_epoch: int | None = None) -> tuple[str, ...]:
         """What somebody who trains so should know.

@@ -6,11 +6,14 @@ block's weights exist once and are counted once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from minform_cli.config import blocks
 from minform_cli.config.axes.mask import Mask
@@ -28,9 +31,15 @@ E = TypeVar("E", ImageEmbedding, TextEmbedding)
 
 
 class Encoder(nn.Module, Generic[E]):
-    """What all models have: an embedding, blocks, what follows the last of them, and a readout."""
+    """What all models have: an embedding, blocks, what follows the last of them, and a readout.
+
+    Attributes:
+        recomputes: whether a block keeps its input alone for the backward pass, which computes the rest again, dropout
+            included: the same bits, more time, less memory.
+    """
 
     readout: Readout
+    recomputes = False
 
     def __init__(self, model: ModelConfig, embedding: E) -> None:
         super().__init__()
@@ -78,17 +87,29 @@ class Encoder(nn.Module, Generic[E]):
         """
         last = len(self.order) - 1
         for depth, block in enumerate(self.order):
-            if self._adapts:
-                choose_run(self.blocks[block], self.order[:depth].count(block))
             if depth == last and wanted is not None and not _heard(self.blocks[block]):
-                x, wanted = self.blocks[block](x, seen, wanted=wanted), None
+                x, wanted = self._kept_or_not(partial(self._at, depth, wanted=wanted), x, seen), None
             else:
-                x = self.blocks[block](x, seen)
+                x = self._kept_or_not(partial(self._at, depth), x, seen)
         if self.stack_output is not None:
             x = self.stack_output(x)
         if self.final_norm is not None:
             x = self.final_norm(x)
         return x if wanted is None else rows_of(x, wanted)
+
+    def _at(self, depth: int, x: Tensor, seen: Seen | None, **more: Wanted) -> Tensor:
+        """The tokens after the block that runs at that depth; whole, so that it can be computed again."""
+        number = self.order[depth]
+        if self._adapts:
+            choose_run(self.blocks[number], self.order[:depth].count(number))
+        after: Tensor = self.blocks[number](x, seen, **more)
+        return after
+
+    def _kept_or_not(self, block: Callable[..., Tensor], *given: Tensor | None) -> Tensor:
+        """What `block` makes of `given`, its inner tensors kept for the backward pass unless they are recomputed."""
+        if not (self.recomputes and self.training and torch.is_grad_enabled()):
+            return block(*given)
+        return checkpoint(block, *given, use_reentrant=False)
 
 
 class ImageEncoder(Encoder[ImageEmbedding]):
@@ -201,7 +222,7 @@ class EncoderDecoder(Encoder[TextEmbedding]):
         seen = None if real is None else real.unsqueeze(1)
         x: Tensor = self.decoder_embedding(target)
         for block in self.decoder_order:
-            x = self.decoder_blocks[block](x, None, encoded, seen)
+            x = self._kept_or_not(self.decoder_blocks[block], x, None, encoded, seen)
         return x if self.decoder_norm is None else self.decoder_norm(x)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ from minform_cli.training.team import Team
 if TYPE_CHECKING:
     from minform_cli.data.batch import Batch
     from minform_cli.data.spec import DataSpec
+    from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
+    from minform_cli.models.stack import Encoder
 
 
 class Stepper:
@@ -47,6 +49,8 @@ class Stepper:
     ) -> None:
         self.model = model
         self.objective: Objective = objective or Labels(config, spec)
+        if config.train.activation_checkpointing:
+            cast("Encoder[ImageEmbedding] | Encoder[TextEmbedding]", model).recomputes = True
         self._team = team or Team(StopRequest())
         self._forward = self._team.wrap(model)
         self._purpose = f"step/{self._team.rank}" if self._team.rank else "step"
