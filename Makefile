@@ -15,11 +15,11 @@ soak: .venv/.installed-test
 	MINFORM_KILLS=50 MINFORM_DAMAGES=10000 MINFORM_FUZZ=5000 $(BIN)/pytest -n auto -m "soak or not soak"
 
 # What depends on time, which no test may: what starts without torch, beside `import torch`, reading batches, and steps
-# of the same models by other libraries (`bench/step.py train --rounds 5` for some of it).
+# of the same models by other libraries (`benchmarks/step.py train --rounds 5` for some of it).
 bench: .venv/.installed-bench
-	$(BIN)/python bench/startup.py
-	$(BIN)/python bench/batches.py
-	$(BIN)/python bench/step.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/batches.py
+	$(BIN)/python benchmarks/step.py
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """How the time of a training step grows with depth, width, tokens and batch: doublings of each, one thread.
 
-`python bench/growth.py --plot growth.png`; all sizes in turn in every round, each in a process of its own.
+`python benchmarks/growth.py --plot growth.png`; all sizes in turn in every round, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.contenders import Case
-from bench.startup import machine
-from bench.step import Worker, measured
+from benchmarks.contenders import Case
+from benchmarks.startup import machine
+from benchmarks.step import Worker, measured
 
 GROWN: dict[str, dict[int, Case]] = {
     "depth": {depth: Case(depth=depth, mlp=4) for depth in (3, 6, 12, 24)},

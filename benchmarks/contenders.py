@@ -1,7 +1,7 @@
 """The same Transformers by minform and by the libraries that people use: each a model and the loss of one batch.
 
-A contender is made in a process of its own (`bench/step.py`), so that none runs on another's settings. Every library
-does as its users have it: as it comes, with fused AdamW.
+A contender is made in a process of its own (`benchmarks/step.py`), so that none runs on another's settings. Every
+library does as its users have it: as it comes, with fused AdamW.
 """
 
 from __future__ import annotations
