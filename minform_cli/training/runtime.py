@@ -67,16 +67,11 @@ def runtime(device: str, threads: int | None) -> Generator[Runtime]:
         raise InputError(f"threads: {threads} is not a positive number")
     chosen, note = choose_device(device)
     threads_before = torch.get_num_threads()
-    deterministic_before = torch.are_deterministic_algorithms_enabled()
     try:
         if threads is not None:
             torch.set_num_threads(threads)
-        if chosen.type == "cuda":
-            # Without these, sums on the GPU end in whatever order its blocks finish: no two runs would be equal.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True, warn_only=True)
         forked = torch.random.fork_rng(devices=[chosen] if chosen.type == "cuda" else [])
-        with forked, keeps_freed_memory() if chosen.type == "cpu" else nullcontext():
+        with deterministic(chosen), forked, keeps_freed_memory() if chosen.type == "cpu" else nullcontext():
             yield Runtime(chosen, torch.get_num_threads(), note)
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise _out_of_memory(chosen) from error
@@ -86,8 +81,26 @@ def runtime(device: str, threads: int | None) -> Generator[Runtime]:
         raise
     finally:
         torch.set_num_threads(threads_before)
-        if chosen.type == "cuda":
-            torch.use_deterministic_algorithms(deterministic_before)
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Generator[None]:
+    """Within, equal steps on `device` have equal bits; afterwards torch is as it was found.
+
+    Without it, sums on a GPU end in whatever order its blocks finish. Nothing may be let off with a warning: the
+    backward passes of torch's fused attention (flash, memory-efficient) are deterministic only where an operation that
+    is not would be an error, and only then cuDNN's attention, which never is, is passed over.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def _out_of_memory(device: torch.device) -> MachineError:

@@ -5,7 +5,7 @@ import torch
 
 from minform_cli import __version__
 from minform_cli.errors import InputError, MachineError
-from minform_cli.training.runtime import choose_device, derive_seed, device_seeder, environment, runtime
+from minform_cli.training.runtime import choose_device, derive_seed, deterministic, device_seeder, environment, runtime
 
 
 @pytest.fixture
@@ -55,6 +55,25 @@ def test_threads_and_random_state_are_left_as_they_were() -> None:
     assert torch.get_num_threads() == 2
     assert torch.equal(torch.rand(2), expected)
     torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("before", [(False, False), (True, True)])
+def test_on_a_gpu_nothing_that_is_not_deterministic_is_let_off_with_a_warning(before: tuple[bool, bool]) -> None:
+    def found() -> tuple[bool, bool]:
+        return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+    torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    try:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+            with deterministic(torch.device("cuda")):
+                assert found() == (True, False)
+            monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+        assert found() == before
+        with deterministic(torch.device("cpu")):
+            assert found() == before
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_no_threads_are_refused() -> None:
