@@ -116,18 +116,22 @@ def check_plan(plan: Plan, options: StudyOptions = DEFAULT, launch: Launch | Non
     """Finds what `run_comparison` would refuse before its first run, or during it: for a dry run, too. Writes nothing.
 
     Raises:
-        InputError: the reference is no variant, --jobs stands beside a launch, the folder is none, the device is not
-            there, weights to start from are damaged, or the data are not those that the study was begun with.
+        InputError: the reference is no variant, --jobs stands beside a launch, seeds cannot be stacked, the folder is
+            none, the device is not there, weights to start from are damaged, or the data are not those that the study
+            was begun with.
         MachineError: the folder cannot be written.
     """
     from minform_cli.study.execute import check_jobs
     from minform_cli.study.extension import check_data
+    from minform_cli.study.stacked import check_stacking
     from minform_cli.training.initial import weights_digest
     from minform_cli.training.runtime import choose_device
 
     if options.reference not in (BASELINE, *plan.variants):
         raise unknown_name("variant", options.reference, plan.variants, "--against")
     check_jobs(options.jobs, launch)
+    if options.stacks:
+        check_stacking(plan, options, launch)
     left = [run for run in plan.runs if not run.finished]
     if left:
         check_folder(plan.out)
@@ -176,6 +180,7 @@ def run_comparison(
     from minform_cli.study.execute import execute
     from minform_cli.study.extension import extended
     from minform_cli.study.record import write_record
+    from minform_cli.study.stacked import execute_stacked
     from minform_cli.study.stored import check_same_data
     from minform_cli.study.summary import count_plan, summarise
 
@@ -186,14 +191,17 @@ def run_comparison(
         fresh.source.load()  # images' files the plan has seen
     if launch is None or launch.rank == 0:
         write_record(plan.out, extended(plan.out, plan.record()))
-    results = execute(
-        plan,
-        jobs=options.jobs,
-        device=options.device,
-        threads=options.threads,
-        launch=launch,
-        on_progress=on_progress,
-    )
+    if options.stacks:
+        results = execute_stacked(plan, device=options.device, threads=options.threads, on_progress=on_progress)
+    else:
+        results = execute(
+            plan,
+            jobs=options.jobs,
+            device=options.device,
+            threads=options.threads,
+            launch=launch,
+            on_progress=on_progress,
+        )
     if results is None:
         return None
     check_same_data(results)

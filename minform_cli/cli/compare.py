@@ -51,6 +51,12 @@ def compare(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs side by side [default: one per CPU core, one on a GPU].")
     ] = None,
+    stack_seeds: Annotated[
+        bool, typer.Option("--stack-seeds", help="Train the seeds of a variant as one model: for GPUs.")
+    ] = False,
+    stack_anyway: Annotated[
+        bool, typer.Option("--stack-anyway", help="--stack-seeds on a CPU too, where it does not pay.")
+    ] = False,
     margin: Annotated[
         float | None,
         typer.Option(
@@ -102,6 +108,8 @@ def compare(
             jobs=jobs,
             device=device,
             threads=threads,
+            stack_seeds=stack_seeds,
+            stack_anyway=stack_anyway,
             margin=None if margin is None else margin / 100,
             reference=against,
         )
@@ -238,5 +246,10 @@ def _show_plan(plan: Plan, options: StudyOptions, shown: _Shown) -> None:
     show(plan_table(records, shown.fmt))
     if not shown.quiet:
         skipped = [f"{name} left out: {reason}" for name, reason in plan.skipped.items()]
-        together = side_by_side(plan, options.jobs, options.device)
-        caption([*skipped, *plan.notes(), *plan_caption(records, together)], shown.fmt)
+        together = 1 if options.stacks else side_by_side(plan, options.jobs, options.device)
+        stacks = (
+            ["The seeds of each variant are trained as one model; the times are those of each alone."]
+            if options.stacks
+            else []
+        )
+        caption([*skipped, *plan.notes(), *plan_caption(records, together), *stacks], shown.fmt)

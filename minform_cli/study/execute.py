@@ -19,7 +19,7 @@ from minform_cli.study.worker import Trainer, train_planned
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.launch import Launch
 
-_ADVICE = "the same command goes on from the last checkpoints"
+ADVICE = "the same command goes on from the last checkpoints"
 
 StudyListener = Callable[[PlannedRun, Progress], None]
 """Is told how each run goes."""
@@ -60,11 +60,21 @@ def execute(
     """
     check_jobs(jobs, launch)
     tell = on_progress or _silent
+    tell_finished(plan, tell)
+    if not _do(plan, jobs, device, threads, tell, trainer, launch, pace or Pace()):
+        return None
+    return results_of(plan)
+
+
+def tell_finished(plan: Plan, tell: StudyListener) -> None:
+    """Says of each run that was finished when the plan was made that it is taken as it is."""
     for run in plan.runs:
         if run.finished:
             tell(run, Progress("note", text="finished before, taken as it is"))
-    if not _do(plan, jobs, device, threads, tell, trainer, launch, pace or Pace()):
-        return None
+
+
+def results_of(plan: Plan) -> list[ResultRecord]:
+    """The results of all runs, in the plan's order, under the names of this study."""
     return [_as_named(read_result(run.folder), run) for run in plan.runs]
 
 
@@ -98,7 +108,7 @@ def _do(
     side_by_side = min(jobs or (num_cores() if on_cpu else 1), len(pending))
     trainer = trainer or train
     try:
-        with StopRequest(_ADVICE) as stop:
+        with StopRequest(ADVICE) as stop:
             stop.defer()
             if launch is not None:
                 return Shared(plan, launch, trainer, device, threads, tell, stop, pace).work()
@@ -108,7 +118,7 @@ def _do(
                 with Jobs(side_by_side, trainer, device, threads, tell) as workers:
                     workers.do(pending, stop)
     except Interrupted as stopped:
-        raise Interrupted(stopped.signum, f"{stopped.signal_name}: stopped; {_ADVICE}") from None
+        raise Interrupted(stopped.signum, f"{stopped.signal_name}: stopped; {ADVICE}") from None
     return True
 
 

@@ -31,6 +31,8 @@ class StudyOptions:
         jobs: runs side by side; None takes one per CPU core, or one on a GPU.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         threads: CPU threads of each run; None takes 1 on a CPU.
+        stack_seeds: whether the seeds of a variant are trained as one model, each to the end of its own folder.
+        stack_anyway: likewise, on a CPU too, where it does not pay.
         margin: how much less accuracy is acceptable, as a fraction: gives the verdict `not_worse`.
         reference: the variant that differences and verdicts refer to.
 
@@ -52,6 +54,8 @@ class StudyOptions:
     jobs: int | None = None
     device: str = "auto"
     threads: int | None = None
+    stack_seeds: bool = False
+    stack_anyway: bool = False
     margin: float | None = None
     reference: str = BASELINE
 
@@ -60,6 +64,11 @@ class StudyOptions:
             raise InputError(f"--seeds: expected 1 or more, not {self.seeds}")
         if self.margin is not None and not 0 <= self.margin <= 1:
             raise InputError(f"--margin: expected 0 to 100 points, not {100 * self.margin:g}")
+
+    @property
+    def stacks(self) -> bool:
+        """Whether seeds are trained as one model."""
+        return self.stack_seeds or self.stack_anyway
 
     def each_seed(self) -> Sequence[int] | None:
         """The seeds one by one."""

@@ -43,7 +43,7 @@ def preview(
                 seed=run.config.seed,
                 parameters=counts[row],
                 state="finished" if run.finished else "begun" if run.begun else "to do",
-                seconds=0.0 if run.finished else speeds[row].seconds(_steps_done(run)),
+                seconds=0.0 if run.finished else speeds[row].seconds(steps_done(run)),
                 folder=str(run.folder),
             )
         )
@@ -59,7 +59,7 @@ def side_by_side(plan: Plan, jobs: int | None, device: str) -> int:
     return max(1, min(chosen, sum(not run.finished for run in plan.runs)))
 
 
-def _steps_done(run: PlannedRun) -> int:
+def steps_done(run: PlannedRun) -> int:
     """Steps in the run's last checkpoint."""
     from minform_cli.runs.stored import read_run
 

@@ -120,3 +120,27 @@ def test_completion_offers_studies_and_keys_of_a_grid(minform: Command, monkeypa
         monkeypatch.setenv("COMP_WORDS", line)
         monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
         assert minform().out.split() == offered
+
+
+def test_seeds_are_stacked_on_a_cpu_only_where_that_is_asked_for(minform: Command, tmp_path: Path) -> None:
+    asked = [
+        "compare",
+        *TINY,
+        "--variant",
+        "minimal",
+        "--seeds",
+        "2",
+        "--out",
+        str(tmp_path / "study"),
+        "--device",
+        "cpu",
+    ]
+    said = minform(*asked, "--stack-seeds").refusal
+    assert "on a CPU it does not pay" in said
+    assert "--stack-anyway" in said
+    assert "on a CPU it does not pay" in minform(*asked, "--stack-seeds", "--dry-run").refusal
+    assert not (tmp_path / "study").exists()
+    assert "trained as one model" in minform(*asked, "--stack-anyway", "--dry-run").err
+    found = minform(*asked, "--stack-anyway")
+    assert found.code == 0
+    assert "2 seeds stacked" in found.err

@@ -1,0 +1,129 @@
+"""Does the runs of a plan with the seeds of every variant trained as one model: one such group after another.
+
+A group is what differs in the seed alone and stands at the same step. So a study that was stopped goes on stacked; a
+seed that stands elsewhere than the others, as after a failure or a kill, is trained alone and says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from minform_cli.errors import InputError, Interrupted, MinformError, NumericalError
+from minform_cli.results import Progress, ResultRecord, RunFolder, row_label
+from minform_cli.study.execute import ADVICE, StudyListener, results_of, tell_finished
+from minform_cli.study.options import StudyOptions
+from minform_cli.study.plan import Plan, PlannedRun
+from minform_cli.study.preview import steps_done
+from minform_cli.study.worker import train_planned
+from minform_cli.training.interrupt import StopRequest
+from minform_cli.training.prepare import Prepared
+from minform_cli.training.stackable import ON_CPU, OPTION, check_stackable, equal_but_for_the_seed
+
+if TYPE_CHECKING:
+    from minform_cli.training.launch import Launch
+
+Group = Sequence[PlannedRun]
+
+
+def check_stacking(plan: Plan, options: StudyOptions, launch: Launch | None) -> None:
+    """Raises `InputError` if what is left of `plan` cannot be done so, or should not."""
+    from minform_cli.training.runtime import choose_device
+
+    if launch is not None:
+        raise InputError(f"{OPTION}: one process trains all seeds; accepted: without torchrun")
+    if options.jobs not in (None, 1):
+        raise InputError(f"{OPTION}: one group of seeds is trained at a time; accepted: --jobs 1, not {options.jobs}")
+    for config in {equal_but_for_the_seed(run.config): run.config for run in plan.runs if not run.finished}.values():
+        check_stackable(config)
+    if choose_device(options.device)[0].type == "cpu" and not options.stack_anyway:
+        raise InputError(ON_CPU)
+
+
+def groups(runs: Sequence[PlannedRun]) -> list[Group]:
+    """`runs` that are not finished, by what they have in common, in the order of the first of each."""
+    found: dict[tuple[str, str, int], list[PlannedRun]] = {}
+    for run in runs:
+        if not run.finished:
+            point = json.dumps(run.grid, sort_keys=True)
+            found.setdefault((equal_but_for_the_seed(run.config), point, steps_done(run)), []).append(run)
+    return list(found.values())
+
+
+def execute_stacked(
+    plan: Plan, *, device: str = "auto", threads: int | None = None, on_progress: StudyListener | None = None
+) -> list[ResultRecord]:
+    """Does what is left of `plan`.
+
+    Args:
+        plan: what to do; `check_stacking` has nothing against it.
+        device, threads, on_progress: as of `execute.execute`.
+
+    Returns:
+        The results of all runs, in the plan's order.
+
+    Raises:
+        Interrupted, MinformError: as `execute.execute`; seeds beside one that failed are finished first.
+    """
+    from minform_cli.training.runtime import choose_device
+
+    tell = on_progress or _silent
+    tell_finished(plan, tell)
+    threads = threads or (1 if choose_device(device)[0].type == "cpu" else None)
+    left = groups(plan.runs)
+    try:
+        with StopRequest(ADVICE) as stop:
+            stop.defer()
+            for group in left:
+                stop.check()
+                if len(group) > 1:
+                    _train(group, device, threads, tell)
+                else:
+                    _train_alone(group[0], left, device, threads, tell)
+    except Interrupted as stopped:
+        raise Interrupted(stopped.signum, f"{stopped.signal_name}: stopped; {ADVICE}") from None
+    return results_of(plan)
+
+
+def _train(group: Group, device: str, threads: int | None, tell: StudyListener) -> None:
+    from minform_cli.training.stacked_run import SeedRun, train_stacked
+
+    seeds = [
+        SeedRun(Prepared(run.config, run.source), run.folder, RunFolder(run.folder).meta.is_file(), partial(tell, run))
+        for run in group
+    ]
+    tell(group[0], Progress("note", text=f"its {len(group)} seeds are trained as one model"))
+    try:
+        ends = train_stacked(seeds, device=device, threads=threads)
+    except Interrupted:
+        raise
+    except MinformError as error:
+        raise type(error)(f"{_named(group[0])}, {len(group)} seeds stacked: {error}") from error
+    for run, end in zip(group, ends, strict=True):
+        if isinstance(end, NumericalError):
+            raise NumericalError(f"{run}: {end}") from end
+
+
+def _train_alone(run: PlannedRun, left: Sequence[Group], device: str, threads: int | None, tell: StudyListener) -> None:
+    from minform_cli.training.run import train
+
+    others = [group for group in left if run not in group and _named(group[0]) == _named(run)]
+    if others:
+        text = "stands at another step than the other seeds, so it is trained alone"
+        tell(run, Progress("note", text=text))
+    try:
+        train_planned(run, train, device, threads, partial(tell, run))
+    except Interrupted:
+        raise
+    except MinformError as error:
+        raise type(error)(f"{run}: {error}") from error
+
+
+def _named(run: PlannedRun) -> str:
+    return row_label(run.config.variant, run.grid)
+
+
+def _silent(run: PlannedRun, news: Progress) -> None:
+    """Nobody listens."""
