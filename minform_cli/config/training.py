@@ -36,6 +36,7 @@ class TrainConfig(Settings):
             batch with the memory of a part; None or 1: it goes in one.
         activation_checkpointing: whether a block keeps its input alone for the backward pass, which computes the rest
             again: the same bits, less memory, more time.
+        compile: whether training passes are compiled by torch first, which takes a minute or more; measuring is not.
         precision: `bf16` computes outputs and loss under torch's autocast to bfloat16, validation too; weights,
             moments and gradients stay float32. `fp32`: all is float32.
         checkpoint_every_s: least time in seconds between two checkpoints; results do not depend on it.
@@ -57,6 +58,7 @@ class TrainConfig(Settings):
     eval_batch_size: int = Field(default=1000, ge=1)
     accumulate: int | None = Field(default=None, ge=1, exclude_if=lambda parts: parts is None or parts == 1)
     activation_checkpointing: bool = Field(default=False, exclude_if=_is_false)
+    compile: bool = Field(default=False, exclude_if=_is_false)
     precision: Literal["fp32", "bf16"] = Field(default="fp32", exclude_if=lambda precision: precision == "fp32")
     checkpoint_every_s: float = Field(default=20.0, ge=0)
 
@@ -74,7 +76,7 @@ class TrainConfig(Settings):
 
     def computed(self) -> dict[str, str]:
         """What a result says of how it was computed, beside the machine: settings that are not as usual."""
-        chosen = self.model_dump(include={"precision", "accumulate", "activation_checkpointing"})
+        chosen = self.model_dump(include={"precision", "accumulate", "activation_checkpointing", "compile"})
         return {name: str(value).lower() for name, value in chosen.items()}
 
     def notes(self, steps_per_epoch: int | None = None) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ class TrainConfig(Settings):
         Args:
             steps_per_epoch: None where nobody knows it: then nothing is said where epochs stand against steps.
         """
-        return *self._warmup_notes(steps_per_epoch), *self._precision_notes()
+        return *self._warmup_notes(steps_per_epoch), *self._precision_notes(), *self._compile_notes()
 
     def _precision_notes(self) -> tuple[str, ...]:
         if self.precision == "fp32":
@@ -91,6 +93,14 @@ class TrainConfig(Settings):
         return (
             "precision: outputs and losses in bf16 where torch.autocast says so, validation and test too; weights, "
             "moments and gradients are float32",
+        )
+
+    def _compile_notes(self) -> tuple[str, ...]:
+        if not self.compile:
+            return ()
+        return (
+            "compile: the first steps wait for the compiler; results differ from plain ones by rounding, and where "
+            "batches differ in size, as those of texts, a resumed run may differ by rounding, too",
         )
 
     def _warmup_notes(self, steps_per_epoch: int | None) -> tuple[str, ...]:

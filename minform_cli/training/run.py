@@ -27,6 +27,7 @@ from minform_cli.runs import folder as run_folder
 from minform_cli.runs.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
 from minform_cli.runs.journal import EMPTY, Journal
 from minform_cli.runs.result import data_record
+from minform_cli.training.compiled import check_compiled
 from minform_cli.training.initial import start_from, weights_digest
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.launch import Launch
@@ -146,6 +147,7 @@ def begin(run: Prepared | RunConfig, out: Path, means: Means, *, resume: bool, t
         config = config.begun_as(run_folder.stored_config(folder, meta))
     with team.together(), means.stop.at_once():
         used = means.held.enter_context(runtime(team.device(means.device), _threads(meta, means.threads)))
+        check_compiled(config, team.size)
         check_precision(config.train, used.device)
         tell(_note(used.note if team.size == 1 else f"{used.note}, {team.size} processes"))
         verify(config, prepared.spec)
@@ -199,6 +201,7 @@ def dry_run(
     config = prepared.config
     meta = None if out is None else _look(out, config, resume)
     with StopRequest("nothing was written"), runtime(device, _threads(meta, threads)) as used:
+        check_compiled(config, 1)
         check_precision(config.train, used.device)
         verify(config, prepared.spec)
         check_tokenizer(config)

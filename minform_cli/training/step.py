@@ -15,6 +15,7 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.errors import NumericalError
 from minform_cli.runs.tensors import weights_of
 from minform_cli.training.accumulate import parts_of
+from minform_cli.training.compiled import compiled, compiling
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.objective import Labels, Objective
 from minform_cli.training.optim import learning_rate, make_optimizer
@@ -52,7 +53,7 @@ class Stepper:
         if config.train.activation_checkpointing:
             cast("Encoder[ImageEmbedding] | Encoder[TextEmbedding]", model).recomputes = True
         self._team = team or Team(StopRequest())
-        self._forward = self._team.wrap(model)
+        self._forward = compiled(model, spec) if config.train.compile else self._team.wrap(model)
         self._purpose = f"step/{self._team.rank}" if self._team.rank else "step"
         self.optimizer = make_optimizer(model, config.train)
         self.measures = self.objective.measures
@@ -80,7 +81,8 @@ class Stepper:
         Raises:
             NumericalError: the loss or a gradient is not finite; no weight has changed.
         """
-        loss, correct = self._gradients(step, batch)
+        with compiling(self._team) if self._train.compile else nullcontext():
+            loss, correct = self._gradients(step, batch)
         norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         mean_loss, num_correct, total_norm = self._team.combined(loss, correct, norm, batch)
         if not (math.isfinite(mean_loss) and math.isfinite(total_norm)):

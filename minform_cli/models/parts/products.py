@@ -23,6 +23,8 @@ def suits(queries: Tensor, keys: Tensor) -> bool:
     With AVX-512 the fused kernel is as fast or faster; without, it is slower, and the more so the more threads there
     are.
     """
+    if torch.compiler.is_compiling():  # pyright: ignore[reportPrivateImportUsage]
+        return False  # how its numbers are looked at cannot be compiled
     if queries.device.type != "cpu" or max(queries.shape[2], keys.shape[2]) > LONGEST or not preferred():
         return False
     return queries.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")

@@ -1,0 +1,73 @@
+"""Compiled training: the numbers of the plain model, its names, and one line where it cannot be done."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from minform_cli.errors import InputError, MachineError
+from minform_cli.results import RunFolder, read_result
+from minform_cli.training.compiled import check_compiled
+from minform_cli.training.evaluate import evaluate_run
+from minform_cli.training.run import train
+from tests.training.conftest import bits, lines, stopped, tiny
+
+COMPILED = "train.compile=true"
+SMALL = ("model.depth=1", "model.dim=8", "model.heads=2", "model.dropout=0")
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+
+
+@pytest.mark.soak
+@needs_compiler
+def test_a_compiled_run_has_the_losses_of_a_plain_one_and_resumes_to_its_own_bits(tmp_path: Path) -> None:
+    train(tiny(*SMALL), tmp_path / "plain", device="cpu", threads=1)
+    train(tiny(*SMALL, COMPILED), tmp_path / "whole", device="cpu", threads=1)
+    ours, theirs = (
+        [line["val_loss"] for line in lines(tmp_path / name / "metrics.jsonl")] for name in ("whole", "plain")
+    )
+    assert ours == pytest.approx(theirs, rel=1e-4)  # float32 rounding through fifteen steps of Adam
+    torch._dynamo.reset()  # pyright: ignore[reportPrivateUsage]
+    out = stopped(tmp_path / "stopped", 10, *SMALL, COMPILED)  # the next batch is the last, smaller one
+    torch._dynamo.reset()  # pyright: ignore[reportPrivateUsage]
+    train(tiny(*SMALL, COMPILED), out, resume=True, device="cpu", threads=1)
+    assert bits(out) == bits(tmp_path / "whole")
+    result = read_result(out)
+    assert result["environment"]["compile"] == "true"
+    assert evaluate_run(out, "val", threads=1)["loss"] == result["metrics"]["val_loss"]
+
+
+def test_a_compiler_that_fails_is_one_line_and_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    def failing(model: torch.nn.Module, **_given: object) -> object:
+        def forward(*_inputs: object) -> object:
+            raise BackendCompilerFailed("inductor", RuntimeError("no compiler\nwas found"), None)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", failing)
+    with pytest.raises(
+        MachineError, match=r"^train.compile: torch cannot compile .*; try train.compile=false.*$"
+    ) as caught:
+        train(tiny(*SMALL, COMPILED), tmp_path / "run", device="cpu", threads=1)
+    assert "\n" not in str(caught.value) and caught.value.exit_code == 4
+    assert not RunFolder(tmp_path / "run").checkpoint.exists()
+
+
+def test_what_compiled_code_would_pass_over_is_refused() -> None:
+    for config, size, what in (
+        (tiny(COMPILED).model_copy(update={"teacher": "somewhere"}), 1, "a teacher"),
+        (tiny(COMPILED), 2, "several processes"),
+        (tiny(COMPILED, "train.activation_checkpointing=true"), 1, "activation_checkpointing"),
+    ):
+        with pytest.raises(InputError, match=rf"^train.compile: not for .*{what}.*; accepted: train.compile=false$"):
+            check_compiled(config, size)
+    check_compiled(tiny(), 2)
+    check_compiled(tiny(COMPILED), 1)
+
+
+def test_it_is_part_of_a_run_only_where_it_is_on() -> None:
+    assert tiny("train.compile=false").identity() == tiny().identity() != tiny(COMPILED).identity()
