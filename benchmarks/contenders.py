@@ -213,16 +213,19 @@ def _classified(model: nn.Module, case: Case) -> Callable[[], Tensor]:
 
 def _masked(case: Case) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens, the 15 % of their places that are to be predicted, and what stands there."""
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(case.vocabulary, (case.batch, case.side), generator=generator)
-    places = torch.randperm(tokens.numel(), generator=generator)[: round(0.15 * tokens.numel())].sort().values
+    generator = torch.Generator("cpu").manual_seed(0)
+    tokens = torch.randint(case.vocabulary, (case.batch, case.side), generator=generator, device="cpu")
+    places = (
+        torch.randperm(tokens.numel(), generator=generator, device="cpu")[: round(0.15 * tokens.numel())].sort().values
+    )
     tokens, places = tokens.to(case.device), places.to(case.device)
     return tokens, places, tokens.flatten()[places].clone()
 
 
 def _pairs(case: Case) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     source, target = (
-        torch.randint(case.vocabulary, (case.batch, case.side), generator=generator).to(case.device) for _ in range(2)
+        torch.randint(case.vocabulary, (case.batch, case.side), generator=generator, device="cpu").to(case.device)
+        for _ in range(2)
     )
     return source, target, target.roll(-1, 1).flatten()
