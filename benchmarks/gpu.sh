@@ -25,7 +25,7 @@ table() {
 }
 export -f minform stacked table; export PYTHON OUT EPOCHS
 
-part tests "$PYTHON" -m pytest -n 0 -q -m gpu tests/training tests/study tests/models
+part tests "$PYTHON" -m pytest -n 0 -q -m gpu tests/training tests/data
 part step "$PYTHON" benchmarks/step.py train cifar --device cuda --rounds 5
 part bert-base "$PYTHON" benchmarks/step.py bert-base --device cuda --bf16 --rounds 5
 part one-seed bash -c "stacked 3 1"
