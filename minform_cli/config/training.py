@@ -39,6 +39,8 @@ class TrainConfig(Settings):
         compile: whether training passes are compiled by torch first, which takes a minute or more; measuring is not.
         precision: `bf16` computes outputs and loss under torch's autocast to bfloat16, validation too; weights,
             moments and gradients stay float32. `fp32`: all is float32.
+        early_stop: epochs without a better validation score (nor the same with a lower loss) after which the run ends,
+            finished; the learning rate's schedule stays that of the whole run; None: never.
         checkpoint_every_s: least time in seconds between two checkpoints; results do not depend on it.
     """
 
@@ -60,6 +62,7 @@ class TrainConfig(Settings):
     activation_checkpointing: bool = Field(default=False, exclude_if=_is_false)
     compile: bool = Field(default=False, exclude_if=_is_false)
     precision: Literal["fp32", "bf16"] = Field(default="fp32", exclude_if=lambda precision: precision == "fp32")
+    early_stop: int | None = Field(default=None, ge=1, exclude_if=is_none)
     checkpoint_every_s: float = Field(default=20.0, ge=0)
 
     def num_steps(self, steps_per_epoch: int) -> int:

@@ -135,7 +135,8 @@ def augment(
     if data.horizontal_flip:
         columns = torch.where(mirrored, columns.flip(1), columns)
     padded = F.pad(pixels, (padding,) * 4)
-    places = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).to(pixels.device)
+    rows, columns = rows.to(pixels.device), columns.to(pixels.device)  # these travel, not the places they make
+    places = rows[:, :, None] * padded.shape[3] + columns[:, None, :]
     index = places.view(num, 1, height * width).expand(num, channels, height * width)
     return padded.flatten(2).gather(2, index).view(pixels.shape)
 

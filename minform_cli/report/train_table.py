@@ -48,6 +48,12 @@ def train_caption(result: ResultRecord) -> list[str]:
     ]
 
 
+def _of(result: ResultRecord) -> str:
+    """Of how many, where training ended early."""
+    stopped = result.get("stopped_early")
+    return "" if stopped is None else f" of {stopped['of']} (nothing better for train.early_stop epochs)"
+
+
 def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
     count, data, metrics, timing = result["count"], result["data"], result["metrics"], result["timing"]
     environment = result["environment"]
@@ -57,7 +63,7 @@ def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:
         ("parameters", f"{integer(count['parameters'])} ({percent(count['share_of_baseline'])} % of the baseline)"),
         *_trained(result),
         ("determination ratio Q", ratio(count["determination_ratio"])),
-        ("epochs, steps", f"{epochs(result['epochs'])}, {integer(result['steps'])}"),
+        ("epochs, steps", f"{epochs(result['epochs'])}{_of(result)}, {integer(result['steps'])}"),
     ]
     if result["steps"]:  # else it was imported, or made of another run
         best = f"{_signed(result['metric'], metrics['best_val_score'])} in epoch {metrics['best_epoch']}"

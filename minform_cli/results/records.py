@@ -38,7 +38,13 @@ class CountRecord(Swept):
     notes: list[str]
 
 
-class ResultRecord(Swept):
+class Ended(Swept, total=False):
+    """What a result adds where training ended before its last epoch: the `epoch` it ended after, and `of` how many."""
+
+    stopped_early: dict[str, int]
+
+
+class ResultRecord(Ended):
     """What `result.json` of a finished run holds; every printed number of the run is computed from it.
 
     `epochs` is a fraction where a number of steps was trained. `count` is comparable between models;

@@ -66,6 +66,7 @@ class Loop:
         team: the processes that train; asked between steps and between validation batches whether to stop.
         tell: told how it goes.
         translations: from a split to what takes the translations of it, or None where nothing is translated.
+        patience: epochs without a better one after which the run ends; None: it goes on to its last epoch.
     """
 
     stepper: Stepper
@@ -77,6 +78,7 @@ class Loop:
     team: Team
     tell: Listener
     translations: Callable[[Literal["val", "test"]], Translations | None]
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         self._new_best: Tensors | None = None
@@ -86,7 +88,7 @@ class Loop:
         self._saved = self.team.clock()
 
     def run(self) -> None:
-        """Trains to the end and leaves a checkpoint there.
+        """Trains to the end, or until nothing has got better for long enough, and leaves a checkpoint there.
 
         Raises:
             NumericalError: a loss, gradient or weight is not finite; the last checkpoint is from before.
@@ -110,7 +112,7 @@ class Loop:
         An error that is thrown in where a step was given away ends the run as if the step had raised it.
         """
         try:
-            while self.state.epoch < self.epochs:
+            while self.state.epoch < self.epochs and not self.stopped_early:
                 yield from self._train_epoch()
                 self._validate_epoch()
                 self._save_if_due()
@@ -124,6 +126,14 @@ class Loop:
                 f"{stopped.signal_name}: saved at step {self.state.step:,} of {self.stepper.steps:,}; "
                 "to go on, repeat the command with --resume",
             ) from None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the run ends before its last epoch, for what a checkpoint knows too: so a resumed one ends there."""
+        best, epoch = self.state.best, self.state.epoch
+        if self.patience is None or best is None or epoch >= self.epochs:
+            return False
+        return epoch - best.epoch >= self.patience
 
     def score(self, split: Literal["val", "test"]) -> Scores:
         """Measures the model on `split`, of which each process takes a part.

@@ -32,6 +32,16 @@ def tested(config: RunConfig, data: Data, folder: RunFolder, loop: Loop) -> dict
     return {"test_loss": scores.loss, **{f"test_{name}": value for name, value in scores.measured.items()}}
 
 
+def stop_text(loop: Loop) -> str:
+    """What somebody is told whose run has stopped early."""
+    best = loop.state.best
+    assert best is not None
+    return (
+        f"stopped after epoch {loop.state.epoch} of {loop.epochs}: nothing better than epoch {best.epoch} for "
+        f"{loop.patience} (train.early_stop)"
+    )
+
+
 def finish(
     config: RunConfig,
     data: Data,
@@ -74,6 +84,8 @@ def finish(
         weights_sha256=loop.records.store.weights_sha256,
         environment=made_with,
     )
+    if loop.stopped_early:
+        result["stopped_early"] = {"epoch": state.epoch, "of": loop.epochs}
     write_json(folder.result, result)
     return result
 

@@ -34,7 +34,7 @@ from minform_cli.training.launch import Launch
 from minform_cli.training.loop import Loop, Records
 from minform_cli.training.measures import with_measures
 from minform_cli.training.objective import Objective
-from minform_cli.training.outcome import finish, tested
+from minform_cli.training.outcome import finish, stop_text, tested
 from minform_cli.training.parallel import joined
 from minform_cli.training.precision import check_precision
 from minform_cli.training.prepare import Prepared, prepare
@@ -83,6 +83,8 @@ def train(
         if not isinstance(begun, Begun):
             return begun
         begun.loop.run()
+        if begun.loop.stopped_early:
+            tell(_note(stop_text(begun.loop)))
         result = begun.finish()
     begun.tell_done(tell)
     return result
@@ -127,9 +129,9 @@ class Begun:
 
     def tell_done(self, tell: Listener) -> None:
         """The last news of a run."""
-        loop, steps = self.loop, self.loop.stepper.steps
-        metric = loop.stepper.measures[0]
-        tell(Progress("done", loop.epochs, loop.epochs, steps, steps, loop.state.metrics, metric=metric))
+        loop, state = self.loop, self.loop.state
+        steps, metric = loop.stepper.steps, loop.stepper.measures[0]
+        tell(Progress("done", state.epoch, loop.epochs, state.step, steps, state.metrics, metric=metric))
 
 
 def begin(run: Prepared | RunConfig, out: Path, means: Means, *, resume: bool, tell: Listener) -> Begun | ResultRecord:
@@ -301,7 +303,18 @@ def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
     train = config.train
     epochs = train.num_epochs(parts.batches.steps_per_epoch)
     translations = partial(translations_of, config, parts.data)
-    return Loop(stepper, parts.batches, epochs, train.checkpoint_every_s, state, records, team, tell, translations)
+    return Loop(
+        stepper=stepper,
+        batches=parts.batches,
+        epochs=epochs,
+        checkpoint_every_s=train.checkpoint_every_s,
+        state=state,
+        records=records,
+        team=team,
+        tell=tell,
+        translations=translations,
+        patience=train.early_stop,
+    )
 
 
 def _records(parts: Parts, stepper: Stepper) -> Records:
