@@ -87,7 +87,7 @@ class Encoder(nn.Module, Generic[E]):
         """
         last = len(self.order) - 1
         for depth, block in enumerate(self.order):
-            if depth == last and wanted is not None and not _heard(self.blocks[block]):
+            if depth == last and wanted is not None and not self._heard(self.blocks[block]):
                 x, wanted = self._kept_or_not(partial(self._at, depth, wanted=wanted), x, seen), None
             else:
                 x = self._kept_or_not(partial(self._at, depth), x, seen)
@@ -111,6 +111,14 @@ class Encoder(nn.Module, Generic[E]):
             return block(*given)
         return checkpoint(block, *given, use_reentrant=False)
 
+    def _heard(self, block: nn.Module) -> bool:
+        """Whether somebody listens to the last block or what follows it: a hook, or a mode that sees all operations."""
+        if torch.compiler.is_compiling():  # pyright: ignore[reportPrivateImportUsage]
+            return False
+        modes: int = torch._C._len_torch_dispatch_stack()  # pyright: ignore[reportPrivateUsage]
+        after = [part for part in (self.stack_output, self.final_norm) if part is not None]
+        return modes > 0 or any(_listened(part) for part in (block, *after))
+
 
 class ImageEncoder(Encoder[ImageEmbedding]):
     """An encoder over the tokens of images."""
@@ -121,7 +129,8 @@ class ImageEncoder(Encoder[ImageEmbedding]):
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b m"]:
         """Outputs of the task's head for a batch of images."""
-        return self.readout(self.run(self.embedding(images), None, self.readout.reads))
+        wanted = None if _listened(self.readout) else self.readout.reads
+        return self.readout(self.run(self.embedding(images), None, wanted))
 
 
 class TextEncoder(Encoder[TextEmbedding]):
@@ -148,9 +157,11 @@ class TextEncoder(Encoder[TextEmbedding]):
             predict: for tasks that predict tokens, the places in the flattened batch that outputs are wanted of;
                 None: all.
         """
+        heard = _listened(self.readout)
         if isinstance(self.readout, TokenReadout):
-            return self.readout(self.encode(tokens, types, real, predict), self.embedding.table)
-        first = self.readout.reads
+            states = self.encode(tokens, types, real, None if heard else predict)
+            return self.readout(states, self.embedding.table, predict if heard else None)
+        first = None if heard else self.readout.reads
         return self.readout(self.encode(tokens, types, real, first), real if first is None else None)
 
     def encode(
@@ -237,14 +248,11 @@ def _take_blocks(
         adapt(cast(Block, block), [cast(Block, sources[source]) for source in ran])
 
 
-def _heard(block: nn.Module) -> bool:
-    """Whether somebody listens to what the block or a part of it does: a hook, or a mode that sees every operation."""
-    if torch.compiler.is_compiling():  # pyright: ignore[reportPrivateImportUsage]
-        return False
-    modes: int = torch._C._len_torch_dispatch_stack()  # pyright: ignore[reportPrivateUsage]
-    return modes > 0 or any(
+def _listened(module: nn.Module) -> bool:
+    """Whether somebody has a hook on the module or a part of it."""
+    return any(
         part._forward_hooks or part._forward_pre_hooks  # pyright: ignore[reportPrivateUsage]
-        for part in block.modules()
+        for part in module.modules()
     )
 
 

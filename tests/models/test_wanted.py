@@ -37,18 +37,35 @@ def test_the_last_block_gives_what_is_read_as_if_it_gave_everything(axis: str, k
         assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-11)
 
 
-def test_a_model_that_reads_its_class_token_alone_computes_less() -> None:
+def test_a_model_that_reads_its_class_token_alone_computes_less(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_with("readout", "class-token")
     module, inputs = build(model), examples(model, 3, seed=1)
     seen: list[int] = []
     assert isinstance(module, Encoder)
     norm = module.final_norm
     assert norm is not None
-    norm.register_forward_hook(lambda _module, arguments, _out: seen.append(arguments[0].shape[1]))
+    forward = norm.forward
+
+    def spy(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x.shape[1])
+        return forward(x)
+
+    monkeypatch.setattr(norm, "forward", spy)
     module(*inputs)
     module.blocks[-1].register_forward_hook(lambda *_: None)
     module(*inputs)
     assert seen[0] == 1 < seen[1]
+
+
+@pytest.mark.parametrize("where", ["readout", "final_norm"])
+def test_who_listens_behind_the_last_block_sees_all_tokens(where: str) -> None:
+    model = model_with("readout", "class-token")
+    module, inputs = build(model), examples(model, 3, seed=1)
+    alone = module(*inputs)
+    seen: list[int] = []
+    module.get_submodule(where).register_forward_pre_hook(lambda _module, given: seen.append(given[0].shape[1]))
+    assert torch.allclose(module(*inputs), alone, rtol=1e-4, atol=1e-5)
+    assert seen[0] > 1
 
 
 @pytest.mark.parametrize("size", [1.0, 100.0])
