@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from minform_cli.config.section import Settings, is_none
 
@@ -22,7 +22,10 @@ class TrainConfig(Settings):
         batch_size: examples per optimiser step; the last, smaller batch of an epoch is kept.
         batch_tokens: most tokens of a step, filling included, on that side of sentence pairs that has more; None takes
             `batch_size` pairs.
-        optimizer: `adamw` (decay apart from the gradient; not on vectors, positions or the class token) or `adam`.
+        optimizer: `adamw` (decay apart from the gradient; not on vectors, positions or the class token), `adam`, `sgd`
+            (with Nesterov's momentum), or `muon` for the matrices within blocks and `adamw` for the rest, with one
+            learning rate: Muon's steps are scaled to the size of AdamW's.
+        momentum: of `sgd` (None: 0.9) and `muon` (None: 0.95).
         learning_rate: peak step size.
         weight_decay: decay per step over the learning rate.
         beta2: decay of the second moment; the first is 0.9.
@@ -39,6 +42,11 @@ class TrainConfig(Settings):
         compile: whether training passes are compiled by torch first, which takes a minute or more; measuring is not.
         precision: `bf16` computes outputs and loss under torch's autocast to bfloat16, validation too; weights,
             moments and gradients stay float32. `fp32`: all is float32.
+        ema: decay of an average of the weights over the steps (0.999: over about the last thousand; less at the start),
+            by which the run is validated and tested and which it keeps as its weights; None: those of the last step.
+        time_limit_s: seconds, from the first part of the run on, after which it ends, finished, with a validation after
+            the step under way; the learning rate's schedule stays that of the whole run, and what it comes to depends
+            on the machine; None: it has all the time it takes.
         early_stop: epochs without a better validation score (nor the same with a lower loss) after which the run ends,
             finished; the learning rate's schedule stays that of the whole run; None: never.
         checkpoint_every_s: least time in seconds between two checkpoints; results do not depend on it.
@@ -48,7 +56,8 @@ class TrainConfig(Settings):
     steps: int | None = Field(default=None, ge=1, le=1_000_000_000, exclude_if=is_none)
     batch_size: int = Field(default=64, ge=1)
     batch_tokens: int | None = Field(default=None, ge=1)
-    optimizer: Literal["adamw", "adam"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
+    momentum: float | None = Field(default=None, ge=0, lt=1, exclude_if=is_none)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     beta2: float = Field(default=0.999, gt=0, lt=1)
@@ -62,8 +71,18 @@ class TrainConfig(Settings):
     activation_checkpointing: bool = Field(default=False, exclude_if=_is_false)
     compile: bool = Field(default=False, exclude_if=_is_false)
     precision: Literal["fp32", "bf16"] = Field(default="fp32", exclude_if=lambda precision: precision == "fp32")
+    ema: float | None = Field(default=None, gt=0, lt=1, exclude_if=is_none)
+    time_limit_s: float | None = Field(default=None, gt=0, exclude_if=is_none)
     early_stop: int | None = Field(default=None, ge=1, exclude_if=is_none)
     checkpoint_every_s: float = Field(default=20.0, ge=0)
+
+    @field_validator("momentum")
+    @classmethod
+    def _momentum_is_used(cls, momentum: float | None, info: ValidationInfo) -> float | None:
+        optimizer = info.data.get("optimizer")
+        if momentum is not None and optimizer in ("adamw", "adam"):
+            raise ValueError(f"{optimizer} has none; accepted: with train.optimizer sgd or muon")
+        return momentum
 
     def num_steps(self, steps_per_epoch: int) -> int:
         """Optimiser steps of the whole run."""
@@ -79,7 +98,7 @@ class TrainConfig(Settings):
 
     def computed(self) -> dict[str, str]:
         """What a result says of how it was computed, beside the machine: settings that are not as usual."""
-        chosen = self.model_dump(include={"precision", "accumulate", "activation_checkpointing", "compile"})
+        chosen = self.model_dump(include={"precision", "accumulate", "activation_checkpointing", "compile", "ema"})
         return {name: str(value).lower() for name, value in chosen.items()}
 
     def notes(self, steps_per_epoch: int | None = None) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from minform_cli.config.form import Form, Map
 from minform_cli.config.schema import RunConfig
+from minform_cli.config.training import TrainConfig
 from minform_cli.counting.cost import cached_numbers, macs_per_example
 from minform_cli.counting.form import counted_form, tokens_per_step
 from minform_cli.data.spec import DataSpec
@@ -11,8 +13,8 @@ from minform_cli.results import CostRecord
 BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2, "int8": 1}
 """Number formats that weights are kept in -> bytes of one."""
 
-ADAM_BYTES = 8
-"""Two float32 moments per number; so for `adam` and `adamw`."""
+BYTES = BYTES_PER_WEIGHT["float32"]
+"""Of a gradient, and of each moment that an optimiser keeps of a number."""
 
 
 def cost_record(
@@ -38,9 +40,25 @@ def cost_record(
         flops_forward=2 * forward,
         flops_training=2 * training,
         weight_bytes={kind: size * parameters for kind, size in BYTES_PER_WEIGHT.items()},
-        gradient_bytes=BYTES_PER_WEIGHT["float32"] * parameters,
-        optimizer_bytes=ADAM_BYTES * parameters,
+        gradient_bytes=BYTES * parameters,
+        optimizer_bytes=BYTES * _kept(config.train, form, parameters),
         cache_bytes_per_token=None if cached is None else {kind: n * cached for kind, n in BYTES_PER_WEIGHT.items()},
         batch_size=batch_size,
         activation_bytes=activation_bytes,
     )
+
+
+def _kept(train: TrainConfig, form: Form, parameters: int) -> int:
+    """Numbers beside the weights: the optimiser's moments, and the average of the weights where there is one."""
+    average = 0 if train.ema is None else parameters
+    if train.optimizer == "sgd":
+        return average + (0 if train.momentum == 0 else parameters)
+    return average + 2 * parameters - (matrix_numbers(form) if train.optimizer == "muon" else 0)
+
+
+def matrix_numbers(form: Form) -> int:
+    """Of the plain matrices of linear maps within blocks: those of which Muon keeps one moment."""
+    maps = [each for path, part in form.walk() if "blocks." in path for each in part.holds if isinstance(each, Map)]
+    plain = sum(each.numbers - each.bias for each in maps if each.stored is None)
+    stored = [weights for each in maps if each.stored is not None for weights in each.stored.holds]
+    return plain + sum(weights.numbers for weights in stored if weights.name == "weight")

@@ -74,8 +74,8 @@ def _cost_lines(records: Sequence[CountRecord]) -> list[str]:
         return []
     lines = [
         "FLOPs: two a MAC, of one example; train: forward and backward pass, without the optimiser. fp32, bf16, int8: "
-        "bytes of the weights (1 MB = 1,000,000 bytes); training in fp32 adds as much for gradients, and Adam's two "
-        "moments."
+        "bytes of the weights (1 MB = 1,000,000 bytes); training in fp32 adds as much for gradients, and what the "
+        "optimiser keeps (and train.ema, if set)."
     ]
     if costs[0]["cache_bytes_per_token"] is not None:
         lines.append(
@@ -126,7 +126,7 @@ _COSTS = [
     Column("fp32", _weights("float32"), block=2),
     Column("bf16", _weights("bfloat16"), block=2),
     Column("int8", _weights("int8"), block=2),
-    Column("Adam", lambda record: scaled(record["cost"]["optimizer_bytes"], "B"), block=2),
+    Column("optimiser", lambda record: scaled(record["cost"]["optimizer_bytes"], "B"), short="optim.", block=2),
 ]
 _CACHE = Column("KV/token", lambda record: scaled(record["cost"]["cache_bytes_per_token"]["bfloat16"], "B"), block=2)
 _ACTIVATIONS = Column(

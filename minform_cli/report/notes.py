@@ -36,7 +36,13 @@ def validation(result: ResultRecord) -> str:
             "these accuracies are no estimate for unseen data."
         )
     origin = "of a set of their own" if result["data"]["own_val"] else "held out of the training set"
-    return f"Validation: {size} {origin}; last epoch, not the best one."
+    return f"Validation: {size} {origin}; last epoch, not the best one{_averaged(result)}."
+
+
+def _averaged(result: ResultRecord) -> str:
+    """Which weights were measured, where they are not those of the last step."""
+    decay = result["environment"].get("ema")
+    return "" if decay is None else f"; weights averaged over the steps (train.ema {decay})"
 
 
 def measured_by(result: ResultRecord) -> list[str]:

@@ -51,7 +51,11 @@ def train_caption(result: ResultRecord) -> list[str]:
 def _of(result: ResultRecord) -> str:
     """Of how many, where training ended early."""
     stopped = result.get("stopped_early")
-    return "" if stopped is None else f" of {stopped['of']} (nothing better for train.early_stop epochs)"
+    if stopped is None:
+        return ""
+    by = stopped.get("by", "early_stop")  # the first that there was
+    why = "train.time_limit_s was over" if by == "time_limit_s" else "nothing better for train.early_stop epochs"
+    return f" of {stopped['of']} ({why})"
 
 
 def _rows(result: ResultRecord, folder: Path) -> list[tuple[str, str]]:

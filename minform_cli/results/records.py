@@ -38,10 +38,18 @@ class CountRecord(Swept):
     notes: list[str]
 
 
-class Ended(Swept, total=False):
-    """What a result adds where training ended before its last epoch: the `epoch` it ended after, and `of` how many."""
+class Stopped(TypedDict):
+    """Where training ended: after the `epoch`, `of` how many, `by` which setting of section ``train``."""
 
-    stopped_early: dict[str, int]
+    epoch: int
+    of: int
+    by: str
+
+
+class Ended(Swept, total=False):
+    """What a result adds where training ended before its last epoch."""
+
+    stopped_early: Stopped
 
 
 class ResultRecord(Ended):

@@ -29,7 +29,7 @@ from minform_cli.runs.tensors import (
     write_tensors,
 )
 
-OURS = ("weights-*.safetensors", "optimizer-*.safetensors", "best-*.safetensors", ".*.tmp")
+OURS = ("weights-*.safetensors", "optimizer-*.safetensors", "best-*.safetensors", "stepped-*.safetensors", ".*.tmp")
 """Files that may be deleted when no checkpoint names them."""
 
 
@@ -58,6 +58,7 @@ class State:
         num_examples: of the epoch under way.
         metrics: of the last finished epoch.
         best: the best finished epoch.
+        out_of_time: whether no step follows, as the run has had all the time that it was given.
         epoch_s, train_s, total_s: seconds in the training steps of the epoch under way, in those of all finished
             epochs, and altogether.
     """
@@ -70,6 +71,7 @@ class State:
     num_examples: int = 0
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     best: Best | None = None
+    out_of_time: bool = False
     epoch_s: float = 0.0
     train_s: float = 0.0
     total_s: float = 0.0
@@ -77,7 +79,11 @@ class State:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What ``checkpoint.json`` says. `files` has `weights`, `optimizer` and, after the first epoch, `best`."""
+    """What ``checkpoint.json`` says.
+
+    `files` has `weights`, `optimizer` and, after the first epoch, `best`; where the weights are an average over steps,
+    `stepped`, too: those that the next step changes.
+    """
 
     state: State
     files: dict[str, FileEntry]
@@ -112,21 +118,30 @@ class CheckpointStore:
         """SHA-256 of the last weights file."""
         return self._files["weights"]["sha256"]
 
-    def save(self, state: State, weights: Tensors, optimizer: Tensors, best: Tensors | None) -> None:
+    def save(
+        self,
+        state: State,
+        weights: Tensors,
+        optimizer: Tensors,
+        best: Tensors | None,
+        stepped: Tensors | None = None,
+    ) -> None:
         """Makes this the run's checkpoint.
 
         Args:
             state: where the run stands.
-            weights: of the model.
+            weights: of the model, as it is measured.
             optimizer: its moments.
             best: weights of the best epoch if it is newer than the last checkpoint, else None.
+            stepped: those that the next step changes, where they are not `weights`.
 
         Raises:
             MachineError: the disk is full, no permission, an input/output error; the earlier checkpoint is intact.
         """
         try:
             files = dict(self._files)
-            for role, tensors in (("weights", weights), ("optimizer", optimizer), ("best", best)):
+            given = {"weights": weights, "optimizer": optimizer, "best": best, "stepped": stepped}
+            for role, tensors in given.items():
                 if tensors is not None:
                     files[role] = write_tensors(self._folder, f"{role}-{state.step}.safetensors", tensors)
             content = {
@@ -171,15 +186,25 @@ def read_checkpoint(folder: RunFolder, run_sha256: str) -> Checkpoint:
     return Checkpoint(State(**fields), content["files"], content["journals"])
 
 
-def restore(folder: RunFolder, checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer) -> None:
-    """Puts the checkpoint's numbers into `model` and `optimizer`, once every file of it is found whole.
+def restore(
+    folder: RunFolder,
+    checkpoint: Checkpoint,
+    model: nn.Module,
+    optimizer: Optimizer,
+    average: Tensors | None = None,
+) -> None:
+    """Puts the checkpoint's numbers into `model`, `optimizer` and `average`, once every file of it is found whole.
 
     Raises:
         InputError: a file is missing, damaged, or of another model; nothing has changed.
     """
     weights = read_tensors(folder, checkpoint.files["weights"], weights_of(model))
-    moments = read_tensors(folder, checkpoint.files["optimizer"], expected_moments(model, checkpoint.state.step))
+    stepped = weights if average is None else read_tensors(folder, checkpoint.files["stepped"], weights_of(model))
+    expected = expected_moments(model, optimizer, checkpoint.state.step)
+    moments = read_tensors(folder, checkpoint.files["optimizer"], expected)
     if "best" in checkpoint.files:
         read_tensors(folder, checkpoint.files["best"], weights_of(model))  # found now, not when somebody asks for it
-    put_weights(model, weights)
+    put_weights(model, stepped)
+    for name, tensor in (average or {}).items():
+        tensor.copy_(weights[name])
     put_moments(model, optimizer, moments)

@@ -94,22 +94,32 @@ def moments_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Tens
     }
 
 
-def expected_moments(model: torch.nn.Module, step: int) -> Tensors:
+def expected_moments(model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> Tensors:
     """What `moments_of` must look like after `step` steps: names, shapes and types (on the meta device)."""
     if step == 0:
         return {}
-    expected: Tensors = {}
-    for name, p in model.named_parameters():
-        expected[f"{name}:step"] = torch.empty((), dtype=torch.float32, device="meta")
-        expected[f"{name}:exp_avg"] = torch.empty_like(p, device="meta")
-        expected[f"{name}:exp_avg_sq"] = torch.empty_like(p, device="meta")
-    return expected
+    names = {p: name for name, p in model.named_parameters()}
+    return {
+        f"{names[p]}:{key}": torch.empty_like(p, device="meta") if key != "step" else torch.empty((), device="meta")
+        for group in optimizer.param_groups
+        for p in cast("list[torch.nn.Parameter]", group["params"])
+        for key in _kept(group)
+    }
+
+
+def _kept(group: Mapping[str, object]) -> tuple[str, ...]:
+    """What an optimiser keeps for every parameter of the group."""
+    if "betas" in group:
+        return "step", "exp_avg", "exp_avg_sq"
+    return ("momentum_buffer",) if group["momentum"] or "ns_steps" in group else ()  # Muon has one in any case
 
 
 def put_moments(model: torch.nn.Module, optimizer: torch.optim.Optimizer, moments: Tensors) -> None:
     """Gives `optimizer` the moments that `read_tensors` has checked."""
-    if moments:
-        for name, p in model.named_parameters():
-            optimizer.state[p] = {
-                key: moments[f"{name}:{key}"].to(p.device) for key in ("step", "exp_avg", "exp_avg_sq")
-            }
+    of: dict[str, Tensors] = {}
+    for key, moment in moments.items():
+        name, _, kind = key.rpartition(":")
+        of.setdefault(name, {})[kind] = moment
+    for name, p in model.named_parameters():
+        if name in of:
+            optimizer.state[p] = {kind: moment.to(p.device) for kind, moment in of[name].items()}

@@ -217,6 +217,8 @@ def _notes(run: StoredRun, checkpoint: Checkpoint) -> list[str]:
         notes.append("validation was done on the test set")
     if config.train.precision == "bf16":
         notes.append(MEASURED)
+    if config.train.ema is not None:
+        notes.append(f"the weights are averages over the steps (train.ema {config.train.ema:g})")
     if not run.folder.is_finished():
         done = f"after step {checkpoint.state.step:,}, {checkpoint.state.epoch} of {config.train.epochs} epochs"
         if config.train.steps is not None:

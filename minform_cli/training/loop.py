@@ -67,6 +67,7 @@ class Loop:
         tell: told how it goes.
         translations: from a split to what takes the translations of it, or None where nothing is translated.
         patience: epochs without a better one after which the run ends; None: it goes on to its last epoch.
+        time_limit_s: seconds, earlier parts of the run included, after which it ends; None: never.
     """
 
     stepper: Stepper
@@ -79,6 +80,7 @@ class Loop:
     tell: Listener
     translations: Callable[[Literal["val", "test"]], Translations | None]
     patience: int | None = None
+    time_limit_s: float | None = None
 
     def __post_init__(self) -> None:
         self._new_best: Tensors | None = None
@@ -86,6 +88,10 @@ class Loop:
         self._earlier_s = self.state.total_s
         self._started = self._told = time.perf_counter()
         self._saved = self.team.clock()
+        limit = self.time_limit_s
+        self._deadline = (  # by the leader's clock, which all know from their first exchange on
+            math.inf if limit is None else self.team.from_leader(lambda: time.perf_counter() + limit - self._earlier_s)
+        )
 
     def run(self) -> None:
         """Trains to the end, or until nothing has got better for long enough, and leaves a checkpoint there.
@@ -112,9 +118,10 @@ class Loop:
         An error that is thrown in where a step was given away ends the run as if the step had raised it.
         """
         try:
-            while self.state.epoch < self.epochs and not self.stopped_early:
+            while self.state.epoch < self.epochs and self.stopped_early is None:
                 yield from self._train_epoch()
                 self._validate_epoch()
+                self._is_time_up()
                 self._save_if_due()
             self._save()
         except Interrupted as stopped:
@@ -128,12 +135,21 @@ class Loop:
             ) from None
 
     @property
-    def stopped_early(self) -> bool:
-        """Whether the run ends before its last epoch, for what a checkpoint knows too: so a resumed one ends there."""
+    def stopped_early(self) -> str | None:
+        """The setting for which the run ends before its last epoch; by what a checkpoint knows too, so that a resumed
+        one ends there.
+        """
         best, epoch = self.state.best, self.state.epoch
-        if self.patience is None or best is None or epoch >= self.epochs:
-            return False
-        return epoch - best.epoch >= self.patience
+        if best is None or self.state.num_examples or self.state.step >= self.stepper.steps:  # of an epoch under way
+            return None
+        if self.patience is not None and epoch - best.epoch >= self.patience:
+            return "early_stop"
+        return "time_limit_s" if self.state.out_of_time else None
+
+    def _is_time_up(self) -> bool:
+        """Whether the run has had all its time; once it has, the state says so."""
+        self.state.out_of_time = self.state.out_of_time or self.team.clock() >= self._deadline
+        return self.state.out_of_time
 
     def score(self, split: Literal["val", "test"]) -> Scores:
         """Measures the model on `split`, of which each process takes a part.
@@ -142,7 +158,7 @@ class Loop:
             Interrupted: a signal came.
         """
         batches = self.team.until_signalled(self.batches.evaluation(split))
-        with self.stepper.computing():
+        with self.stepper.measuring(), self.stepper.computing():
             return self.stepper.objective.score(self.stepper.model, batches, self.team, self.translations(split))
 
     def _train_epoch(self) -> Turns:
@@ -151,6 +167,8 @@ class Loop:
         last = min(first + self.batches.steps_per_epoch, self.stepper.steps)
         if state.step == last:
             return  # a stop came between the last step and the validation
+        if self.state.out_of_time:
+            return  # a stop came between the last step that there was time for and the validation
         self.stepper.model.train()
         clock = time.perf_counter()
         for batch in islice(self.batches.epoch(state.epoch, state.step - first), last - state.step):
@@ -166,6 +184,8 @@ class Loop:
             clock = now
             if now - self._told >= TELL_EVERY_S:
                 self._tell("step", state.epoch + 1, self._training_metrics())
+            if self._is_time_up():
+                return
             if self._save_if_due():
                 clock = time.perf_counter()
         assert state.step == last, "an epoch had too few batches"
@@ -185,7 +205,7 @@ class Loop:
             state.best = best if better else state.best
             if self.records is not None:
                 if better:
-                    self._new_best = {name: tensor.clone() for name, tensor in weights_of(self.stepper.model).items()}
+                    self._new_best = {name: tensor.clone() for name, tensor in self.stepper.measured_weights().items()}
                 rate = self.stepper.learning_rate(state.step - 1)
                 line = {"epoch": state.epoch + 1, "step": state.step, "learning_rate": rate, **state.metrics}
                 self.records.metrics.append(line)
@@ -216,7 +236,8 @@ class Loop:
             if self.records is not None and not self.records.store.holds(state):
                 self.stepper.check_weights(max(state.step - 1, 0))
                 moments = moments_of(self.stepper.model, self.stepper.optimizer)
-                self.records.store.save(state, weights_of(self.stepper.model), moments, self._new_best)
+                stepped = None if self.stepper.average is None else weights_of(self.stepper.model)
+                self.records.store.save(state, self.stepper.measured_weights(), moments, self._new_best, stepped)
                 self._new_best = None
         self._saved = self.team.clock()
 

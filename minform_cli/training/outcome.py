@@ -36,6 +36,11 @@ def stop_text(loop: Loop) -> str:
     """What somebody is told whose run has stopped early."""
     best = loop.state.best
     assert best is not None
+    if loop.stopped_early == "time_limit_s":
+        return (
+            f"stopped after step {loop.state.step:,} of {loop.stepper.steps:,}: {loop.time_limit_s:g} s are over "
+            "(train.time_limit_s)"
+        )
     return (
         f"stopped after epoch {loop.state.epoch} of {loop.epochs}: nothing better than epoch {best.epoch} for "
         f"{loop.patience} (train.early_stop)"
@@ -84,8 +89,8 @@ def finish(
         weights_sha256=loop.records.store.weights_sha256,
         environment=made_with,
     )
-    if loop.stopped_early:
-        result["stopped_early"] = {"epoch": state.epoch, "of": loop.epochs}
+    if loop.stopped_early is not None:
+        result["stopped_early"] = {"epoch": state.epoch, "of": loop.epochs, "by": loop.stopped_early}
     write_json(folder.result, result)
     return result
 

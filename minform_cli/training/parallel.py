@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from minform_cli.errors import InputError, Interrupted, MachineError, MinformError, NumericalError
-from minform_cli.runs.tensors import expected_moments, moments_of, put_moments, weights_of
+from minform_cli.runs.tensors import Tensors, expected_moments, moments_of, put_moments, weights_of
 from minform_cli.training.interrupt import SIGNALS, StopRequest
 from minform_cli.training.launch import Launch
 from minform_cli.training.team import Team
@@ -205,12 +205,12 @@ class Parallel(Team):
         self._group = None
         dist.destroy_process_group()
 
-    def spread(self, model: nn.Module, optimizer: Optimizer, step: int) -> None:  # noqa: D102
+    def spread(self, model: nn.Module, optimizer: Optimizer, step: int, average: Tensors | None = None) -> None:  # noqa: D102
         moments = moments_of(model, optimizer)
         if not self.leads:
-            like = expected_moments(model, step)
+            like = expected_moments(model, optimizer, step)
             moments = {name: torch.empty_like(tensor, device=self._device) for name, tensor in like.items()}
-        for tensors in (weights_of(model), moments):
+        for tensors in (weights_of(model), moments, average or {}):
             for name in sorted(tensors):
                 dist.broadcast(tensors[name], src=0, group=self._group)
         if not self.leads:

@@ -83,7 +83,7 @@ def train(
         if not isinstance(begun, Begun):
             return begun
         begun.loop.run()
-        if begun.loop.stopped_early:
+        if begun.loop.stopped_early is not None:
             tell(_note(stop_text(begun.loop)))
         result = begun.finish()
     begun.tell_done(tell)
@@ -298,7 +298,7 @@ def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
     with team.together():
         records = _records(parts, stepper) if team.leads else None
     state = checkpoint.state if checkpoint else State()
-    team.spread(model, stepper.optimizer, state.step)
+    team.spread(model, stepper.optimizer, state.step, stepper.average and stepper.average.weights)
     state.total_s += time.perf_counter() - started
     train = config.train
     epochs = train.num_epochs(parts.batches.steps_per_epoch)
@@ -314,6 +314,7 @@ def _prepare(parts: Parts, started: float, team: Team, tell: Listener) -> Loop:
         tell=tell,
         translations=translations,
         patience=train.early_stop,
+        time_limit_s=train.time_limit_s,
     )
 
 
@@ -322,7 +323,8 @@ def _records(parts: Parts, stepper: Stepper) -> Records:
     folder, checkpoint = parts.folder, parts.checkpoint
     remove_unnamed(folder, checkpoint.files if checkpoint else {})
     if checkpoint is not None:
-        restore(folder, checkpoint, stepper.model, stepper.optimizer)
+        average = None if stepper.average is None else stepper.average.weights
+        restore(folder, checkpoint, stepper.model, stepper.optimizer, average)
     marks = checkpoint.journals if checkpoint else {}
     metrics, timings = (Journal(path, marks.get(path.name, EMPTY)) for path in (folder.metrics, folder.timings))
     return Records(metrics, timings, CheckpointStore(folder, parts.meta["sha256"], (metrics, timings), checkpoint))

@@ -13,8 +13,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import NumericalError
-from minform_cli.runs.tensors import weights_of
+from minform_cli.runs.tensors import Tensors, weights_of
 from minform_cli.training.accumulate import parts_of
+from minform_cli.training.average import Average
 from minform_cli.training.compiled import compiled, compiling
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.objective import Labels, Objective
@@ -37,6 +38,9 @@ class Stepper:
     Nothing in a step is random but dropout, and the device is seeded for it from (seed, step), and from the part where
     a batch goes in parts: step n computes the same whether the run came to it in one go or over a checkpoint. Processes
     that share a batch differ in dropout.
+
+    Attributes:
+        average: of the weights over the steps, by which the run is measured; None: by those of its last step.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Stepper:
         self._forward = compiled(model, spec) if config.train.compile else self._team.wrap(model)
         self._purpose = f"step/{self._team.rank}" if self._team.rank else "step"
         self.optimizer = make_optimizer(model, config.train)
+        self.average = None if config.train.ema is None else Average(model, config.train.ema)
         self.measures = self.objective.measures
         self.steps = config.train.num_steps(steps_per_epoch)
         self._steps_per_epoch = steps_per_epoch
@@ -67,6 +72,14 @@ class Stepper:
     def computing(self) -> AbstractContextManager[object]:
         """Within, outputs and losses are computed in the precision of the run."""
         return computing(self._train, self._parameters[0].device)
+
+    def measuring(self) -> AbstractContextManager[object]:
+        """Within, the model has the weights that the run is measured by."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
+    def measured_weights(self) -> Tensors:
+        """The weights that the run is measured by, and that it keeps; not copies."""
+        return weights_of(self.model) if self.average is None else self.average.weights
 
     def learning_rate(self, step: int) -> float:
         """The step size of the 0-based `step`."""
@@ -95,6 +108,8 @@ class Stepper:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update(step)
         return mean_loss, num_correct
 
     def _gradients(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:

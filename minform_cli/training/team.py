@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from minform_cli.runs.tensors import Tensors
 from minform_cli.training.interrupt import StopRequest
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ class Team:
         """`model` as a function after whose backward pass every process has the gradients of the whole batch."""
         return model
 
-    def spread(self, model: nn.Module, optimizer: Optimizer, step: int) -> None:
-        """Gives all processes the leading one's weights and moments after `step` steps."""
+    def spread(self, model: nn.Module, optimizer: Optimizer, step: int, average: Tensors | None = None) -> None:
+        """Gives all processes the leading one's weights, moments and average of weights after `step` steps."""
 
     def inputs(self, batch: Batch) -> tuple[tuple[Tensor | None, ...], Tensor]:
         """Inputs and labels that this process computes on."""

@@ -84,3 +84,9 @@ def stopped(out: Path, step: int, *settings: str) -> Path:
         monkeypatch.setattr(Stepper, "take", signalled)
         train(tiny(*settings), out, threads=1)
     return out
+
+
+def resumed(out: Path, step: int, *settings: str) -> Path:
+    """A run that was stopped by a signal at `step`, and went on to its end."""
+    train(tiny(*settings), stopped(out, step, *settings), resume=True, threads=1)
+    return out

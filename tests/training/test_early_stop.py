@@ -45,7 +45,7 @@ def test_it_ends_after_so_many_epochs_without_a_better_one(tmp_path: Path) -> No
         told.append(news.text or "")
 
     result = train(tiny(*EARLY), tmp_path / "early", threads=1, on_progress=tell)
-    assert result["stopped_early"] == {"epoch": 5, "of": 6}
+    assert result["stopped_early"] == {"epoch": 5, "of": 6, "by": "early_stop"}
     assert (result["epochs"], result["steps"]) == (5, 25)
     assert result["metrics"]["best_epoch"] == 2
     assert any("stopped after epoch 5 of 6: nothing better than epoch 2 for 3" in text for text in told)
@@ -77,9 +77,9 @@ def test_stopped_and_resumed_it_ends_at_the_same_epoch_with_the_same_bits(tmp_pa
             with pytest.raises(Interrupted):
                 train(tiny(*EARLY), tmp_path / "parts", threads=1)
     result = train(tiny(*EARLY), tmp_path / "parts", resume=step < 25, threads=1)
-    assert result["stopped_early"] == {"epoch": 5, "of": 6}
+    assert result["stopped_early"] == {"epoch": 5, "of": 6, "by": "early_stop"}
     assert bits(tmp_path / "parts") == bits(tmp_path / "whole")
-    assert train(tiny(*EARLY), tmp_path / "parts", resume=True, threads=1)["stopped_early"] == {"epoch": 5, "of": 6}
+    assert train(tiny(*EARLY), tmp_path / "parts", resume=True, threads=1) == result
 
 
 def test_stacked_seeds_refuse_it_and_runs_without_it_stay_what_they_were() -> None:

@@ -193,10 +193,10 @@ def test_what_is_not_there_for_stacked_seeds_is_refused_in_one_line(changed: Any
 
 def test_a_setting_that_nobody_knows_here_is_refused() -> None:
     class Later(TrainConfig):
-        ema: float | None = None
+        later: float | None = None
 
     config = tiny()
-    config = config.model_copy(update={"train": Later(**{**config.train.model_dump(), "ema": 0.9})})
-    with pytest.raises(InputError, match=r"train\.ema is not there for stacked seeds"):
+    config = config.model_copy(update={"train": Later(**{**config.train.model_dump(), "later": 0.9})})
+    with pytest.raises(InputError, match=r"train\.later is not there for stacked seeds"):
         check_stackable(config)
-    check_stackable(config.model_copy(update={"train": Later(**config.train.model_dump() | {"ema": None})}))
+    check_stackable(config.model_copy(update={"train": Later(**config.train.model_dump() | {"later": None})}))
