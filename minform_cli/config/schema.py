@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema, mod
 from minform_cli.config import blocks
 from minform_cli.config.axes import AXES, PartOptions, PerBlock
 from minform_cli.config.axes.order import Order, parse_order
-from minform_cli.config.section import Settings, is_none
+from minform_cli.config.section import Settings, is_none, is_zero
 from minform_cli.config.training import DistillConfig, TrainConfig
 
 PAIR_FILES = tuple(f"{split}{side}" for split in ("", "val_", "test_") for side in ("source", "target"))
@@ -57,6 +57,13 @@ class DataConfig(Settings):
         max_megapixels: images of a folder that need more, at the scale they are decoded at, are refused.
         crop_padding: pixels of zero padding for random crops of training images; 0 switches them off.
         horizontal_flip: whether training images are mirrored at random.
+        auto_augment: whether operations drawn for each training image change it (contrast, rotation and so on):
+            `rand-augment` (two of them), `trivial-augment` (one), as torchvision has them; None: not.
+        random_erasing: probability that a rectangle of a training image is set to the mean of all.
+        mixup: alpha of Beta(alpha, alpha), from which a weight is drawn for a batch: each of its images is the weighted
+            sum of itself and another, and so is its loss; 0 switches it off.
+        cutmix: likewise, with a rectangle of each image replaced by the other's, and its share of the area for the
+            weight; with `mixup`, a batch takes one of the two at equal odds.
         vocab_size: rows of the token embedding, and the most entries a tokenizer trained on the text may have.
         seq_len: tokens of the longest example, special ones included; longer text is cut there.
         tokenizer: `wordpiece` or `byte-bpe`, trained on the files of the training text, what is held out of them
@@ -86,6 +93,10 @@ class DataConfig(Settings):
     max_megapixels: int = Field(default=40, ge=1, le=10_000)
     crop_padding: int = Field(default=0, ge=0, le=64)
     horizontal_flip: bool = False
+    auto_augment: Literal["rand-augment", "trivial-augment"] | None = Field(default=None, exclude_if=is_none)
+    random_erasing: float = Field(default=0.0, ge=0, le=1, exclude_if=is_zero)
+    mixup: float = Field(default=0.0, ge=0, exclude_if=is_zero)
+    cutmix: float = Field(default=0.0, ge=0, exclude_if=is_zero)
     vocab_size: int = Field(default=8192, ge=8, le=2**24)
     seq_len: int = Field(default=128, ge=4, le=2**20)
     tokenizer: str = "wordpiece"

@@ -14,3 +14,8 @@ class Settings(BaseModel):
 def is_none(value: object) -> bool:
     """For settings that stand in a file only where they are given."""
     return value is None
+
+
+def is_zero(value: object) -> bool:
+    """Likewise, where zero is none."""
+    return value == 0

@@ -24,6 +24,13 @@ def there(examples: T | None, spec: DataSpec) -> T:
     return examples
 
 
+class Second(NamedTuple):
+    """Labels of what is mixed into every example of a batch (P,), and the weight that its own label keeps."""
+
+    labels: Tensor
+    weight: float
+
+
 class Batch(NamedTuple):
     """What one step takes, on the device.
 
@@ -33,6 +40,7 @@ class Batch(NamedTuple):
         elsewhere: how many labels of the same batch other processes take.
         examples: of the whole batch; None where there is a label for each.
         numbers: places in their split of the examples in `inputs`, on the CPU; None where nobody asks.
+        second: of examples that others are mixed into; None: none are.
     """
 
     inputs: tuple[Tensor | None, ...]
@@ -40,6 +48,7 @@ class Batch(NamedTuple):
     elsewhere: int = 0
     examples: int | None = None
     numbers: Tensor | None = None
+    second: Second | None = None
 
     @property
     def size(self) -> int:

@@ -12,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from minform_cli.config.schema import DataConfig, TrainConfig
-from minform_cli.data.batch import WHOLE, Batch, Share, Split, generator, there
+from minform_cli.data.augment import drawn, erased, mixed, moved, varied
+from minform_cli.data.batch import WHOLE, Batch, Second, Share, Split, generator, there
 from minform_cli.data.files import ImageFiles
 from minform_cli.data.images import ImageData, ImageSplit, Pixels
 from minform_cli.data.stream import read_batches
@@ -61,13 +61,41 @@ class ImageBatches:
         source, labels = self._source("train")
         order = torch.randperm(len(labels), generator=generator(self._seed, epoch))
         chunks = order.split(self._train.batch_size)[start:]
-        places = [self._share.of(chunk) for chunk in chunks]
+        places = [self._places(len(chunk)) for chunk in chunks]
         parts = [chunk[place] for chunk, place in zip(chunks, places, strict=True)]
         for number, pixels in enumerate(source.read(parts)):
-            random = generator(self._seed, epoch, start + number)
             size, part = len(chunks[number]), parts[number]
-            pixels = augment(pixels, self._data, random, size, places[number].start)
-            yield Batch((self._normalized(pixels),), labels[part.to(self._device)], size - len(part))
+            images = self._augmented(pixels, (self._seed, epoch, start + number), size, places[number])
+            yield self._mixed(images, labels[part.to(self._device)], (self._seed, epoch, start + number), size)
+
+    @property
+    def _mixes(self) -> bool:
+        return self._data.mixup > 0 or self._data.cutmix > 0
+
+    def _places(self, size: int) -> Tensor:
+        """Which of a batch of `size` are needed: this process's share, after the one before it if that is mixed in."""
+        places = torch.arange(size)
+        places = places[self._share.of(places)]
+        return torch.cat([(places[:1] - 1) % size, places]) if self._mixes else places
+
+    def _augmented(self, pixels: Tensor, key: tuple[int, int, int], size: int, places: Tensor) -> Tensor:
+        """Each image changed by itself, and normalised."""
+        data = self._data
+        pixels = moved(pixels, data, generator(*key), size, places)
+        if data.auto_augment is not None:
+            pixels = varied(pixels, data.auto_augment, generator(*key, 1), size, places)
+        images = self._normalized(pixels)
+        if data.random_erasing:
+            images = erased(images, data.random_erasing, generator(*key, 2), size, places)
+        return images
+
+    def _mixed(self, images: Tensor, labels: Tensor, key: tuple[int, int, int], size: int) -> Batch:
+        """The batch of these images; where they are mixed, the first is there for the second alone."""
+        mix = drawn(self._data, generator(*key, 3), *images.shape[2:])
+        if mix is None or not len(labels):
+            return Batch((images,), labels, size - len(labels))
+        both = Second(labels[:-1], mix.weight)
+        return Batch((mixed(images[1:], images[:-1], mix),), labels[1:], size - len(both.labels), second=both)
 
     def evaluation(self, split: Split) -> Iterator[Batch]:
         """Batches of `train.eval_batch_size` of `split`, in its own order, without augmentation; no empty parts.
@@ -108,37 +136,6 @@ def normalization(dataset: ImageData, data: DataConfig) -> tuple[Tensor, Tensor]
         mean, std = list(dataset.mean), list(dataset.std)
     exact = torch.tensor([mean, std], dtype=torch.float64)[..., None, None]
     return (1 / (255 * exact[1])).float(), (-exact[0] / exact[1]).float()
-
-
-def augment(
-    pixels: Tensor, data: DataConfig, random: torch.Generator, size: int | None = None, first: int = 0
-) -> Tensor:
-    """Crops and mirrors each image of a batch at random; pixels outside the image are black (0 before normalisation).
-
-    Args:
-        pixels: (B, C, H, W) uint8.
-        data: `crop_padding` and `horizontal_flip`; with neither, `pixels` are returned as they are.
-        random: a CPU generator, which alone decides the result.
-        size, first: of how many images in the batch these are the `first` and those behind it; None: of these alone.
-            Each image comes out the same, however the batch is cut.
-    """
-    num, channels, height, width = pixels.shape
-    size, mine = size or num, slice(first, first + num)
-    padding = data.crop_padding
-    # Drawn whether used or not: switching one of them on does not change what the other does.
-    offsets = torch.randint(0, 2 * padding + 1, (2, size, 1), generator=random)[:, mine]
-    mirrored = torch.rand((size, 1), generator=random)[mine] < 0.5
-    if not padding and not data.horizontal_flip:
-        return pixels
-    rows = offsets[0] + torch.arange(height)
-    columns = offsets[1] + torch.arange(width)
-    if data.horizontal_flip:
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    padded = F.pad(pixels, (padding,) * 4)
-    rows, columns = rows.to(pixels.device), columns.to(pixels.device)  # these travel, not the places they make
-    places = rows[:, :, None] * padded.shape[3] + columns[:, None, :]
-    index = places.view(num, 1, height * width).expand(num, channels, height * width)
-    return padded.flatten(2).gather(2, index).view(pixels.shape)
 
 
 class _Source(Protocol):

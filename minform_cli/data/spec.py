@@ -234,11 +234,23 @@ def check_fits(config: RunConfig, spec: DataSpec) -> None:
             than tokens; or batches are to have a number of tokens, and the examples are no sentence pairs.
     """
     check_batch_tokens(config, spec)
+    _check_augmentation(config.data, spec)
     legality.check_embedding(config.model, spec.kind, spec.title)
     if isinstance(spec, ImageSpec):
         legality.check_image(config.model, spec.height, spec.width, spec.title)
     if isinstance(spec, TextSpec):
         legality.check_length(config.model, spec.seq_len, spec.title)
+
+
+AUGMENTATION = ("crop_padding", "horizontal_flip", "auto_augment", "random_erasing", "mixup", "cutmix")
+"""Settings of a data section that change training images at random."""
+
+
+def _check_augmentation(data: DataConfig, spec: DataSpec) -> None:
+    """Raises `InputError` if what is no image is to be changed as one."""
+    wrong = [key for key in AUGMENTATION if getattr(data, key) != DataConfig.model_fields[key].default]
+    if wrong and not isinstance(spec, ImageSpec):
+        raise InputError(f"data.{wrong[0]}: is for images, and {spec.title} has none; accepted: no data.{wrong[0]}")
 
 
 def check_batch_tokens(config: RunConfig, spec: DataSpec) -> None:

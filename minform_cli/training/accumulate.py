@@ -48,6 +48,7 @@ def _part(batch: Batch, first: int, end: int) -> Batch:
         elsewhere=batch.size - len(labels),
         examples=batch.num_examples,
         numbers=None if batch.numbers is None else batch.numbers[first:end],
+        second=batch.second and batch.second._replace(labels=batch.second.labels[first:end]),
     )
 
 

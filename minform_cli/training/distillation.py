@@ -21,7 +21,7 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.models.stack import EncoderDecoder
 from minform_cli.tasks import TASKS
 from minform_cli.training.evaluate import Scores
-from minform_cli.training.objective import Inputs, Labels
+from minform_cli.training.objective import Inputs, Labels, labels_loss
 from minform_cli.training.precision import full
 from minform_cli.training.team import Team
 from minform_cli.training.translation import Translations
@@ -74,7 +74,8 @@ class Distillation:
             share = len(cast(Tensor, inputs[0])) / batch.num_examples * batch.size / max(len(labels), 1)
             loss = loss + settings.hidden * share * far
         if settings.labels:
-            loss = loss + settings.labels * self._task.loss(outputs, labels, self._smoothing)
+            own = labels_loss(self._task, outputs, labels, self._smoothing, batch)
+            loss = loss + settings.labels * own
         return outputs, loss
 
     def correct(self, outputs: Tensor, labels: Tensor) -> Tensor:

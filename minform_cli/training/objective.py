@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor, nn
 
 from minform_cli.config.schema import RunConfig
-from minform_cli.tasks import TASKS
+from minform_cli.tasks import TASKS, Task
 from minform_cli.training.evaluate import Scores, score
 from minform_cli.training.precision import full
 from minform_cli.training.team import Team
@@ -53,6 +53,15 @@ class Objective(Protocol):
         ...
 
 
+def labels_loss(task: Task, outputs: Tensor, labels: Tensor, smoothing: float, batch: Batch) -> Tensor:
+    """The task's mean loss of `labels`; where others are mixed in, of those of both, by their weights."""
+    own = task.loss(outputs, labels, smoothing)
+    second = batch.second
+    if second is None or not len(batch.labels):
+        return own
+    return second.weight * own + (1 - second.weight) * task.loss(outputs, second.labels, smoothing)
+
+
 class Labels:
     """The task's own loss and metrics.
 
@@ -76,11 +85,11 @@ class Labels:
         forward: Callable[..., Tensor],
         inputs: Inputs,
         labels: Tensor,
-        batch: Batch,  # noqa: ARG002  (a mean over labels needs no more)
+        batch: Batch,
     ) -> tuple[Tensor, Tensor]:
         """Outputs, and the task's loss."""
         outputs = full(forward(*inputs))
-        return outputs, self._task.loss(outputs, labels, self._smoothing)
+        return outputs, labels_loss(self._task, outputs, labels, self._smoothing, batch)
 
     def correct(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """As the task counts."""

@@ -10,7 +10,7 @@ import torch
 
 from minform_cli.config.schema import DataConfig, TrainConfig
 from minform_cli.data.batch import generator
-from minform_cli.data.image_batches import ImageBatches, augment
+from minform_cli.data.image_batches import ImageBatches
 from minform_cli.data.images import ImageData
 from minform_cli.data.load import load_data
 from minform_cli.errors import InputError
@@ -100,31 +100,6 @@ def test_mean_std_normalisation_is_that_of_the_official_training_set(digits: Ima
 def test_a_test_split_that_serves_for_validation_cannot_be_asked_for(refused) -> None:
     official = load_data(DataConfig(name="digits", validation="test"))
     assert "no test split" in refused(InputError, list, batches(official).evaluation("test"))
-
-
-def test_augmentation_equals_cropping_and_mirroring_image_by_image() -> None:
-    pixels = torch.randint(0, 256, (40, 3, 6, 5), dtype=torch.uint8)
-    data = DataConfig(name="digits", crop_padding=2, horizontal_flip=True)
-    made = augment(pixels, data, generator(1, 2, 3))
-    random = generator(1, 2, 3)
-    offsets = torch.randint(0, 5, (2, 40, 1), generator=random)
-    mirrored = torch.rand((40, 1), generator=random) < 0.5
-    assert 5 < mirrored.sum() < 35
-    for number, image in enumerate(pixels):
-        padded = torch.zeros(3, 10, 9, dtype=torch.uint8)
-        padded[:, 2:8, 2:7] = image
-        y, x = offsets[0, number, 0], offsets[1, number, 0]
-        crop = padded[:, y : y + 6, x : x + 5]
-        assert torch.equal(made[number], crop.flip(2) if mirrored[number] else crop)
-
-
-def test_mirroring_is_the_same_with_and_without_cropping() -> None:
-    pixels = torch.randint(0, 256, (64, 1, 4, 4), dtype=torch.uint8)
-    flipped = augment(pixels, DataConfig(name="digits", horizontal_flip=True), generator(0))
-    either = [torch.equal(a, b) or torch.equal(a, b.flip(2)) for a, b in zip(flipped, pixels, strict=True)]
-    assert all(either)
-    assert not torch.equal(flipped, pixels)
-    assert augment(pixels, DataConfig(name="digits"), generator(0)) is pixels
 
 
 def test_generators_of_different_keys_are_unrelated() -> None:
