@@ -6,7 +6,7 @@ import pytest
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.load import load_data
-from minform_cli.data.spec import CHOICES, DATA_SETS, described
+from minform_cli.data.spec import AUGMENTATION, CHOICES, DATA_SETS, described
 from minform_cli.errors import InputError
 
 USED = {  # name: settings of `CHOICES` that it uses
@@ -41,4 +41,4 @@ def test_the_refusal_names_what_the_set_takes_and_who_takes_the_setting(refused)
 
 def test_choices_are_all_settings_that_are_unset_at_first_but_the_limit_and_those_of_images() -> None:
     unset = {key for key, field in DataConfig.model_fields.items() if field.default is None}
-    assert {*CHOICES, "limit"} == unset | {"exif_orientation", "max_megapixels"}
+    assert {*CHOICES, "limit"} == unset - set(AUGMENTATION) | {"exif_orientation", "max_megapixels"}
