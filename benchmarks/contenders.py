@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from minform_cli.config.schema import RunConfig
 
 CLASSES = 10
 
@@ -55,11 +58,9 @@ Made = tuple[nn.Module, Callable[[], Tensor]]
 """A model, and what gives the loss (training) or the outputs (evaluation) of its batch."""
 
 
-def minform(case: Case) -> Made:
-    """Ours."""
+def config_of(case: Case) -> RunConfig:
+    """The run of minform's with that model."""
     from minform_cli.config.presets import resolve
-    from minform_cli.data.spec import spec_for
-    from minform_cli.models.build import build_model
 
     own = {
         "vit": ("mnist", ["model.readout=class-token"]),
@@ -78,7 +79,24 @@ def minform(case: Case) -> Made:
     else:
         settings += [f"data.vocab_size={case.vocabulary}", f"data.seq_len={case.side}"]
         settings += [f"model.decoder_depth={case.depth}"] if case.kind == "translation" else []
-    config = resolve(preset, case.variant, settings).config
+    return resolve(preset, case.variant, settings).config
+
+
+def macs(case: Case) -> int:
+    """Multiply-accumulates of a training step of minform's model."""
+    from minform_cli.counting.cost import training_macs
+    from minform_cli.data.spec import spec_for
+
+    config = config_of(case)
+    return training_macs(config, spec_for(config), case.batch)
+
+
+def minform(case: Case) -> Made:
+    """Ours."""
+    from minform_cli.data.spec import spec_for
+    from minform_cli.models.build import build_model
+
+    config = config_of(case)
     model = build_model(config, spec_for(config))
     if case.kind in ("vit", "simple-vit"):
         return model, _classified(model, case)

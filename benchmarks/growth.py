@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.contenders import Case
+from benchmarks.contenders import Case, macs
 from benchmarks.startup import machine
 from benchmarks.step import Worker, measured
 
@@ -23,17 +23,6 @@ GROWN: dict[str, dict[int, Case]] = {
     "tokens": {1 + (28 // patch) ** 2: Case(patch=patch, mlp=4) for patch in (14, 7, 4, 2)},
     "batch": {batch: Case(batch=batch, mlp=4) for batch in (8, 16, 32, 64, 128, 256)},
 }
-
-
-def macs(case: Case) -> int:
-    """Multiply-accumulates of a training step."""
-    from minform_cli.config.presets import resolve
-    from minform_cli.counting.cost import training_macs
-    from minform_cli.data.spec import spec_for
-
-    sizes = {"dim": case.width, "depth": case.depth, "patch_size": case.patch, "mlp_multiple": case.mlp}
-    config = resolve("mnist", "baseline", [f"model.{name}={size}" for name, size in sizes.items()]).config
-    return training_macs(config, spec_for(config), case.batch)
 
 
 def plot(path: Path, times: Mapping[str, Mapping[int, float]]) -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,25 +25,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from benchmarks.contenders import CONTENDERS, Case
+from benchmarks.contenders import CONTENDERS, Case, config_of, macs
 from benchmarks.startup import machine
 
 CIFAR = Case(width=192, heads=3, patch=4, channels=3, side=32)
 BERT = Case(kind="bert", batch=16, mlp=4, width=128, depth=2, heads=2, side=128)
+PAPER = [Case(batch=batch, mlp=mlp, threads=threads) for threads in (1, 2) for batch in (64, 256) for mlp in (1, 4)]
 GROUPS: dict[str, tuple[float, list[Case]]] = {
-    "train": (
-        1.0,
-        [Case(batch=batch, mlp=mlp, threads=threads) for threads in (1, 2) for batch in (64, 256) for mlp in (1, 4)],
-    ),
-    "simple-vit": (
-        1.0,
-        [
-            Case(kind="simple-vit", batch=batch, mlp=mlp, threads=t)
-            for t in (1, 2)
-            for batch in (64, 256)
-            for mlp in (1, 4)
-        ],
-    ),
+    "train": (1.0, PAPER),
+    "simple-vit": (1.0, [replace(case, kind="simple-vit") for case in PAPER]),
     "cifar": (1.0, [replace(CIFAR, mlp=mlp, threads=threads) for threads in (1, 2) for mlp in (1, 4)]),
     "eval": (1.0, [Case(work="eval", batch=batch, threads=threads) for threads in (1, 2) for batch in (1, 1000)]),
     "bert": (1.2, [BERT, replace(BERT, width=512, depth=4, heads=8)]),
@@ -97,13 +88,8 @@ class Worker:
 
 def work(name: str, case: Case) -> None:
     """The contender's process: makes it, warms it up, then takes as many steps as each line of its input says."""
-    from minform_cli.training.allocator import keeps_freed_memory
-
     torch.manual_seed(0)
     torch.set_num_threads(case.threads)
-    keeps = keeps_freed_memory() if name in ("minform", "Stepper") and case.device == "cpu" else None
-    if keeps is not None:
-        keeps.__enter__()  # until the process ends
     with torch.device(case.device):
         model, result = stepped(case) if name == "Stepper" else CONTENDERS[name][0](case)
     model.to(case.device)
@@ -139,13 +125,12 @@ def work(name: str, case: Case) -> None:
 
 def stepped(case: Case) -> tuple[torch.nn.Module, Any]:
     """Our model, and one step of a run of it."""
-    from minform_cli.config.presets import resolve
     from minform_cli.data.batch import Batch
     from minform_cli.data.spec import spec_for
     from minform_cli.training.step import Stepper
 
     model, _ = CONTENDERS["minform"][0](case)
-    config = resolve("mnist", case.variant, ["model.patch_size=7", f"model.mlp_multiple={case.mlp}"]).config
+    config = config_of(case)
     stepper = Stepper(model.to(case.device), config, spec_for(config), 1000)
     images = torch.randn(case.batch, case.channels, case.side, case.side)
     batch = Batch((images,), torch.randint(10, (case.batch,)))
@@ -195,20 +180,13 @@ def compared(group: str, case: Case, rounds: int, least: float) -> bool:
 
 def proportions(rounds: int) -> bool:
     """Time saved over multiplications saved, by variant and batch; whether in proportion."""
-    from minform_cli.config.presets import resolve
-    from minform_cli.counting.cost import training_macs
-    from minform_cli.data.spec import spec_for
-
     kept = True
     for batch in (64, 256):
         cases = {variant: Case(batch=batch, variant=variant, mlp=4) for variant in ("baseline", *VARIANTS)}
         times = measured({variant: Worker("minform", case) for variant, case in cases.items()}, rounds, 2)
-        macs: dict[str, int] = {}
-        for variant in cases:
-            config = resolve("mnist", variant, ["model.patch_size=7", "model.mlp_multiple=4"]).config
-            macs[variant] = training_macs(config, spec_for(config))
+        costs = {variant: macs(case) for variant, case in cases.items()}
         for variant in VARIANTS:
-            time_share, mac_share = (each[variant] / each["baseline"] for each in (times, macs))
+            time_share, mac_share = (each[variant] / each["baseline"] for each in (times, costs))
             over = time_share / mac_share
             kept &= over <= PROPORTION
             print(
@@ -246,7 +224,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options: Any = parser.parse_args(arguments)
     if options.worker:
-        work(options.worker, Case(**json.loads(options.case)))
+        from minform_cli.training.allocator import keeps_freed_memory
+
+        case = Case(**json.loads(options.case))
+        ours = options.worker in ("minform", "Stepper") and case.device == "cpu"
+        with keeps_freed_memory() if ours else nullcontext():  # as `train` does
+            work(options.worker, case)
         return 0
     names = ("timm", "vit-pytorch", "torchvision", "transformers")
     print(f"{machine()}; {peak()}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET, FROM_RUN, OF_RUN
 from minform_cli.config.presets import parse_settings
 from minform_cli.config.schema import PLACES
-from minform_cli.errors import InputError, unknown_name
+from minform_cli.errors import InputError, named, unknown_name
 from minform_cli.results import CompareRecord, PlanRecord, ResultRecord, RunFolder, check_folder, write_atomic
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.record import FILE as STUDY
@@ -75,11 +75,9 @@ def plan_comparison(options: StudyOptions) -> Plan:
         if options.init is not None:
             raise InputError("--pretrain: trains what the runs start from, and --init names it; accepted: one of them")
         given_before = parse_settings(options.pretrain_settings, "--pretrain-set")
-        try:
+        with named(f"--pretrain {pretrain}"):
             before = plan_study(folder / PRETRAIN, pretrain, told.variants, told.seeds, given_before)
             _check_plan(before)
-        except InputError as error:
-            raise type(error)(f"--pretrain {pretrain}: {error}") from None
         starts = planned_starts(before)
     elif options.pretrain_settings:
         raise InputError("--pretrain-set: has no meaning without --pretrain")

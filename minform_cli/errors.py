@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import signal
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -52,6 +53,17 @@ class Interrupted(MinformError):  # noqa: N818  (a signal is no error)
     def signal_name(self) -> str:
         """Name of the signal, for example ``SIGINT``."""
         return signal.Signals(self.signum).name
+
+
+@contextmanager
+def named(what: str) -> Generator[None]:
+    """Within, an error says what it is about; a signal is about nothing."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except MinformError as error:
+        raise type(error)(f"{what}: {error}") from error
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], where: str = "") -> InputError:

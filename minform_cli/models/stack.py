@@ -20,7 +20,7 @@ from minform_cli.config.axes.mask import Mask
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.averages import adapt, mean_block
 from minform_cli.models.block import Block
-from minform_cli.models.parts.attention import Attention, Seen, Wanted, rows_of
+from minform_cli.models.parts.attention import Attention, Seen, Wanted
 from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
 from minform_cli.models.parts.linear import AdaptedMap, choose_run
 from minform_cli.models.parts.norm import final_norm
@@ -77,32 +77,24 @@ class Encoder(nn.Module, Generic[E]):
     ) -> Float[Tensor, ...]:
         """The tokens after the last block and what follows it.
 
-        What nobody reads the last block does not compute, unless somebody listens to it: forward hooks see all tokens,
-        and torch's counter of FLOPs those of the architecture, which `counting` counts too.
-
         Args:
             x: the tokens before the first block.
             seen: which of them may be attended to; None: all.
-            wanted: which of them are read afterwards, as of `rows_of`; None: all.
+            wanted: which of them the last block gives, as of `rows_of`; None: all.
         """
         last = len(self.order) - 1
-        for depth, block in enumerate(self.order):
-            if depth == last and wanted is not None and not self._heard(self.blocks[block]):
-                x, wanted = self._kept_or_not(partial(self._at, depth, wanted=wanted), x, seen), None
-            else:
-                x = self._kept_or_not(partial(self._at, depth), x, seen)
+        for depth in range(len(self.order)):
+            x = self._kept_or_not(partial(self._at, depth, wanted if depth == last else None), x, seen)
         if self.stack_output is not None:
             x = self.stack_output(x)
-        if self.final_norm is not None:
-            x = self.final_norm(x)
-        return x if wanted is None else rows_of(x, wanted)
+        return x if self.final_norm is None else self.final_norm(x)
 
-    def _at(self, depth: int, x: Tensor, seen: Seen | None, **more: Wanted) -> Tensor:
+    def _at(self, depth: int, wanted: Wanted | None, x: Tensor, seen: Seen | None) -> Tensor:
         """The tokens after the block that runs at that depth; whole, so that it can be computed again."""
         number = self.order[depth]
         if self._adapts:
             choose_run(self.blocks[number], self.order[:depth].count(number))
-        after: Tensor = self.blocks[number](x, seen, **more)
+        after: Tensor = self.blocks[number](x, seen) if wanted is None else self.blocks[number](x, seen, wanted=wanted)
         return after
 
     def _kept_or_not(self, block: Callable[..., Tensor], *given: Tensor | None) -> Tensor:
@@ -111,13 +103,17 @@ class Encoder(nn.Module, Generic[E]):
             return block(*given)
         return checkpoint(block, *given, use_reentrant=False)
 
-    def _heard(self, block: nn.Module) -> bool:
-        """Whether somebody listens to the last block or what follows it: a hook, or a mode that sees all operations."""
-        if torch.compiler.is_compiling():  # pyright: ignore[reportPrivateImportUsage]
-            return False
+    def _to_give(self, read: Wanted | None) -> Wanted | None:
+        """Which tokens the last block gives where those of `read` are read of it.
+
+        What nobody reads it does not compute, unless somebody listens to it or to what follows: forward hooks see all
+        tokens, and torch's counter of FLOPs those of the architecture, which `counting` counts too.
+        """
+        if read is None or torch.compiler.is_compiling():  # pyright: ignore[reportPrivateImportUsage]
+            return read
         modes: int = torch._C._len_torch_dispatch_stack()  # pyright: ignore[reportPrivateUsage]
-        after = [part for part in (self.stack_output, self.final_norm) if part is not None]
-        return modes > 0 or any(_listened(part) for part in (block, *after))
+        after = (self.blocks[self.order[-1]], self.stack_output, self.final_norm, self.readout)
+        return None if modes or any(part is not None and _listened(part) for part in after) else read
 
 
 class ImageEncoder(Encoder[ImageEmbedding]):
@@ -129,8 +125,7 @@ class ImageEncoder(Encoder[ImageEmbedding]):
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b m"]:
         """Outputs of the task's head for a batch of images."""
-        wanted = None if _listened(self.readout) else self.readout.reads
-        return self.readout(self.run(self.embedding(images), None, wanted))
+        return self.readout(self.run(self.embedding(images), None, self._to_give(self.readout.reads)))
 
 
 class TextEncoder(Encoder[TextEmbedding]):
@@ -157,12 +152,11 @@ class TextEncoder(Encoder[TextEmbedding]):
             predict: for tasks that predict tokens, the places in the flattened batch that outputs are wanted of;
                 None: all.
         """
-        heard = _listened(self.readout)
+        given = self._to_give(predict if isinstance(self.readout, TokenReadout) else self.readout.reads)
+        states = self.encode(tokens, types, real, given)
         if isinstance(self.readout, TokenReadout):
-            states = self.encode(tokens, types, real, None if heard else predict)
-            return self.readout(states, self.embedding.table, predict if heard else None)
-        first = None if heard else self.readout.reads
-        return self.readout(self.encode(tokens, types, real, first), real if first is None else None)
+            return self.readout(states, self.embedding.table, predict if given is None else None)
+        return self.readout(states, real if given is None else None)
 
     def encode(
         self,
@@ -171,7 +165,7 @@ class TextEncoder(Encoder[TextEmbedding]):
         real: Bool[Tensor, "b t"] | None = None,
         wanted: Wanted | None = None,
     ) -> Float[Tensor, ...]:
-        """The last states of the tokens, or of those that are `wanted`; other arguments as of `forward`."""
+        """The last states of the tokens, or of those that are `wanted`, as of `run`; other arguments as of `forward`."""
         # Under a causal mask no real token sees what stands behind it, so filling needs no mask of its own.
         seen = None if real is None or self.causal else real.unsqueeze(1)
         return self.run(self.embedding(tokens, types), seen, wanted)

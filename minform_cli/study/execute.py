@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from minform_cli.errors import InputError, Interrupted, MinformError
+from minform_cli.errors import InputError, Interrupted, named
 from minform_cli.results import Progress, ResultRecord, read_result
 from minform_cli.study.jobs import Jobs
 from minform_cli.study.plan import Plan, PlannedRun
@@ -59,7 +59,7 @@ def execute(
             processes raise, with the same exit code, and one says the reason in full.
     """
     check_jobs(jobs, launch)
-    tell = on_progress or _silent
+    tell = on_progress or silent
     tell_finished(plan, tell)
     if not _do(plan, jobs, device, threads, tell, trainer, launch, pace or Pace()):
         return None
@@ -144,12 +144,8 @@ def _one_after_another(
 ) -> None:
     for run in pending:
         stop.check()
-        try:
+        with named(str(run)):
             train_planned(run, trainer, device, threads, lambda news, run=run: tell(run, news))
-        except Interrupted:
-            raise
-        except MinformError as error:
-            raise type(error)(f"{run}: {error}") from error
 
 
 def num_cores() -> int:
@@ -166,5 +162,5 @@ def _as_named(result: ResultRecord, run: PlannedRun) -> ResultRecord:
     return named
 
 
-def _silent(run: PlannedRun, news: Progress) -> None:
+def silent(_run: PlannedRun, _news: Progress) -> None:
     """Nobody listens."""

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from minform_cli.errors import InputError, Interrupted, MinformError, NumericalError
+from minform_cli.errors import InputError, Interrupted, NumericalError, named
 from minform_cli.results import Progress, ResultRecord, RunFolder, row_label
-from minform_cli.study.execute import ADVICE, StudyListener, results_of, tell_finished
+from minform_cli.study.execute import ADVICE, StudyListener, results_of, silent, tell_finished
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan, PlannedRun
 from minform_cli.study.preview import steps_done
@@ -69,7 +69,7 @@ def execute_stacked(
     """
     from minform_cli.training.runtime import choose_device
 
-    tell = on_progress or _silent
+    tell = on_progress or silent
     tell_finished(plan, tell)
     threads = threads or (1 if choose_device(device)[0].type == "cpu" else None)
     left = groups(plan.runs)
@@ -95,12 +95,8 @@ def _train(group: Group, device: str, threads: int | None, tell: StudyListener) 
         for run in group
     ]
     tell(group[0], Progress("note", text=f"its {len(group)} seeds are trained as one model"))
-    try:
+    with named(f"{_row(group[0])}, {len(group)} seeds stacked"):
         ends = train_stacked(seeds, device=device, threads=threads)
-    except Interrupted:
-        raise
-    except MinformError as error:
-        raise type(error)(f"{_named(group[0])}, {len(group)} seeds stacked: {error}") from error
     for run, end in zip(group, ends, strict=True):
         if isinstance(end, NumericalError):
             raise NumericalError(f"{run}: {end}") from end
@@ -109,21 +105,13 @@ def _train(group: Group, device: str, threads: int | None, tell: StudyListener) 
 def _train_alone(run: PlannedRun, left: Sequence[Group], device: str, threads: int | None, tell: StudyListener) -> None:
     from minform_cli.training.run import train
 
-    others = [group for group in left if run not in group and _named(group[0]) == _named(run)]
+    others = [group for group in left if run not in group and _row(group[0]) == _row(run)]
     if others:
         text = "stands at another step than the other seeds, so it is trained alone"
         tell(run, Progress("note", text=text))
-    try:
+    with named(str(run)):
         train_planned(run, train, device, threads, partial(tell, run))
-    except Interrupted:
-        raise
-    except MinformError as error:
-        raise type(error)(f"{run}: {error}") from error
 
 
-def _named(run: PlannedRun) -> str:
+def _row(run: PlannedRun) -> str:
     return row_label(run.config.variant, run.grid)
-
-
-def _silent(run: PlannedRun, news: Progress) -> None:
-    """Nobody listens."""

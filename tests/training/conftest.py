@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from minform_cli.results import RunFolder
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
 from minform_cli.training.run import train
+from minform_cli.training.stacked import Stack
 from minform_cli.training.step import Stepper
 
 # Odd sizes on purpose: the last batch of an epoch is smaller, dropout and clipping are on.
@@ -71,17 +73,24 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def stopped(out: Path, step: int, *settings: str) -> Path:
-    """A run that was stopped by a signal at `step`."""
+@contextmanager
+def signalled(step: int, takes: type[Stepper] | type[Stack] = Stepper) -> Generator[None]:
+    """Within, training is stopped by a signal at `step`, from 1; `takes`: whose steps they are."""
     with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Interrupted):
-        take = Stepper.take
+        take: Callable[..., Any] = takes.take
 
-        def signalled(self: Stepper, number: int, batch: Any) -> tuple[float, int]:
+        def signalling(self: Any, number: int, batch: Any) -> Any:
             if number + 1 == step:
                 os.kill(os.getpid(), 2)
             return take(self, number, batch)
 
-        monkeypatch.setattr(Stepper, "take", signalled)
+        monkeypatch.setattr(takes, "take", signalling)
+        yield
+
+
+def stopped(out: Path, step: int, *settings: str) -> Path:
+    """A run that was stopped by a signal at `step`."""
+    with signalled(step):
         train(tiny(*settings), out, threads=1)
     return out
 

@@ -23,7 +23,7 @@ from minform_cli.training.prepare import prepare
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper
 from minform_cli.training.teacher import objective, taught_by
-from tests.training.conftest import SETTINGS, bits, stopped, tiny
+from tests.training.conftest import SETTINGS, bits, resumed, tiny
 from tests.training.test_parallel import finish, weights
 from tests.training.test_step import make, refused
 from tests.training.test_text import corpus, text_run
@@ -134,8 +134,7 @@ def test_a_bad_pixel_of_any_part_stops_before_any_weight_changes() -> None:
 
 def test_a_stopped_run_goes_on_to_the_same_bits_and_says_its_parts(tmp_path: Path) -> None:
     train(tiny(FOUR), tmp_path / "whole", threads=1)
-    out = stopped(tmp_path / "stopped", 8, FOUR)
-    train(tiny(FOUR), out, resume=True, threads=1)
+    out = resumed(tmp_path / "stopped", 8, FOUR)
     assert bits(out) == bits(tmp_path / "whole")
     assert read_result(out)["environment"]["accumulate"] == "4"
 

@@ -19,7 +19,7 @@ from minform_cli.training.prepare import prepare
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper
 from minform_cli.training.teacher import objective, taught_by
-from tests.training.conftest import SETTINGS, bits, stopped, tiny
+from tests.training.conftest import SETTINGS, bits, resumed, tiny
 from tests.training.test_text import corpus, text_run
 from tests.training.test_translation import run as pairs_run
 
@@ -86,8 +86,7 @@ def test_weights_are_equal_to_the_bit_and_fewer_tensors_are_kept(
 
 
 def test_a_stopped_run_goes_on_to_the_bits_of_one_that_keeps_all(tmp_path: Path, undisturbed: Path) -> None:
-    out = stopped(tmp_path / "run", 8, AGAIN)
-    train(tiny(AGAIN), out, resume=True, threads=1)
+    out = resumed(tmp_path / "run", 8, AGAIN)
     assert bits(out) == bits(undisturbed)
     assert read_result(out)["environment"]["activation_checkpointing"] == "true"
 

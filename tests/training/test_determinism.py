@@ -5,7 +5,6 @@ The same runs on a CPU show that the tests are right; on a GPU they need one.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,9 @@ import torch
 import torch.nn.functional as F
 
 from minform_cli.config.schema import RunConfig
-from minform_cli.errors import Interrupted
 from minform_cli.results import read_result
 from minform_cli.training.run import train
-from minform_cli.training.step import Stepper
-from tests.training.conftest import bits, tiny
+from tests.training.conftest import bits, signalled, tiny
 from tests.training.test_text import corpus, text_run
 from tests.training.test_translation import run as pairs_run
 
@@ -37,20 +34,6 @@ def translated(folder: Path, *more: str) -> RunConfig:
     return pairs_run(folder, "model.dropout=0.1", "train.steps=8", "train.eval_batch_size=20", *more)
 
 
-def stopped(config: RunConfig, out: Path, device: str) -> None:
-    """Trains until a signal comes in the fifth step."""
-    take = Stepper.take
-
-    def signalled(self: Stepper, step: int, batch: Any) -> tuple[float, int]:
-        if step == 4:
-            os.kill(os.getpid(), 2)
-        return take(self, step, batch)
-
-    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Interrupted):
-        monkeypatch.setattr(Stepper, "take", signalled)
-        train(config, out, device=device, threads=1)
-
-
 MORE: list[tuple[str, ...]] = [(), (BF16,), (BF16, "train.accumulate=2", "train.activation_checkpointing=true")]
 KINDS = [images, masked, translated]
 CASES = [
@@ -66,7 +49,8 @@ def test_a_run_has_the_same_bits_again_and_after_a_stop(
     config = kind(tmp_path, *more)
     for name in ("once", "twice"):
         train(config, tmp_path / name, device=device, threads=1)
-    stopped(config, tmp_path / "stopped", device)
+    with signalled(5):
+        train(config, tmp_path / "stopped", device=device, threads=1)
     train(config, tmp_path / "stopped", resume=True, device=device, threads=1)
     assert bits(tmp_path / "once") == bits(tmp_path / "twice") == bits(tmp_path / "stopped")
     assert read_result(tmp_path / "once")["environment"]["device"] == device

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from minform_cli.config.presets import resolve
-from minform_cli.errors import InputError, Interrupted
+from minform_cli.errors import InputError
 from minform_cli.report.train_table import train_table
 from minform_cli.results import Progress, read_result
 from minform_cli.training.evaluate import Scores
 from minform_cli.training.loop import Loop
 from minform_cli.training.run import train
 from minform_cli.training.stackable import check_stackable
-from minform_cli.training.step import Stepper
-from tests.training.conftest import bits, tiny
+from tests.training.conftest import bits, stopped, tiny
 
 ACCURACIES = (0.2, 0.5, 0.5, 0.4, 0.5, 0.9)
 """Validation accuracy by epoch: the second is the best until the sixth."""
@@ -63,19 +61,8 @@ def test_a_run_that_gets_better_in_time_goes_on_to_its_end(tmp_path: Path) -> No
 @pytest.mark.parametrize("step", [3, 10, 24, 25])
 def test_stopped_and_resumed_it_ends_at_the_same_epoch_with_the_same_bits(tmp_path: Path, step: int) -> None:
     train(tiny(*EARLY), tmp_path / "whole", threads=1)
-    left = iter(range(step))
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        take = Stepper.take
-
-        def stopping(self: Stepper, at: int, batch: Any) -> tuple[float, int]:
-            if next(left, None) is None:
-                raise Interrupted(2, "stopped")
-            return take(self, at, batch)
-
-        monkeypatch.setattr(Stepper, "take", stopping)
-        if step < 25:
-            with pytest.raises(Interrupted):
-                train(tiny(*EARLY), tmp_path / "parts", threads=1)
+    if step < 25:
+        stopped(tmp_path / "parts", step, *EARLY)
     result = train(tiny(*EARLY), tmp_path / "parts", resume=step < 25, threads=1)
     assert result["stopped_early"] == {"epoch": 5, "of": 6, "by": "early_stop"}
     assert bits(tmp_path / "parts") == bits(tmp_path / "whole")

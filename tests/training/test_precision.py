@@ -14,7 +14,7 @@ from minform_cli.runs.stored import read_start
 from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.precision import check_precision
 from minform_cli.training.run import dry_run, train
-from tests.training.conftest import SETTINGS, bits, stopped, tiny
+from tests.training.conftest import SETTINGS, bits, resumed, tiny
 from tests.training.test_step import make
 from tests.training.test_text import corpus, text_run
 from tests.training.test_translation import run as pairs_run
@@ -43,8 +43,7 @@ def test_the_first_loss_is_that_of_float32_but_for_the_rounding_of_bfloat16() ->
 
 def test_a_stopped_run_goes_on_to_the_same_bits_and_says_its_precision(tmp_path: Path) -> None:
     train(tiny(BF16), tmp_path / "whole", threads=1)
-    out = stopped(tmp_path / "stopped", 8, BF16)
-    train(tiny(BF16), out, resume=True, threads=1)
+    out = resumed(tmp_path / "stopped", 8, BF16)
     assert bits(out) == bits(tmp_path / "whole")
     assert read_result(out)["environment"]["precision"] == "bf16"
     with pytest.raises(InputError, match="precision"):

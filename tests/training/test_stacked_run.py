@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from minform_cli.config.schema import RunConfig
 from minform_cli.config.training import TrainConfig
-from minform_cli.errors import InputError, Interrupted, NumericalError
+from minform_cli.errors import InputError, NumericalError
 from minform_cli.results import ResultRecord, RunFolder, read_result
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
@@ -21,7 +20,7 @@ from minform_cli.training.run import train
 from minform_cli.training.stackable import check_stackable
 from minform_cli.training.stacked import Stack
 from minform_cli.training.stacked_run import SeedRun, train_stacked
-from tests.training.conftest import bits, lines, tiny
+from tests.training.conftest import bits, lines, signalled, tiny
 
 SEEDS = (0, 1, 2)
 PLAIN = ("model.dropout=0", "train.epochs=2")
@@ -44,15 +43,7 @@ def step_of(folder: Path) -> int:
 
 def stopped(out: Path, step: int, *settings: str) -> None:
     """Stacked seeds, stopped by a signal at `step`."""
-    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Interrupted):
-        take = Stack.take
-
-        def signalled(self: Stack, number: int, batches: Any) -> Any:
-            if number + 1 == step:
-                os.kill(os.getpid(), 2)
-            return take(self, number, batches)
-
-        monkeypatch.setattr(Stack, "take", signalled)
+    with signalled(step, Stack):
         stacked(out, *settings)
 
 

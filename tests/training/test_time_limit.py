@@ -14,7 +14,7 @@ from minform_cli.training.run import train
 from minform_cli.training.stackable import check_stackable
 from minform_cli.training.step import Stepper
 from minform_cli.training.team import Team
-from tests.training.conftest import bits, lines, tiny
+from tests.training.conftest import bits, lines, stopped, tiny
 from tests.training.test_parallel import finish
 
 LIMIT = "train.time_limit_s=100"
@@ -33,19 +33,6 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stepper, "take", slow)
     monkeypatch.setattr(Team, "clock", lambda _self: now[0])
     monkeypatch.setattr("minform_cli.training.loop.time.perf_counter", lambda: now[0])
-
-
-def stop_at(step: int, *settings: str, out: Path) -> None:
-    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Interrupted):
-        take = Stepper.take
-
-        def stopping(self: Stepper, at: int, batch: Any) -> tuple[float, int]:
-            if at == step:
-                raise Interrupted(2, "stopped")
-            return take(self, at, batch)
-
-        monkeypatch.setattr(Stepper, "take", stopping)
-        train(tiny(*settings), out, threads=1)
 
 
 def ended(out: Path) -> ResultRecord:
@@ -81,7 +68,7 @@ def test_an_epoch_that_is_cut_is_validated_where_it_was_cut(tmp_path: Path) -> N
 @pytest.mark.parametrize("step", [2, 5, 9])
 def test_what_a_stopped_part_took_counts(tmp_path: Path, step: int) -> None:
     train(tiny(LIMIT), tmp_path / "whole", threads=1)
-    stop_at(step, LIMIT, out=tmp_path / "parts")
+    stopped(tmp_path / "parts", step, LIMIT)
     state = read_state(tmp_path / "parts")
     state_s = 10.0 * step
     assert state == pytest.approx(state_s, abs=5)

@@ -96,13 +96,12 @@ class Attention(nn.Module):
         self.value.from_separate(source.value, self.similarity)
 
     def _mixed(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
-        unequal = queries.device.type == "cpu" and queries.shape[-1] != kept.values.shape[-1]
         if plain():
             return self._by_products(queries, kept, seen, causal=causal)
         drops = self.training and self.dropout > 0
         if seen is None and not causal and not drops and products.suits(queries, kept.keys):
             return products.attend(queries, kept.keys, kept.values, self.scale)
-        if unequal:
+        if queries.device.type == "cpu" and queries.shape[-1] != kept.values.shape[-1]:
             return self._by_products(queries, kept, seen, causal=causal)
         return F.scaled_dot_product_attention(
             queries,
