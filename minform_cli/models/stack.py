@@ -165,7 +165,7 @@ class TextEncoder(Encoder[TextEmbedding]):
         real: Bool[Tensor, "b t"] | None = None,
         wanted: Wanted | None = None,
     ) -> Float[Tensor, ...]:
-        """The last states of the tokens, or of those that are `wanted`, as of `run`; other arguments as of `forward`."""
+        """The last states of the tokens, or of those `wanted` (as of `run`); the rest as of `forward`."""
         # Under a causal mask no real token sees what stands behind it, so filling needs no mask of its own.
         seen = None if real is None or self.causal else real.unsqueeze(1)
         return self.run(self.embedding(tokens, types), seen, wanted)
