@@ -61,6 +61,8 @@ def machine(environment: Mapping[str, Any]) -> str:
     used = f"{environment.get('device', 'unknown device')}, {told}"
     if "precision" in environment:
         used = f"{used}, {environment['precision']}"
+    if environment.get("attention", "fused") != "fused":
+        used = f"{used}, attention by {environment['attention']}"
     processes, stacked = environment.get("processes", 1), environment.get("stacked", 1)
     used = used if processes == 1 else f"{used}, {counted(processes, 'process', 'processes')}"
     return used if stacked == 1 else f"{used}, {stacked} seeds stacked"

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from minform_cli.errors import InputError, MachineError, counted, unknown_name
+from minform_cli.models.parts.products import told
 from minform_cli.runs.environment import environment as described
 from minform_cli.training.allocator import keeps_freed_memory
 
@@ -136,4 +137,5 @@ def environment(used: Runtime, processes: int = 1, stacked: int = 1) -> dict[str
         processes: that train the model.
         stacked: how many runs were trained as one model; said where there were several.
     """
-    return described(used.device, used.threads, processes) | ({"stacked": stacked} if stacked > 1 else {})
+    machine = {**described(used.device, used.threads, processes), "attention": told(used.device)}
+    return machine | ({"stacked": stacked} if stacked > 1 else {})

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from minform_cli.models.stack import Encoder
 
 
+CLIP_EPS = 1e-6
+"""What torch adds to a norm before it divides by it."""
+
+
 class Stepper:
     """A model, its optimiser and its recipe; `team` are the processes that train it, by default this one alone, and
     `objective` what it minimises, by default the task's own loss.
@@ -101,8 +105,9 @@ class Stepper:
         if not (math.isfinite(mean_loss) and math.isfinite(total_norm)):
             with self._team.together():
                 self.refuse(step, batch.inputs, loss.item(), mean_loss)
-        if self._train.clip_norm is not None:
-            clip_grads_with_norm_(self._parameters, self._train.clip_norm, norm)
+        clip_norm = self._train.clip_norm
+        if clip_norm is not None and total_norm + CLIP_EPS > clip_norm:  # else all would be multiplied by one
+            clip_grads_with_norm_(self._parameters, clip_norm, norm)
         rate = self.learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -5,6 +5,8 @@ import torch
 
 from minform_cli import __version__
 from minform_cli.errors import InputError, MachineError
+from minform_cli.models.parts.products import told
+from minform_cli.report.notes import machine
 from minform_cli.training.runtime import choose_device, derive_seed, deterministic, device_seeder, environment, runtime
 
 
@@ -119,4 +121,16 @@ def test_the_environment_names_versions_and_device_and_no_host() -> None:
         found = environment(used)
     assert found["minform"] == __version__ and found["torch"] == torch.__version__
     assert (found["device"], found["threads"], found["processes"]) == ("cpu", 1, 1)
-    assert set(found) == {"minform", "python", "torch", "platform", "device", "device_name", "threads", "processes"}
+    said = {"minform", "python", "torch", "platform", "device", "device_name", "threads", "processes", "attention"}
+    assert set(found) == said
+
+
+@pytest.mark.parametrize(("preferred", "said"), [(True, ", attention by products up to 65 tokens"), (False, "")])
+def test_a_result_says_how_attention_was_computed(monkeypatch: pytest.MonkeyPatch, preferred: bool, said: str) -> None:
+    monkeypatch.setattr("minform_cli.models.parts.products.preferred", lambda: preferred)
+    with runtime("cpu", 1) as used:
+        found = environment(used)
+    assert found["attention"] == ("products up to 65 tokens" if preferred else "fused")
+    assert machine(found) == f"cpu, 1 thread{said}"
+    assert machine({"device": "cpu", "threads": 1}) == "cpu, 1 thread", "of an earlier version"
+    assert told(torch.device("cuda")) == "fused"

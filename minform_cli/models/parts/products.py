@@ -6,6 +6,7 @@ is a matter of the processor: `suits` knows, and docs/performance.md has the fig
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,16 +24,24 @@ def suits(queries: Tensor, keys: Tensor) -> bool:
     With AVX-512 the fused kernel is as fast or faster; without, it is slower, and the more so the more threads there
     are.
     """
+    if not preferred() or queries.device.type != "cpu" or max(queries.shape[2], keys.shape[2]) > LONGEST:
+        return False
     if torch.compiler.is_compiling():  # pyright: ignore[reportPrivateImportUsage]
         return False  # how its numbers are looked at cannot be compiled
-    if queries.device.type != "cpu" or max(queries.shape[2], keys.shape[2]) > LONGEST or not preferred():
-        return False
     return queries.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
 
 
+@cache
 def preferred() -> bool:
     """Whether products are preferred on this processor at all."""
     return torch.backends.cpu.get_cpu_capability() != "AVX512"
+
+
+def told(device: torch.device) -> str:
+    """How attention is computed on `device`, for those who compare runs of different machines."""
+    if device.type != "cpu" or not preferred():
+        return "fused"
+    return f"products up to {LONGEST} tokens"
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
