@@ -322,9 +322,10 @@ class MaskForm:
 
 @dataclass(frozen=True)
 class ResidualForm:
-    """Whether a sublayer's input is added to its output."""
+    """Whether a sublayer's input is added to its output, and the scale of that before, if it has one."""
 
     adds: bool
+    scale: Form | None = None
 
 
 @dataclass(frozen=True)

@@ -172,11 +172,12 @@ def _block(model: ModelConfig, *, decodes: bool) -> BlockForm:
     mlp, norm = _of(model.mlp, cast(Mlp, model.mlp).form(model)), _of(model.norm, cast(Norm, model.norm).form(model))
     cross = attention if decodes else None
     sublayers = {"attention": attention, "cross": cross, "mlp": None if mlp is None else _stored(mlp, model)}
+    residual = cast(Residual, model.residual).form(model)
     children: dict[str, Form] = {}
     for name, form in sublayers.items():
+        parts = {name: form, f"{name}_norm": norm, f"{name}_scale": residual.scale}
         if form is not None:
-            children |= {name: form} if norm is None else {name: form, f"{name}_norm": norm}
-    residual = cast(Residual, model.residual).form()
+            children |= {name: part for name, part in parts.items() if part is not None}
     return BlockForm(module="Block", children=children, attention=attention, cross=cross, residual=residual)
 
 

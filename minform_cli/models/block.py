@@ -16,6 +16,7 @@ from minform_cli.errors import InputError
 from minform_cli.models.parts.attention import Seen, Wanted, new_attention, rows_of
 from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import AnyNorm, new_norm, stands_first
+from minform_cli.models.parts.residual import ResidualScale, new_scale
 
 
 class _Convertible(Protocol):
@@ -27,7 +28,7 @@ Sublayer = Callable[[Tensor], Tensor]
 
 
 class Block(nn.Module):
-    """Attention -> `attention`, attention to the encoder -> `cross`, MLP -> `mlp`, their norms -> `*_norm`.
+    """Attention -> `attention`, to the encoder -> `cross`, MLP -> `mlp`, their norms -> `*_norm`, scales -> `*_scale`.
 
     Absent parts are None.
 
@@ -40,12 +41,14 @@ class Block(nn.Module):
         super().__init__()
         self.attention = new_attention(model, causal=decodes or cast(Mask, model.mask).form().causal)
         self.attention_norm = new_norm(model) if self.attention is not None else None
+        self.attention_scale = new_scale(model) if self.attention is not None else None
         self.cross = new_attention(model) if decodes else None
         self.cross_norm = new_norm(model) if self.cross is not None else None
         self.mlp = MLPS.get(model.mlp.kind)(model)
         self.mlp_norm = new_norm(model) if self.mlp is not None else None
+        self.mlp_scale = new_scale(model) if self.mlp is not None else None
         self.norm_first = stands_first(model)
-        self.residual = cast(Residual, model.residual).form().adds
+        self.residual = cast(Residual, model.residual).form(model).adds
         self.dropout = model.dropout
 
     def forward(
@@ -89,12 +92,12 @@ class Block(nn.Module):
             wanted: which tokens `attend` gives, where not all.
         """
         if attend is not None:
-            x = self._sublayer(x, self.attention_norm, attend, wanted)
+            x = self._sublayer(x, self.attention_norm, attend, self.attention_scale, wanted)
         elif wanted is not None:
             x = rows_of(x, wanted)
         if attend_across is not None:
             x = self._sublayer(x, self.cross_norm, attend_across)
-        return x if self.mlp is None else self._sublayer(x, self.mlp_norm, self.mlp)
+        return x if self.mlp is None else self._sublayer(x, self.mlp_norm, self.mlp, self.mlp_scale)
 
     def from_separate(self, source: Block) -> None:
         """Takes its weights out of those of `source`, each part as its file says; what has no place here gets lost.
@@ -104,14 +107,26 @@ class Block(nn.Module):
         """
         theirs = dict(source.named_children())
         for name, part in self.named_children():
+            if name not in theirs and isinstance(part, ResidualScale):
+                part.from_none()
+                continue
             if name not in theirs:
                 raise InputError(f"a block with {name} has no weights from a block without")
             cast(_Convertible, part).from_separate(theirs[name])
 
-    def _sublayer(self, x: Tensor, norm: AnyNorm | None, sublayer: Sublayer, wanted: Wanted | None = None) -> Tensor:
+    def _sublayer(
+        self,
+        x: Tensor,
+        norm: AnyNorm | None,
+        sublayer: Sublayer,
+        scale: ResidualScale | None = None,
+        wanted: Wanted | None = None,
+    ) -> Tensor:
         out = sublayer(norm(x) if norm is not None and self.norm_first else x)
         if self.dropout:
             out = F.dropout(out, self.dropout, self.training)
+        if scale is not None:
+            out = scale(out)
         if self.residual:
             out = (x if wanted is None else rows_of(x, wanted)) + out
         return norm(out) if norm is not None and not self.norm_first else out

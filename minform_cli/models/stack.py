@@ -21,8 +21,8 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.models.averages import adapt, mean_block
 from minform_cli.models.block import Block
 from minform_cli.models.parts.attention import Attention, Seen, Wanted
+from minform_cli.models.parts.base import PerRun, choose_run
 from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
-from minform_cli.models.parts.linear import AdaptedMap, choose_run
 from minform_cli.models.parts.norm import final_norm
 from minform_cli.models.parts.readout import Readout, TokenReadout
 from minform_cli.models.parts.value import stack_output
@@ -46,7 +46,7 @@ class Encoder(nn.Module, Generic[E]):
         self.embedding: E = embedding
         self.blocks = nn.ModuleList(Block(model.at(block)) for block in range(model.num_blocks))
         self.order = model.block_order
-        self._adapts = any(isinstance(part, AdaptedMap) for part in self.blocks.modules())
+        self._adapts = any(isinstance(part, PerRun) for part in self.blocks.modules())
         last = blocks.after(model)
         self.stack_output = stack_output(last)
         self.final_norm = final_norm(last)

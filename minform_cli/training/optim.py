@@ -18,7 +18,7 @@ SGD_MOMENTUM, MUON_MOMENTUM = 0.9, 0.95
 Group = dict[str, Any]
 """Parameters, and what differs between them and others."""
 
-UNDECAYED = frozenset({"positions", "class_token", "bias"})
+UNDECAYED = frozenset({"positions", "class_token", "bias", "gain"})
 """A parameter with one of these in its dotted name never decays, whatever its shape."""
 
 

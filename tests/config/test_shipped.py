@@ -34,14 +34,14 @@ def test_the_presets_and_variants_that_are_promised_are_there() -> None:
         "baseline", "no-mlp", "collapsed-qk", "collapsed-vo", "no-vo", "minimal", "symmetric", "symmetric-mirrored",
         "symmetric-cholesky", "symmetric-pairwise", "identity-query", "stack-collapsed", "shared-depth",
         "kgv", "tensor-chain", "h-softpos", "swiglu", "anthe", "low-rank", "low-rank-qk", "pivoted",
-        "shared-depth-lora",
+        "shared-depth-lora", "shared-depth-scaled",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_variant_makes_a_model_with_every_preset(preset: str) -> None:
     with_decoder = resolve(preset).config.model.decoder_depth > 0  # which mixes two sequences: nothing to collapse
-    without = {"stack-collapsed", "shared-depth-lora"} if with_decoder else set[str]()
+    without = {"stack-collapsed", "shared-depth-lora", "shared-depth-scaled"} if with_decoder else set[str]()
     expected = [name for name in variant_names() if name not in without]
     assert list(legal_with(preset)) == expected
 

@@ -213,6 +213,8 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
         "h-softpos": {"levels": rng.choice([1, 2, 3, 4])},
     }
     axes["embedding"] = {"kind": axes["embedding"], **own.get(axes["embedding"], {})}
+    if decoder:
+        axes["residual"] = unscaled(axes["residual"])
     axes["linear"] = chained(rng, axes["linear"], adapts=axes["order"] == "shared" and not decoder)
     fields = {
         # A 1 x 1 matrix made of a chain ends in a product of two vectors, which torch's counter does not know.
@@ -248,6 +250,13 @@ def in_lists(rng: random.Random, axes: dict[str, Any]) -> dict[str, Any]:
     pair = ["similarity", "value"] if rng.random() < 0.6 else []
     others = [axis for axis in sorted(PER_BLOCK - {"similarity", "value"}) if rng.random() < 0.5]
     return {axis: listed[axis] for axis in (*pair, *others)}
+
+
+def unscaled(residual: Any) -> Any:
+    """What models with a decoder can have in its place."""
+    return (
+        [unscaled(each) for each in residual] if isinstance(residual, list) else str(residual).replace("scaled", "on")
+    )
 
 
 def chained(rng: random.Random, linear: Any, *, adapts: bool = False) -> Any:

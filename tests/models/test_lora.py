@@ -95,7 +95,7 @@ def test_of_blocks_that_differ_by_the_rank_nothing_is_lost_and_of_others_less_th
 
 def _turned(made: nn.Module, source: nn.Module) -> Any:
     """Maps of the MLP of each run beside those of the block there: what heads leave open does not touch them."""
-    from minform_cli.models.parts.linear import choose_run
+    from minform_cli.models.parts.base import choose_run
 
     shared: Any = made
     for run, block in enumerate(source.blocks):  # type: ignore[arg-type, union-attr]

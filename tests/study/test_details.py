@@ -22,7 +22,7 @@ from minform_cli.data.load import load_data
 from minform_cli.data.source import Source
 from minform_cli.errors import InputError
 from minform_cli.models.parts.attention import Attention
-from minform_cli.models.parts.linear import choose_run
+from minform_cli.models.parts.base import choose_run
 from minform_cli.results import ResultRecord, RunFolder, read_result
 from minform_cli.study.details import FILE, collect, read_curve
 from minform_cli.training.attention_maps import attention_record, attention_weights

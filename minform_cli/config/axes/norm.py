@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from minform_cli.config.axes.embedding import Embedding
     from minform_cli.config.axes.linear import Linear
     from minform_cli.config.axes.mlp import Mlp
+    from minform_cli.config.axes.residual import Residual
     from minform_cli.config.axes.similarity import Similarity
     from minform_cli.config.axes.value import Value
     from minform_cli.config.schema import ModelConfig
@@ -204,6 +205,8 @@ def not_centred(model: ModelConfig) -> str | None:
     if why is not None:
         return why
     attends, mlp = value.form(model) is not None, cast("Mlp", model.mlp).form(model)
+    if cast("Residual", model.residual).form(model).scale is not None:
+        return f"residual {model.residual.kind!r} scales one column more than another"
     if attends and not value.writes:
         return f"value {value.kind!r} adds mixed tokens as they are"
     chained = attends and linear.form("output", model.dim, model.dim) is not None

@@ -105,6 +105,8 @@ def stack_of(model: ImageEncoder | TextEncoder, ledger: Ledger) -> Stack:
     firsts = {block.norm_first for block in blocks}
     if len(firsts) > 1 or any(not block.residual for block in blocks):
         raise NotStandard("blocks differ in where the norm stands, or have no skip connection")
+    if any(block.attention_scale is not None or block.mlp_scale is not None for block in blocks):
+        raise NotStandard("what its sublayers give is scaled before it is added")
     activations = {type(block.mlp) for block in blocks if block.mlp is not None}
     known = {ACTIVATIONS.get(kind, "") for kind in activations} or {"gelu"}
     if len(known) > 1 or "" in known:

@@ -79,6 +79,23 @@ class Part(Convertible, nn.Module):
     parameter_group: ClassVar[str]
 
 
+class PerRun(nn.Module):
+    """What has numbers of its own for every run of its block.
+
+    Attributes:
+        run: k, from 0; the stack sets it before the block runs.
+    """
+
+    run = 0
+
+
+def choose_run(module: nn.Module, run: int) -> None:
+    """Before a block that runs at several depths runs for that time, from 0."""
+    for part in module.modules():
+        if isinstance(part, PerRun):
+            part.run = run
+
+
 def copied(source: nn.Module, target: nn.Module) -> bool:
     """Copies the weights, saved buffers included, if both are of one kind and size; whether they are."""
     given, wanted = source.state_dict(), target.state_dict()

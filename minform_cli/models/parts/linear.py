@@ -19,7 +19,7 @@ from minform_cli.config.form import Role, Stored
 from minform_cli.config.matrix_rank import Adapted, Factors
 from minform_cli.config.schema import ModelConfig
 from minform_cli.config.tensor_chain import Chain, Plan
-from minform_cli.models.parts.base import Absent, linear
+from minform_cli.models.parts.base import Absent, PerRun, linear
 from minform_cli.registry import Registry
 
 
@@ -130,7 +130,7 @@ class LowRankMap(StoredMap):
         self.b[:, : left.shape[1]] = right.T.to(self.b)
 
 
-class AdaptedMap(StoredMap):
+class AdaptedMap(PerRun, StoredMap):
     """x (W + A_k B_k) + b in run k of its block. W -> `weight`, A (k x I x r) -> `a`, B (k x r x O) -> `b`.
 
     All are transposed, as torch keeps maps; b -> `bias`. Numbers: I O + k r (I + O), and O of a bias.
@@ -143,7 +143,6 @@ class AdaptedMap(StoredMap):
         std: of the numbers of W.
 
     Attributes:
-        run: k, from 0; the stack sets it before the block runs.
         adapts: whether weights that are given to it are those of run k alone: what W is not of them goes into A_k B_k.
     """
 
@@ -153,7 +152,7 @@ class AdaptedMap(StoredMap):
     def __init__(self, stored: Stored, *, bias: bool, std: float) -> None:
         super().__init__()
         assert isinstance(stored, Adapted)
-        self.run, self.adapts = 0, False
+        self.adapts = False
         self.weight = nn.Parameter(torch.empty(stored.dim_out, stored.dim_in))
         self.a = nn.Parameter(torch.empty(stored.runs, stored.rank, stored.dim_in))
         self.b = nn.Parameter(torch.empty(stored.runs, stored.dim_out, stored.rank))
@@ -186,13 +185,6 @@ class AdaptedMap(StoredMap):
 
 
 LINEARS.register("lora")(AdaptedMap)
-
-
-def choose_run(module: nn.Module, run: int) -> None:
-    """Before a block that runs at several depths runs for that time, from 0."""
-    for part in module.modules():
-        if isinstance(part, AdaptedMap):
-            part.run = run
 
 
 LEAST_READ = 1e-10
