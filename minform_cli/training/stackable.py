@@ -31,6 +31,7 @@ TRAIN = frozenset(
         "clip_norm",
         "label_smoothing",
         "eval_batch_size",
+        "precision",
         "checkpoint_every_s",
     }
 )
@@ -41,6 +42,7 @@ DATA = frozenset(
         *("name", "path", "val_path", "test_path", "source", "target", "subset", "limit", "validation", "normalize"),
         *("val_source", "val_target", "test_source", "test_target", "bleu_tokenizer"),
         *("image_size", "channels", "exif_orientation", "max_megapixels", "crop_padding", "horizontal_flip"),
+        *("auto_augment", "random_erasing"),
         *("vocab_size", "seq_len", "tokenizer", "mask_rate"),
     }
 )

@@ -133,7 +133,7 @@ class Stack:
         # "same" leaves the drawing to `_Dropout`; without dropout nothing draws, and what did would be refused.
         randomness = "error" if dropout is None else "same"
         mapped = cast("Callable[..., tuple[Tensor, Tensor]]", torch.vmap(of_one, dims, randomness=randomness))
-        with plainly(), nullcontext() if dropout is None else dropout:
+        with plainly(), self.steppers[0].computing(), nullcontext() if dropout is None else dropout:
             return mapped(self._weights, self._buffers, inputs, labels, self._numbers)
 
     def _refused(self, number: int, step: int, batch: Batch, loss: float) -> NumericalError:

@@ -259,6 +259,6 @@ def test_wrong_values_are_refused_and_runs_without_are_what_they_were() -> None:
         with pytest.raises(InputError, match=rf"data\.{wrong.split('=')[0]}"):
             tiny(f"data.{wrong}")
     assert not {"auto_augment", "random_erasing", "mixup", "cutmix"} & set(tiny().identity()["data"])  # type: ignore[arg-type]
-    for change in CHANGES.values():
-        with pytest.raises(InputError, match="not there for stacked seeds"):
-            check_stackable(tiny(*(f"data.{key}={str(value).lower()}" for key, value in change.items())))
+    for key in ("mixup", "cutmix"):
+        with pytest.raises(InputError, match=rf"data\.{key} is not there for stacked seeds"):
+            check_stackable(tiny(f"data.{key}=1"))

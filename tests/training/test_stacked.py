@@ -89,6 +89,26 @@ def test_in_float32_stacked_steps_differ_by_rounding(name: str) -> None:
     assert compared(configs, torch.float32) < STEPS * configs[0].train.learning_rate
 
 
+def test_stacked_seeds_compute_in_the_precision_of_the_run_and_keep_float32() -> None:
+    plain = [config_of(zoo.variant_model("baseline"), seed) for seed in (0, 1)]
+    half = [c.model_copy(update={"train": c.train.model_copy(update={"precision": "bf16"})}) for c in plain]
+    made = {
+        name: steppers_of(configs, torch.float32)
+        for name, configs in (("fp32", plain), ("bf16", half), ("alone", half))
+    }
+    batches = [batch_of(config, 0, torch.float32) for config in plain]
+    full, lower = Stack(made["fp32"], plain).take(0, batches), Stack(made["bf16"], half).take(0, batches)
+    alone = [stepper.take(0, batch) for stepper, batch in zip(made["alone"], batches, strict=True)]
+    for one, other, lone in zip(full, lower, alone, strict=True):
+        assert not isinstance(one, NumericalError) and not isinstance(other, NumericalError)
+        assert one[0] != other[0]
+        assert other[0] == pytest.approx(lone[0], rel=2**-7)
+        assert other[0] == pytest.approx(one[0], rel=2**-6)
+    for stepper in made["bf16"]:
+        held = [*stepper.model.parameters(), *(m for each in stepper.optimizer.state.values() for m in each.values())]
+        assert {tensor.dtype for tensor in held} == {torch.float32}
+
+
 def numbers_of(steppers: list[Stepper]) -> list[Tensor]:
     return [torch.cat([p.detach().flatten() for p in stepper.model.parameters()]) for stepper in steppers]
 

@@ -54,12 +54,20 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_every_folder_ends_as_that_of_the_seed_alone(tmp_path: Path) -> None:
-    results = stacked(tmp_path / "stacked", *PLAIN)
+@pytest.mark.parametrize(
+    ("more", "rounding"),
+    [
+        ((), 1e-3),
+        (("train.precision=bf16", "train.learning_rate=0.0001"), 1e-2),
+        (("data.random_erasing=0.5", "data.auto_augment=rand-augment", "data.crop_padding=1"), 1e-3),
+    ],
+)
+def test_every_folder_ends_as_that_of_the_seed_alone(tmp_path: Path, more: tuple[str, ...], rounding: float) -> None:
+    results = stacked(tmp_path / "stacked", *PLAIN, *more)
     for seed, result in zip(SEEDS, results, strict=True):
         assert not isinstance(result, NumericalError)
         one, other = tmp_path / "alone" / f"seed-{seed}", tmp_path / "stacked" / f"seed-{seed}"
-        alone = train(tiny(*PLAIN, seed=seed), one, threads=1)
+        alone = train(tiny(*PLAIN, *more, seed=seed), one, threads=1)
         assert {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()}
         assert result == read_result(other)
         assert result.keys() == alone.keys()
@@ -71,8 +79,8 @@ def test_every_folder_ends_as_that_of_the_seed_alone(tmp_path: Path) -> None:
         for mine, theirs in zip(lines(RunFolder(other).metrics), lines(RunFolder(one).metrics), strict=True):
             assert mine.keys() == theirs.keys()
             assert mine["step"] == theirs["step"]
-            assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-3)  # float32: rounding
-            assert mine["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-3)
+            assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=rounding)
+            assert mine["val_loss"] == pytest.approx(theirs["val_loss"], rel=rounding)
         files = [
             read_checkpoint(RunFolder(folder), read_meta(RunFolder(folder))["sha256"]).files for folder in (one, other)
         ]
@@ -80,8 +88,8 @@ def test_every_folder_ends_as_that_of_the_seed_alone(tmp_path: Path) -> None:
             tensors = [
                 read_tensors(RunFolder(folder), each[role]) for folder, each in zip((one, other), files, strict=True)
             ]
-            assert {key: value.shape for key, value in tensors[0].items()} == {
-                key: value.shape for key, value in tensors[1].items()
+            assert {key: (value.shape, value.dtype) for key, value in tensors[0].items()} == {
+                key: (value.shape, value.dtype) for key, value in tensors[1].items()
             }
 
 
