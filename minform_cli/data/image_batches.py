@@ -65,8 +65,9 @@ class ImageBatches:
         parts = [chunk[place] for chunk, place in zip(chunks, places, strict=True)]
         for number, pixels in enumerate(source.read(parts)):
             size, part = len(chunks[number]), parts[number]
-            images = self._augmented(pixels, (self._seed, epoch, start + number), size, places[number])
-            yield self._mixed(images, labels[part.to(self._device)], (self._seed, epoch, start + number), size)
+            key = self._seed, epoch, start + number
+            images = self._augmented(pixels, key, size, places[number])
+            yield self._mixed(images, labels[part.to(self._device)], key, size)
 
     @property
     def _mixes(self) -> bool:
@@ -91,7 +92,7 @@ class ImageBatches:
 
     def _mixed(self, images: Tensor, labels: Tensor, key: tuple[int, int, int], size: int) -> Batch:
         """The batch of these images; where they are mixed, the first is there for the second alone."""
-        mix = drawn(self._data, generator(*key, 3), *images.shape[2:])
+        mix = drawn(self._data, generator(*key, 3), *images.shape[2:]) if self._mixes else None
         if mix is None or not len(labels):
             return Batch((images,), labels, size - len(labels))
         both = Second(labels[:-1], mix.weight)

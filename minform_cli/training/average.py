@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -24,18 +23,18 @@ class Average:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self._model = model
         self._decay = decay
         self.weights: Tensors = {name: tensor.clone() for name, tensor in weights_of(model).items()}
+        held: Tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        self._held = {name: held[name] for name in self.weights}
+        self._floats = [name for name, tensor in self.weights.items() if tensor.is_floating_point()]
 
     def update(self, step: int) -> None:
         """Takes in the weights that the model has after the 0-based `step`."""
-        now = weights_of(self._model)
-        floats = [name for name, tensor in now.items() if tensor.is_floating_point()]
         forget = get_ema_multi_avg_fn(min(self._decay, (1 + step) / (10 + step)))
-        forget([self.weights[name] for name in floats], [now[name] for name in floats], None)
-        for name in now.keys() - set(floats):
-            self.weights[name].copy_(now[name])
+        forget([self.weights[name] for name in self._floats], [self._held[name] for name in self._floats], None)
+        for name in self.weights.keys() - set(self._floats):
+            self.weights[name].copy_(self._held[name])
 
     @contextmanager
     def in_place(self) -> Generator[None]:
@@ -47,7 +46,5 @@ class Average:
             self._exchange()
 
     def _exchange(self) -> None:
-        held = {**dict(self._model.named_parameters()), **dict(self._model.named_buffers())}
-        for name, average in self.weights.items():
-            tensor: torch.Tensor = held[name]
-            self.weights[name], tensor.data = tensor.data, average
+        for name, tensor in self._held.items():
+            self.weights[name], tensor.data = tensor.data, self.weights[name]
