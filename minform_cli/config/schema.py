@@ -103,6 +103,16 @@ class DataConfig(Settings):
     mask_rate: float = Field(default=0.15, gt=0, lt=1)
     bleu_tokenizer: BleuTokenizer = "auto"
 
+    def notes(self) -> tuple[str, ...]:
+        """What somebody who trains on such data should know."""
+        mixing = [name for name in ("mixup", "cutmix") if getattr(self, name)]
+        if not mixing:
+            return ()
+        return (
+            f"{', '.join(mixing)}: the loss weighs both classes of a mixed image; the training accuracy counts one, "
+            "that of the image itself, and so stays below what the model knows",
+        )
+
 
 class ModelConfig(Settings):
     """Sizes of the model, and the part on each axis.
@@ -253,6 +263,10 @@ class RunConfig(Settings):
             if instead in fields["train"]:
                 del fields["train"][key]
         return fields
+
+    def notes(self, steps_per_epoch: int | None = None) -> tuple[str, ...]:
+        """What somebody who trains so should know; `steps_per_epoch` as in `TrainConfig.notes`."""
+        return *self.data.notes(), *self.train.notes(steps_per_epoch)
 
     def begun_as(self, stored: RunConfig) -> RunConfig:
         """This config, with what it leaves to be chosen as it was chosen for a run that was begun, `stored`."""

@@ -123,7 +123,7 @@ class Plan:
             f"{sum(run.made_by == other for run in self.runs)} of {counted(len(self.runs), 'run')} were begun by "
             f"minform {other}, this is {__version__}: equal to the bit is only what one version made"
             for other in others
-        ] + list(dict.fromkeys(note for run in self.runs for note in run.config.train.notes()))
+        ] + list(dict.fromkeys(note for run in self.runs for note in run.config.notes()))
 
 
 def plan_study(

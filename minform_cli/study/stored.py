@@ -69,7 +69,7 @@ def _recipe_notes(folder: Path, entries: Sequence[RunEntry]) -> list[str]:
     found: dict[str, None] = {}
     for entry in entries:
         with suppress(InputError):  # the results stand for themselves
-            found |= dict.fromkeys(read_run(folder / entry.folder).config.train.notes())
+            found |= dict.fromkeys(read_run(folder / entry.folder).config.notes())
     return list(found)
 
 

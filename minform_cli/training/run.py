@@ -159,7 +159,7 @@ def begin(run: Prepared | RunConfig, out: Path, means: Means, *, resume: bool, t
         initial = _initial(config, meta, data.spec)
         taught = taught_by(config, data, meta, labelled=prepared.labelled)
         config, measures = with_measures(config, data)
-    for text in (*data.notes, *measures, *config.train.notes(batches.steps_per_epoch)):
+    for text in (*data.notes, *measures, *config.notes(batches.steps_per_epoch)):
         tell(_note(text))
     team.check()  # where a signal landed, its error may have been swallowed
     team.meet_on(used.device)
@@ -230,7 +230,7 @@ def dry_run(
             "steps": stepper.steps,
             "loss": loss,
             "seconds": time.perf_counter() - started,
-            "notes": [*data.notes, *measures, *config.train.notes(batches.steps_per_epoch)],
+            "notes": [*data.notes, *measures, *config.notes(batches.steps_per_epoch)],
         }
 
 

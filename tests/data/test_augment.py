@@ -262,3 +262,10 @@ def test_wrong_values_are_refused_and_runs_without_are_what_they_were() -> None:
     for key in ("mixup", "cutmix"):
         with pytest.raises(InputError, match=rf"data\.{key} is not there for stacked seeds"):
             check_stackable(tiny(f"data.{key}=1"))
+
+
+def test_whoever_mixes_is_told_what_the_training_accuracy_counts(tmp_path: Path) -> None:
+    said: list[str] = []
+    train(tiny("data.mixup=0.5"), tmp_path / "run", threads=1, on_progress=lambda news: said.append(news.text))
+    assert sum(text.startswith("mixup: ") and "training accuracy" in text for text in said) == 1
+    assert not resolve("digits", "baseline", ["data.crop_padding=1"]).config.notes()

@@ -49,6 +49,28 @@ class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf
         return fields["kind"] if len(fields) == 1 else fields
 
 
+def of_every_run(part: str, model: ModelConfig, elsewhere: str, otherwise: str, *, several: bool = False) -> str | None:
+    """Why a part with weights of its own in every run of a block is not for `model`, or None if it is.
+
+    Args:
+        part: as a user writes it: ``model.residual 'scaled'``.
+        model: whose blocks are to run all as often, and which is to have no decoder.
+        elsewhere: parts that a model with a decoder can have instead.
+        otherwise: the part that any order can have.
+        several: whether blocks are to run more than once.
+    """
+    if model.decoder_depth:
+        return f"{part} is not for encoder-decoders; accepted: {elsewhere}"
+    often = {model.block_order.count(block) for block in model.block_order}
+    if len(often) > 1 or (several and often == {1}):
+        listed = ", ".join(map(str, model.block_order))
+        return (
+            f"{part} is for blocks that run {'several times, ' if several else ''}all as often, and the order is "
+            f"{listed}; accepted: an order such as [0, 0, 1, 1], or {otherwise}"
+        )
+    return None
+
+
 class PerBlock(PartOptions, frozen=True):
     """A list on an axis: a part for each block with weights of its own. `blocks.at` says which is whose.
 

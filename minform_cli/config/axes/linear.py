@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 from pydantic import Field, PlainValidator
 
-from minform_cli.config.axes.base import PartOptions, Requires, new_axis
+from minform_cli.config.axes.base import PartOptions, Requires, new_axis, of_every_run
 from minform_cli.config.form import Map, Role, Stored
 from minform_cli.config.matrix_rank import Adapted, Factors, rank_for
 from minform_cli.config.tensor_chain import Chain, balanced, rank
@@ -183,16 +183,7 @@ class Lora(Linear, frozen=True):
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         if not (self.qkv or self.output or self.mlp):
             return "model.linear 'lora' is for no role, so every map is dense; accepted: dense"
-        if model.decoder_depth:
-            return "model.linear 'lora' is not for encoder-decoders; accepted: dense, low-rank, tensor-chain"
-        often = {model.block_order.count(block) for block in model.block_order}
-        if len(often) > 1 or often == {1}:
-            listed = ", ".join(map(str, model.block_order))
-            return (
-                f"model.linear 'lora' is for blocks that run several times, all as often, and the order is {listed}; "
-                "accepted: an order such as [0, 0, 1, 1], or dense"
-            )
-        return None
+        return of_every_run("model.linear 'lora'", model, "dense, low-rank, tensor-chain", "dense", several=True)
 
 
 def _maps(model: ModelConfig) -> Iterator[Map]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.axes.base import PartOptions, new_axis, of_every_run
 from minform_cli.config.form import Form, ResidualForm, Weights
 
 if TYPE_CHECKING:
@@ -70,13 +70,4 @@ class Scaled(Residual, frozen=True):
         return ResidualForm(adds=True, scale=Form(module="ResidualScale", group="norm", holds=(gain,)))
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
-        if model.decoder_depth:
-            return "model.residual 'scaled' is not for encoder-decoders; accepted: on, off"
-        often = {model.block_order.count(block) for block in model.block_order}
-        if len(often) > 1:
-            listed = ", ".join(map(str, model.block_order))
-            return (
-                f"model.residual 'scaled' is for blocks that run all as often, and the order is {listed}; "
-                "accepted: an order such as [0, 0, 1, 1], or on"
-            )
-        return None
+        return of_every_run("model.residual 'scaled'", model, "on, off", "on")
