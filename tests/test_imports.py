@@ -17,7 +17,12 @@ HEAVY = ("torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "PIL
 LIGHT = (
     "errors",
     "registry",
-    "results",
+    "files",
+    "runs.records",
+    "runs.progress",
+    "foreign.records",
+    "reducing.records",
+    "exporting.records",
     "config",
     "data.spec",
     "data.sets",

@@ -9,10 +9,11 @@ from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import Recipe
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.budget import fitting
+from minform_cli.counting.records import CountedRecord, LayerRecord
 from minform_cli.counting.variants import check, fitting_variants, spec_of
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError
-from minform_cli.results import CountedRecord, LayerRecord, ModelRecord
+from minform_cli.foreign.records import ModelRecord
 
 
 def count(

@@ -9,7 +9,8 @@ from minform_cli.api.checks import check_device
 from minform_cli.api.runs import CHECKPOINTS
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.exporting.formats import FORMATS
-from minform_cli.results import ExportRecord, RunFolder
+from minform_cli.exporting.records import ExportRecord
+from minform_cli.files import RunFolder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,8 +49,8 @@ def export(
         raise InputError(f"{run} is not a run folder: it has no {meta.name}")
     check_device("cpu", threads)
     from minform_cli.exporting.run import export_run
+    from minform_cli.reducing.records import RECORDS, read_records
     from minform_cli.report.card import model_card
-    from minform_cli.report.reduce_files import RECORDS, read_records
     from minform_cli.training.interrupt import StopRequest
     from minform_cli.training.runtime import runtime
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from minform_cli.results import ImportRecord
+from minform_cli.foreign.records import ImportRecord
 
 
 def import_model(

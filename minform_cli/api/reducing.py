@@ -7,8 +7,10 @@ from pathlib import Path
 from minform_cli.api.checks import check_device
 from minform_cli.config.presets import read_variant
 from minform_cli.errors import InputError
+from minform_cli.files import RunFolder
 from minform_cli.reducing.options import ReduceOptions
-from minform_cli.results import Listener, Progress, ReduceRecord, RunFolder
+from minform_cli.reducing.records import ReduceRecord
+from minform_cli.runs.progress import Listener, Progress
 
 
 def reduce(
@@ -39,9 +41,10 @@ def reduce(
     source = str(run)
     if ":" not in source and not RunFolder(Path(source)).meta.is_file():
         raise InputError(f"reduce {source}: is no run folder; accepted: the folder of a finished run, or hf:FOLDER")
-    from minform_cli.reduction import reduce_run
+    from minform_cli.reducing.reduce import reduce_run
+    from minform_cli.report.reduce_files import write_files
 
-    return reduce_run(source, Path(out), options, on_progress or _silent)
+    return reduce_run(source, Path(out), options, on_progress or _silent, write_files)
 
 
 def _silent(_news: Progress) -> None:

@@ -11,7 +11,9 @@ from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import InputError, unknown_name
-from minform_cli.results import EvaluationRecord, Listener, ResultRecord, RunFolder
+from minform_cli.files import RunFolder
+from minform_cli.runs.progress import Listener
+from minform_cli.runs.records import EvaluationRecord, ResultRecord
 from minform_cli.runs.stored import finished_run, read_start
 from minform_cli.training.prepare import Prepared
 from minform_cli.training.prepare import prepare as prepared

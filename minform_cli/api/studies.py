@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from minform_cli.api.checks import check_device, check_made
 from minform_cli.config.names import BASELINE
-from minform_cli.results import CompareRecord
+from minform_cli.report.records import CompareRecord
 from minform_cli.study.options import StudyOptions
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def compare(options: StudyOptions, *, on_progress: StudyListener | None = None) 
         InputError, NumericalError, MachineError, Interrupted: see `minform_cli.errors`.
     """
     check_made(options, StudyOptions, "compare", "StudyOptions")
-    from minform_cli.comparison import plan_comparison, run_comparison, write_files
+    from minform_cli.study.comparison import plan_comparison, run_comparison, write_files
 
     check_device(options.device, options.threads)
     records: list[CompareRecord] = []
@@ -57,7 +57,7 @@ def redraw(
     Raises:
         InputError, MachineError: see `minform_cli.errors`.
     """
-    from minform_cli.comparison import stored_comparison, write_files
+    from minform_cli.study.comparison import stored_comparison, write_files
 
     check_device(device)
     options = StudyOptions(margin=margin, reference=reference, device=device)

@@ -18,9 +18,9 @@ from minform_cli.study.options import StudyOptions
 from minform_cli.training.launch import Launch, launched
 
 if TYPE_CHECKING:
-    from minform_cli.comparison import Comparison
     from minform_cli.data.source import Source
-    from minform_cli.results import Progress
+    from minform_cli.runs.progress import Progress
+    from minform_cli.study.comparison import Comparison
     from minform_cli.study.plan import Plan, PlannedRun
 
 
@@ -91,7 +91,7 @@ def compare(
     with silent(*said_elsewhere(launch)):
         shown = _Shown(chosen_format(fmt), plot, quiet)
         from minform_cli import api
-        from minform_cli.comparison import check_plan, plan_comparison
+        from minform_cli.study.comparison import check_plan, plan_comparison
 
         options = StudyOptions(
             preset=preset,
@@ -181,7 +181,7 @@ def _run(
 ) -> Comparison | None:
     """Trains what is left, with live progress and, if asked for, a log of every run."""
     from minform_cli.cli.study_progress import StudyProgress
-    from minform_cli.comparison import run_comparison
+    from minform_cli.study.comparison import run_comparison
 
     others = launch is not None and launch.rank > 0  # the first process shows their runs, too
     with StudyProgress(plan, quiet=quiet or others) as progress, logging(log) as logs:
@@ -199,7 +199,7 @@ def _run(
 
 def _redraw(folder: Path, options: StudyOptions, shown: _Shown) -> None:
     """Shows what the folder of a study holds, and writes its tables and its report anew."""
-    from minform_cli.comparison import stored_comparison
+    from minform_cli.study.comparison import stored_comparison
 
     comparison, _ = stored_comparison(folder, options)
     _show(comparison, shown)
@@ -226,7 +226,7 @@ def _show(comparison: Comparison, shown: _Shown) -> None:
 def _write_files(folder: Path, options: StudyOptions, shown: _Shown, source: Source | None = None) -> None:
     """Leaves tables and report in the study's folder, once the table is on the screen."""
     from minform_cli.cli.progress import Display
-    from minform_cli.comparison import write_files
+    from minform_cli.study.comparison import write_files
 
     with Display(quiet=shown.quiet) as display:
         written = write_files(folder, options, tell=display.say, source=source)
@@ -237,8 +237,8 @@ def _write_files(folder: Path, options: StudyOptions, shown: _Shown, source: Sou
 def _show_plan(plan: Plan, options: StudyOptions, shown: _Shown) -> None:
     """Prints the runs of a study that is not begun, or not gone on with, now."""
     from minform_cli.cli.progress import Display
-    from minform_cli.comparison import preview
     from minform_cli.report.plan_table import plan_caption, plan_table
+    from minform_cli.study.comparison import preview
     from minform_cli.study.preview import side_by_side
 
     with Display(quiet=shown.quiet) as display:

@@ -14,7 +14,7 @@ from minform_cli.config.names import DEFAULT_PRESET
 from minform_cli.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from minform_cli.results import CountedRecord, LayerRecord
+    from minform_cli.counting.records import CountedRecord, LayerRecord
 
 SORTS: dict[str, Callable[[CountedRecord], Any]] = {
     "variant": lambda record: record["variant"],

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from minform_cli.cli.console import console, one_line
 from minform_cli.report.numbers import duration, metric_name
-from minform_cli.results import Progress as News
+from minform_cli.runs.progress import Progress as News
 
 
 class Display:

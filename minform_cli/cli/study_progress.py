@@ -8,7 +8,7 @@ from rich.progress import TaskID
 
 from minform_cli.cli.progress import Display, brief, score
 from minform_cli.report.numbers import duration
-from minform_cli.results import Progress as News
+from minform_cli.runs.progress import Progress as News
 from minform_cli.study.plan import Plan, PlannedRun
 
 

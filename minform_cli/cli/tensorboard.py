@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from minform_cli.cli.console import warn
 from minform_cli.errors import InputError, unknown_name
-from minform_cli.results import Progress
+from minform_cli.runs.progress import Progress
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

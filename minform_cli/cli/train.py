@@ -13,7 +13,7 @@ from minform_cli.cli.console import caption, chosen_format, show
 from minform_cli.cli.one_voice import said_elsewhere, silent
 from minform_cli.cli.tensorboard import check_log, logging
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
-from minform_cli.results import Progress
+from minform_cli.runs.progress import Progress
 from minform_cli.training.launch import launched
 
 if TYPE_CHECKING:

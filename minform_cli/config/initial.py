@@ -11,7 +11,7 @@ from minform_cli.config.names import is_named
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.config.setting import Setting
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 
 OWN = ("readout", "dropout")
 """What a new task may have otherwise than the run it starts from."""

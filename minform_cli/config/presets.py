@@ -24,7 +24,7 @@ from minform_cli.config.setting import Setting
 from minform_cli.config.strict_yaml import Place, dump_yaml, read_scalar, read_yaml
 from minform_cli.config.validation import build
 from minform_cli.errors import InputError, did_you_mean, unknown_name
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 
 _ABOUT = ("summary", "source", "expected_parameters")
 _PRESET_KEYS = (*_ABOUT, "extends", "task", *SECTIONS)

@@ -9,9 +9,9 @@ from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.counting.cost import macs_per_example
 from minform_cli.counting.form import ModelForm, counted_form, head_numbers, tokens_per_step
 from minform_cli.counting.parameters import dead_numbers, groups_of
+from minform_cli.counting.records import CountRecord
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import counted
-from minform_cli.results import CountRecord
 from minform_cli.tasks import TASKS
 
 

@@ -26,8 +26,8 @@ from minform_cli.config.glue import task_of
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.counting.form import counted_form, whole_form
 from minform_cli.counting.parameters import groups_of
+from minform_cli.counting.records import RemovableRecord
 from minform_cli.data.spec import DataSpec
-from minform_cli.results import RemovableRecord
 from minform_cli.tasks import TASKS
 
 Refused = Mapping[tuple[str, int], str]

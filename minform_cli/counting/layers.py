@@ -5,8 +5,8 @@ from __future__ import annotations
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.form import counted_form
 from minform_cli.counting.parameters import modules
+from minform_cli.counting.records import LayerRecord
 from minform_cli.data.spec import DataSpec
-from minform_cli.results import LayerRecord
 
 
 def layer_records(config: RunConfig, spec: DataSpec) -> list[LayerRecord]:

@@ -7,8 +7,8 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.config.training import TrainConfig
 from minform_cli.counting.cost import cached_numbers, macs_per_example
 from minform_cli.counting.form import counted_form, tokens_per_step
+from minform_cli.counting.records import CostRecord
 from minform_cli.data.spec import DataSpec
-from minform_cli.results import CostRecord
 
 BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2, "int8": 1}
 """Number formats that weights are kept in -> bytes of one."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from minform_cli.config.form import Form, Map, Weights
 from minform_cli.config.schema import ModelConfig
 from minform_cli.counting.form import ModelForm, counted_form
+from minform_cli.counting.records import GROUPS
 from minform_cli.data.spec import DataSpec
-from minform_cli.results import GROUPS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
 from minform_cli.errors import InputError
-from minform_cli.results import sync_folder
+from minform_cli.files import sync_folder
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -21,7 +21,7 @@ from typing import IO
 from filelock import FileLock
 
 from minform_cli.errors import InputError, MachineError
-from minform_cli.results import sync_folder
+from minform_cli.files import sync_folder
 
 
 @dataclass(frozen=True)

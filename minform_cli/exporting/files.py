@@ -10,7 +10,7 @@ from typing import Any
 from minform_cli import __version__
 from minform_cli.data.spec import spec_record
 from minform_cli.exporting.source import Exported
-from minform_cli.results import write_atomic, write_json
+from minform_cli.files import write_atomic, write_json
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"

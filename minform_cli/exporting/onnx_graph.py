@@ -18,7 +18,7 @@ from minform_cli.errors import InputError
 from minform_cli.exporting.loading import code
 from minform_cli.exporting.source import Batch, Exported, Written
 from minform_cli.exporting.torch_export import quiet, traced
-from minform_cli.results import write_atomic
+from minform_cli.files import write_atomic
 
 HAS_GRAPH = True
 FILE = "model.onnx"

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from minform_cli.data.spec import ImageSpec
 from minform_cli.errors import NumericalError
+from minform_cli.exporting.records import ParityRecord
 from minform_cli.exporting.source import Batch, Exported, told_apart
-from minform_cli.results import ParityRecord
 
 SIZES = (1, 2, 7, 64)
 """Examples of the batches that are compared."""

@@ -13,9 +13,11 @@ from minform_cli.exporting.files import CARD, described, write_beside
 from minform_cli.exporting.formats import FORMATS
 from minform_cli.exporting.parity import compare
 from minform_cli.exporting.provenance import command, versions
+from minform_cli.exporting.records import ExportRecord, ParityRecord
 from minform_cli.exporting.source import Exported, Written, exported
-from minform_cli.results import ExportRecord, ParityRecord, read_result, write_atomic
+from minform_cli.files import write_atomic
 from minform_cli.runs.made import beside, check_free
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import Which, read_run
 
 Card = Callable[[ExportRecord], str]

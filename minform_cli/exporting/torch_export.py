@@ -20,7 +20,7 @@ from torch.export import Dim, ExportedProgram
 from minform_cli.exporting.loading import code
 from minform_cli.exporting.parity import SIZES, example_batch
 from minform_cli.exporting.source import Batch, Exported, Written
-from minform_cli.results import write_atomic
+from minform_cli.files import write_atomic
 
 HAS_GRAPH = True
 FILE = "model.pt2"

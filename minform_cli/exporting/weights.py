@@ -22,8 +22,8 @@ from minform_cli.exporting.files import CONFIG, MODEL
 from minform_cli.exporting.graph import graph_of
 from minform_cli.exporting.loading import code
 from minform_cli.exporting.source import Batch, Exported, Written
+from minform_cli.files import read_json, write_atomic
 from minform_cli.models.build import build_model
-from minform_cli.results import read_json, write_atomic
 from minform_cli.runs.tensors import Tensors, put_weights, weights_of
 
 HAS_GRAPH = False

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from minform_cli.counting.records import RemovableRecord
 from minform_cli.foreign.attention import Attention, Piece
 from minform_cli.foreign.recognise import Recognised
 from minform_cli.foreign.tree import own_parameters
-from minform_cli.results.records import RemovableRecord
 
 _ATTENTIONS = {
     "torch.nn.modules.activation": ("MultiheadAttention",),

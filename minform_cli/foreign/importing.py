@@ -18,10 +18,9 @@ from minform_cli.errors import InputError, MinformError
 from minform_cli.foreign.adapters.base import Imported, adapt
 from minform_cli.foreign.adapters.given import RUN, Options, read_source, split
 from minform_cli.foreign.parity import ALLOWED, Parity, compared, random_inputs
+from minform_cli.foreign.records import ImportRecord, LeftOverRecord
 from minform_cli.models.build import build_model
 from minform_cli.models.verify import count_groups
-from minform_cli.results import ImportRecord
-from minform_cli.results.imports import LeftOverRecord
 from minform_cli.runs.made import Made, check_free, write_run
 from minform_cli.runs.stored import StoredRun, read_run
 from minform_cli.runs.tensors import put_weights

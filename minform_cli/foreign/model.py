@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
+from minform_cli.counting.records import GROUPS
 from minform_cli.foreign.exact import removable
 from minform_cli.foreign.packed import unpacked
 from minform_cli.foreign.recognise import Recognised, recognise
+from minform_cli.foreign.records import ModelRecord, ReductionRecord
 from minform_cli.foreign.reductions import Effect, effects
 from minform_cli.foreign.sources import build_source
-from minform_cli.results import GROUPS
-from minform_cli.results.records import ModelRecord, ReductionRecord
 
 _SHOWN = 4
 """Names that a note lists before it says how many more there are."""

@@ -10,10 +10,10 @@ from minform_cli.config.form import Form
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.form import counted_form, whole_form
 from minform_cli.counting.parameters import Module, modules
+from minform_cli.counting.records import GROUPS
 from minform_cli.data.spec import DataSpec
 from minform_cli.models.build import build_counted, build_model
 from minform_cli.models.meta import weightless
-from minform_cli.results import GROUPS
 from minform_cli.tasks import TASKS
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from minform_cli.config.schema import DataConfig, DistillConfig, RunConfig, TrainConfig
 from minform_cli.data.source import Source
-from minform_cli.results import Listener, ResultRecord
+from minform_cli.runs.progress import Listener
+from minform_cli.runs.records import ResultRecord
 from minform_cli.runs.stored import StoredRun, with_tokenizer
 from minform_cli.training.prepare import Prepared, prepare
 

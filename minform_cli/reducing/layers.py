@@ -15,7 +15,7 @@ from minform_cli.models.parts.similarity.base import QueryKey
 from minform_cli.models.stack import EncoderDecoder
 from minform_cli.models.verify import count_groups
 from minform_cli.reducing.calibration import Inputs
-from minform_cli.results import ReducedLayerRecord
+from minform_cli.reducing.records import ReducedLayerRecord
 
 
 def layer_records(

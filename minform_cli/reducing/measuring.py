@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from minform_cli.data.batches import make_batches
 from minform_cli.reducing.calibration import Inputs, batched
 from minform_cli.reducing.examples import Examples
-from minform_cli.results import LatencyRecord
+from minform_cli.reducing.records import LatencyRecord
 from minform_cli.tasks import TASKS
 from minform_cli.training.evaluate import score
 from minform_cli.training.interrupt import StopRequest

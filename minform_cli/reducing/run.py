@@ -20,9 +20,9 @@ from minform_cli.reducing.examples import Examples, named_examples, own_examples
 from minform_cli.reducing.layers import layer_records
 from minform_cli.reducing.measuring import COSINE, cosine, difference, latency, measured, metric_of, outputs_of
 from minform_cli.reducing.options import ReduceOptions
+from minform_cli.reducing.records import MeasureRecord, ReduceRecord, SampleRecord
 from minform_cli.reducing.said import asked, command, how, warnings
 from minform_cli.reducing.ways import Smaller, made_smaller
-from minform_cli.results import MeasureRecord, ReduceRecord, SampleRecord
 from minform_cli.runs.environment import environment
 from minform_cli.runs.made import Made
 from minform_cli.runs.stored import StoredRun

@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from minform_cli.reducing.options import ReduceOptions
-from minform_cli.results import ReducedLayerRecord
+from minform_cli.reducing.records import ReducedLayerRecord
 
 NEEDS_HEALING = 0.1
 """Relative squared error of the last block's output from which a forced variant is of no use as it is."""

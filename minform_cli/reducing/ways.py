@@ -23,7 +23,7 @@ from minform_cli.reducing.exact import apply_exact
 from minform_cli.reducing.moments import moments_of
 from minform_cli.reducing.neurons import fewer_neurons
 from minform_cli.reducing.options import ReduceOptions
-from minform_cli.results import ExactRecord
+from minform_cli.reducing.records import ExactRecord
 
 
 @dataclass(frozen=True, kw_only=True)

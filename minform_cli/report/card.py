@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from minform_cli.counting.records import GROUPS
+from minform_cli.exporting.records import ExportRecord
+from minform_cli.reducing.records import ReduceRecord
 from minform_cli.report import notes
 from minform_cli.report.eval_table import CONFIDENCE, wilson_interval
 from minform_cli.report.export_table import LIMIT, PARITY, pixels
@@ -14,7 +17,6 @@ from minform_cli.report.fit import Column
 from minform_cli.report.formats import render
 from minform_cli.report.numbers import integer, metric_name, percent, with_sign
 from minform_cli.report.reduce_table import reduce_caption, reduce_table
-from minform_cli.results import GROUPS, ExportRecord, ReduceRecord
 
 _LIBRARIES = {"hf": "transformers", "onnx": "onnx", "torch-export": "pytorch", "safetensors": "minform"}
 _PIPELINES = {

@@ -25,7 +25,8 @@ from minform_cli.report.numbers import (
     ratio,
     seconds,
 )
-from minform_cli.results import CompareRecord, ResultRecord
+from minform_cli.report.records import CompareRecord
+from minform_cli.runs.records import ResultRecord
 
 
 def compare_table(records: Sequence[CompareRecord], fmt: str = "rich", width: int | None = None) -> Output:

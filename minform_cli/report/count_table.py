@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from minform_cli.counting.records import GROUPS, CountedRecord, CountRecord
 from minform_cli.errors import counted
 from minform_cli.report import notes
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
 from minform_cli.report.numbers import ABSENT, integer, percent, ratio, scaled
-from minform_cli.results import GROUPS, CountedRecord, CountRecord
 
 _GROUP_HEADERS = {
     "embedding": "embedding",

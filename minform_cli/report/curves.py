@@ -8,12 +8,13 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from minform_cli.counting.records import GROUPS, CountRecord
 from minform_cli.report.drawing import drawing
 from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer, metric_axis
 from minform_cli.report.plots import GRID, check_plot_path, new_figure, save
-from minform_cli.results import GROUPS, CompareRecord, CountRecord, LearningCurve, RunDetails
+from minform_cli.report.records import CompareRecord, LearningCurve, RunDetails
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from rich.text import Text
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import FittedTable, check_format, render, to_csv, to_json
 from minform_cli.report.numbers import integer, loss, metric_title, percent, perplexity
-from minform_cli.results import EvaluationRecord, TranslationRecord
+from minform_cli.runs.records import EvaluationRecord, TranslationRecord
 
 CONFIDENCE = 0.95
 """Of the Wilson interval around an accuracy."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from minform_cli.exporting.records import ExportRecord
 from minform_cli.report.eval_table import Sections
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import FittedTable, check_format, render, to_csv, to_json
 from minform_cli.report.numbers import integer, scaled
-from minform_cli.results import ExportRecord
 
 LIMIT = "largest difference over the largest output, on random examples; more than 1e-5 is refused"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from minform_cli.counting.records import grid_value, row_label
 from minform_cli.report.fit import Column
-from minform_cli.results import grid_value, row_label
 
 
 def with_grid(columns: Sequence[Column], records: Sequence[Mapping[str, Any]]) -> list[Column]:

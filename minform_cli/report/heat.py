@@ -13,7 +13,7 @@ from minform_cli.errors import counted
 from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import ABSENT, percent
-from minform_cli.results import AttentionRecord, CompareRecord, RunDetails, StudyDetails
+from minform_cli.report.records import AttentionRecord, CompareRecord, RunDetails, StudyDetails
 
 if TYPE_CHECKING:
     import numpy as np

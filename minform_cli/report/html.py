@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from minform_cli.config.names import BASELINE
+from minform_cli.counting.records import grid_value
 from minform_cli.errors import InputError, MachineError, counted
 from minform_cli.report import notes
 from minform_cli.report.compare_table import compare_caption, compare_table, reference_name, study_line
@@ -22,8 +23,9 @@ from minform_cli.report.grid import row_name, with_grid
 from minform_cli.report.heat import attention_colours, attention_rows, class_table
 from minform_cli.report.numbers import ABSENT, integer, metric_name, p_value, percent, points, points_name
 from minform_cli.report.plots import compare_figure
+from minform_cli.report.records import CompareRecord, StudyDetails
 from minform_cli.report.svg import inline_svg
-from minform_cli.results import CompareRecord, ResultRecord, StudyDetails, grid_value
+from minform_cli.runs.records import ResultRecord
 
 QUESTION = "How many parameters can this Transformer do without, and what does that cost?"
 

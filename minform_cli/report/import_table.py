@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from minform_cli.errors import counted
+from minform_cli.foreign.records import ImportRecord
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render, to_csv, to_json
 from minform_cli.report.numbers import integer
-from minform_cli.results.imports import ImportRecord
 
 _SHOWN = 4
 """Tensors that are named of those left over for one reason."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minform_cli.counting.records import LayerRecord
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
 from minform_cli.report.numbers import integer, percent
-from minform_cli.results import LayerRecord
 
 _STEP = "· "
 """Stands before a module once for each module it lies in; spaces would be lost at the edge of a cell."""

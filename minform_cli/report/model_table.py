@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from minform_cli.errors import counted
+from minform_cli.foreign.records import ModelRecord, ReductionRecord
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render, to_csv, to_json
 from minform_cli.report.notes import removable_line
 from minform_cli.report.numbers import ABSENT, integer, percent
-from minform_cli.results.records import ModelRecord, ReductionRecord
 
 _HEADERS = {
     "embedding": ("embedding", "emb"),

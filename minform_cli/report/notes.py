@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from minform_cli.counting.records import CountedRecord, CountRecord, RemovableRecord
 from minform_cli.errors import counted
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer, metric_name, percent
-from minform_cli.results import CountedRecord, CountRecord, RemovableRecord, ResultRecord
+from minform_cli.runs.records import ResultRecord
 
 PARAMETERS = (
     "Parameters: unique trainable numbers, embedding included; share and saving: of the preset's baseline "

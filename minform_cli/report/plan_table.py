@@ -10,7 +10,7 @@ from minform_cli.report.fit import Column
 from minform_cli.report.formats import Output, render
 from minform_cli.report.grid import with_grid
 from minform_cli.report.numbers import ABSENT, duration, integer
-from minform_cli.results import PlanRecord
+from minform_cli.report.records import PlanRecord
 
 
 def plan_table(records: Sequence[PlanRecord], fmt: str) -> Output:

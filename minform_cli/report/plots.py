@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from minform_cli.errors import InputError, counted
+from minform_cli.files import write_atomic
 from minform_cli.report.drawing import check_matplotlib, drawing
 from minform_cli.report.fit import printable, shortened
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer, metric_axis, metric_name, percent
 from minform_cli.report.plot_labels import place_labels
-from minform_cli.results import CompareRecord, EvaluationRecord, write_atomic
+from minform_cli.report.records import CompareRecord
+from minform_cli.runs.records import EvaluationRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minform_cli.errors import InputError, MachineError
+from minform_cli.files import write_atomic, write_json
+from minform_cli.reducing.records import RECORDS, ReduceRecord
 from minform_cli.report.drawing import drawing
-from minform_cli.results import ReduceRecord, read_json, write_atomic, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,18 +17,14 @@ if TYPE_CHECKING:
 TABLES = {"reduction.md": "markdown", "reduction.tex": "latex", "reduction.csv": "csv"}
 """Tables in the folder -> their format; ``reduction.json`` has the records."""
 
-RECORDS = "reduction.json"
-
 PICTURE = "reduction.png"
 
 CURVE = "curve.png"
 
 REPORT = "report.html"
 
-Tell = Callable[[str], None]
 
-
-def write_files(folder: Path, records: Sequence[ReduceRecord], command: str, tell: Tell) -> None:
+def write_files(folder: Path, records: Sequence[ReduceRecord], command: str, tell: Callable[[str], None]) -> None:
     """Writes records, tables, pictures and report into `folder`, and for several budgets into the folder of each.
 
     Args:
@@ -57,20 +54,7 @@ def write_files(folder: Path, records: Sequence[ReduceRecord], command: str, tel
     write_atomic(folder / REPORT, f"{reduce_html(records, command, tell)}\n".encode())
 
 
-def read_records(folder: Path) -> list[ReduceRecord]:
-    """The records in `folder`.
-
-    Raises:
-        InputError: they are missing or damaged.
-    """
-    found = read_json(folder / RECORDS, "records")
-    try:
-        return list(found["reductions"])
-    except (KeyError, TypeError):
-        raise InputError(f"records {folder / RECORDS} are damaged: expected reductions") from None
-
-
-def _draw(draw: Callable[[], Figure], path: Path, tell: Tell) -> None:
+def _draw(draw: Callable[[], Figure], path: Path, tell: Callable[[str], None]) -> None:
     """Writes a picture; one that cannot be drawn costs the picture."""
     from minform_cli.report.plots import save
 

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from minform_cli.errors import InputError, MachineError
+from minform_cli.reducing.records import ReduceRecord
 from minform_cli.report.drawing import drawing
 from minform_cli.report.fit import Grid, fit, printable
 from minform_cli.report.html import QUESTION, Picture
@@ -24,7 +25,6 @@ from minform_cli.report.reduce_table import (
     single_tables,
 )
 from minform_cli.report.svg import inline_svg
-from minform_cli.results import ReduceRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

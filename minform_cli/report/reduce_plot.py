@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+from minform_cli.reducing.records import ReduceRecord
 from minform_cli.report.curves import PALETTE
 from minform_cli.report.fit import shortened
 from minform_cli.report.numbers import integer, metric_axis
 from minform_cli.report.plot_labels import place_labels
 from minform_cli.report.plots import GRID, new_figure
 from minform_cli.report.reduce_table import COSINE, PARTS, curve_rows
-from minform_cli.results import ReduceRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minform_cli.counting.records import GROUPS
+from minform_cli.reducing.records import ReducedLayerRecord, ReduceRecord
 from minform_cli.report.eval_table import Sections
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import FittedTable, check_format, render, to_csv, to_json
 from minform_cli.report.numbers import ABSENT, integer, metric_title, percent, scaled
-from minform_cli.results import GROUPS, ReducedLayerRecord, ReduceRecord
 
 COSINE = "cosine"
 """The metric that is a number up to 1 and no share."""

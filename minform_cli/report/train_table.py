@@ -20,7 +20,7 @@ from minform_cli.report.numbers import (
     seconds,
     with_sign,
 )
-from minform_cli.results import ResultRecord
+from minform_cli.runs.records import ResultRecord
 
 
 def train_table(result: ResultRecord, folder: Path, fmt: str = "rich", width: int | None = None) -> Output:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from minform_cli.errors import InputError, MachineError
-from minform_cli.results import RunFolder, write_json
+from minform_cli.files import RunFolder, write_json
 from minform_cli.runs.journal import Journal, Mark
 from minform_cli.runs.seal import read_sealed, sealed
 from minform_cli.runs.tensors import (

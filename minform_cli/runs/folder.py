@@ -16,7 +16,7 @@ from minform_cli.config.presets import dump_config
 from minform_cli.config.schema import PLACES, DataConfig, RunConfig
 from minform_cli.data.spec import ImageSpec, spec_record
 from minform_cli.errors import InputError, MachineError
-from minform_cli.results import RunFolder, write_atomic, write_json
+from minform_cli.files import RunFolder, write_atomic, write_json
 from minform_cli.runs.seal import read_sealed, sealed
 
 if TYPE_CHECKING:

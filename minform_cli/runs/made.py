@@ -24,13 +24,14 @@ from minform_cli.counting.count import count_config
 from minform_cli.counting.variants import check
 from minform_cli.data.spec import DataSpec, spec_record
 from minform_cli.errors import InputError, MachineError, NumericalError
+from minform_cli.files import RunFolder, check_folder, sync_folder, write_atomic, write_json
 from minform_cli.models.build import build_model
 from minform_cli.models.meta import weightless
 from minform_cli.models.verify import verify
-from minform_cli.results import FORMAT, ResultRecord, RunFolder, check_folder, sync_folder, write_atomic, write_json
 from minform_cli.runs.checkpoint import State
 from minform_cli.runs.environment import environment
 from minform_cli.runs.folder import RUN, contents, places_of, write_config
+from minform_cli.runs.records import FORMAT, ResultRecord
 from minform_cli.runs.result import data_record, measured_by, num_parameters
 from minform_cli.runs.seal import sealed
 from minform_cli.runs.stored import Normalisation, StoredRun, read_run

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from minform_cli.errors import InputError
-from minform_cli.results import FORMAT, check_format, read_json
+from minform_cli.files import read_json
+from minform_cli.runs.records import FORMAT, check_format
 
 
 def sealed(kind: str, content: Mapping[str, object]) -> dict[str, object]:

@@ -15,7 +15,7 @@ from minform_cli.config.initial import Start
 from minform_cli.config.schema import PLACES, TOKENIZERS, DataConfig, RunConfig
 from minform_cli.data.spec import DataSpec, spec_of
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 from minform_cli.runs.folder import read_meta, stored_config
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder, write_atomic
+from minform_cli.files import RunFolder, write_atomic
 
 Tensors = dict[str, Tensor]
 

@@ -11,19 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from minform_cli.counting.records import row_label
 from minform_cli.errors import InputError, counted
-from minform_cli.results import (
-    ExampleRecord,
-    LearningCurve,
-    MeasuredRecord,
-    ResultRecord,
-    RunDetails,
-    RunFolder,
-    StudyDetails,
-    read_json,
-    row_label,
-    write_json,
-)
+from minform_cli.files import RunFolder, read_json, write_json
+from minform_cli.report.records import ExampleRecord, LearningCurve, MeasuredRecord, RunDetails, StudyDetails
+from minform_cli.runs.records import ResultRecord
 
 if TYPE_CHECKING:
     from minform_cli.data.source import Source

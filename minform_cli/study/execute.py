@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable
 
 from minform_cli.errors import InputError, Interrupted, named
-from minform_cli.results import Progress, ResultRecord, read_result
+from minform_cli.runs.progress import Progress
+from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.study.jobs import Jobs
 from minform_cli.study.plan import Plan, PlannedRun
 from minform_cli.study.queue import Pace

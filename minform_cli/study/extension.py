@@ -10,7 +10,7 @@ from minform_cli.config.names import FROM_RUN, OF_RUN
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.source import Source
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 from minform_cli.runs.folder import flat
 from minform_cli.runs.stored import read_run
 from minform_cli.study.record import FILE, StudyRecord, read_record

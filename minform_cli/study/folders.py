@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minform_cli.results import grid_value
+from minform_cli.counting.records import grid_value
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9._+-]{1,40}")

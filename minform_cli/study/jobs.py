@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
 from minform_cli.errors import MachineError
-from minform_cli.results import Progress
+from minform_cli.runs.progress import Progress
 from minform_cli.study.plan import PlannedRun
 from minform_cli.study.worker import Assignment, Broken, Failed, Finished, News, Stopped, Trainer, work
 from minform_cli.training.interrupt import StopRequest

@@ -19,12 +19,12 @@ from minform_cli.data.files import ImageFiles
 from minform_cli.data.images import ImageData, ImageSplit
 from minform_cli.data.source import Source
 from minform_cli.models.stack import ImageEncoder
-from minform_cli.results import ExampleRecord, MeasuredRecord
+from minform_cli.report.records import ExampleRecord, MeasuredRecord
 from minform_cli.runs.folder import check_data
 from minform_cli.runs.measured import data_for
 from minform_cli.runs.stored import read_run
+from minform_cli.study.attention_maps import attention_record
 from minform_cli.tasks import TASKS
-from minform_cli.training.attention_maps import attention_record
 from minform_cli.training.evaluate import confusion_matrix, score
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.precision import computing

@@ -12,11 +12,13 @@ from minform_cli.config.names import FROM_RUN, OF_RUN
 from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, parse_settings, resolve
 from minform_cli.config.schema import NUM_SEEDS, DataConfig, RunConfig
 from minform_cli.config.setting import Setting
+from minform_cli.counting.records import row_label
 from minform_cli.data.source import Source, opened
 from minform_cli.data.spec import check_fits
 from minform_cli.errors import IllegalModelError, InputError, counted
-from minform_cli.results import RunFolder, read_result, row_label
+from minform_cli.files import RunFolder
 from minform_cli.runs import folder as run_folder
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import read_start
 from minform_cli.study.extension import begun_config, check_extends
 from minform_cli.study.folders import folder_name, point_folder

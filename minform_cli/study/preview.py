@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from minform_cli.results import PlanRecord, RunFolder
+from minform_cli.files import RunFolder
+from minform_cli.report.records import PlanRecord
 from minform_cli.study.plan import Plan, PlannedRun
 from minform_cli.study.summary import count_plan
 

@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from minform_cli import __version__
 from minform_cli.config.strict_yaml import dump_value
+from minform_cli.counting.records import row_label
 from minform_cli.errors import InputError, MachineError
-from minform_cli.results import FORMAT, check_format, read_json, row_label, write_atomic
+from minform_cli.files import read_json, write_atomic
+from minform_cli.runs.records import FORMAT, check_format
 
 FILE = "study.json"
 

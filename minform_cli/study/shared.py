@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from minform_cli.errors import Interrupted, MachineError, MinformError
-from minform_cli.results import Progress, ResultRecord, RunFolder, read_result
+from minform_cli.files import RunFolder
 from minform_cli.runs.folder import LOCK
+from minform_cli.runs.progress import Progress
+from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.study.plan import Plan, PlannedRun
 from minform_cli.study.queue import MAX_DEATHS, Claim, Pace, Queue, is_host, open_store
 from minform_cli.study.worker import Trainer, train_planned

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from minform_cli.counting.records import row_label
 from minform_cli.errors import InputError, Interrupted, NumericalError, named
-from minform_cli.results import Progress, ResultRecord, RunFolder, row_label
+from minform_cli.files import RunFolder
+from minform_cli.runs.progress import Progress
+from minform_cli.runs.records import ResultRecord
 from minform_cli.study.execute import ADVICE, StudyListener, results_of, silent, tell_finished
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan, PlannedRun

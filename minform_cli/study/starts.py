@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from minform_cli.config.initial import Start, is_own
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 from minform_cli.runs.stored import read_run, read_start
 from minform_cli.study.record import FILE, read_record
 

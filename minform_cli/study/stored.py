@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minform_cli import __version__
+from minform_cli.counting.records import CountRecord, row_label
 from minform_cli.errors import InputError, counted
-from minform_cli.results import CountRecord, ResultRecord, RunFolder, read_result, row_label
+from minform_cli.files import RunFolder
+from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.runs.stored import read_run
 from minform_cli.study.record import RunEntry, StudyRecord, read_record
 

@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 
 from minform_cli.config.presets import BASELINE
+from minform_cli.counting.records import CountRecord
 from minform_cli.errors import unknown_name
-from minform_cli.results import CompareRecord, CountRecord, ResultRecord
+from minform_cli.report.records import CompareRecord
+from minform_cli.runs.records import ResultRecord
 from minform_cli.study.plan import Plan
 from minform_cli.study.statistics import (
     CONFIDENCE,

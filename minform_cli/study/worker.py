@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from minform_cli.errors import Interrupted, MinformError
-from minform_cli.results import Listener, Progress, RunFolder
+from minform_cli.files import RunFolder
+from minform_cli.runs.progress import Listener, Progress
 from minform_cli.study.plan import PlannedRun
 from minform_cli.training.prepare import Prepared
 

@@ -16,10 +16,11 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.data.batches import make_batches
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError, NumericalError, unknown_name
-from minform_cli.results import EvaluationRecord, RunFolder
+from minform_cli.files import RunFolder
 from minform_cli.runs.checkpoint import Checkpoint
 from minform_cli.runs.folder import ORIGINAL
 from minform_cli.runs.measured import data_for
+from minform_cli.runs.records import EvaluationRecord
 from minform_cli.runs.stored import StoredRun, Which, read_run
 from minform_cli.tasks import TASKS, Task, check_labels, check_measures
 from minform_cli.training.interrupt import StopRequest

@@ -11,9 +11,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from minform_cli.errors import Interrupted
-from minform_cli.results import Listener, Progress
 from minform_cli.runs.checkpoint import Best, CheckpointStore, State
 from minform_cli.runs.journal import Journal
+from minform_cli.runs.progress import Listener, Progress
 from minform_cli.runs.tensors import Tensors, moments_of, weights_of
 from minform_cli.training.evaluate import Scores
 from minform_cli.training.step import Stepper

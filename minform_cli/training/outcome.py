@@ -12,7 +12,8 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.counting.count import count_config
 from minform_cli.data.load import Data
 from minform_cli.errors import NumericalError
-from minform_cli.results import FORMAT, ResultRecord, RunFolder, write_json
+from minform_cli.files import RunFolder, write_json
+from minform_cli.runs.records import FORMAT, ResultRecord
 from minform_cli.runs.result import data_record, measured_by, num_parameters
 from minform_cli.training.loop import Loop
 

@@ -19,13 +19,15 @@ from minform_cli.data.batch import Batches, Share
 from minform_cli.data.batches import check_tokenizer, make_batches
 from minform_cli.data.load import Data
 from minform_cli.data.spec import DataSpec
+from minform_cli.files import RunFolder, check_folder
 from minform_cli.models.build import build_model
 from minform_cli.models.meta import weightless
 from minform_cli.models.verify import verify
-from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, check_folder, read_result
 from minform_cli.runs import folder as run_folder
 from minform_cli.runs.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
 from minform_cli.runs.journal import EMPTY, Journal
+from minform_cli.runs.progress import Listener, Progress
+from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.runs.result import data_record
 from minform_cli.training.compiled import check_compiled
 from minform_cli.training.initial import start_from, weights_digest

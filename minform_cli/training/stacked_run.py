@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from minform_cli.data.source import Loaded, Source
 from minform_cli.errors import InputError, Interrupted, MinformError, NumericalError
-from minform_cli.results import Listener, ResultRecord
+from minform_cli.runs.progress import Listener
+from minform_cli.runs.records import ResultRecord
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.loop import Taken, Turns
 from minform_cli.training.prepare import Prepared

@@ -13,7 +13,7 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.counting.form import whole_form
 from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 from minform_cli.runs.stored import StoredRun, finished_run
 from minform_cli.tasks import TASKS
 from minform_cli.training.distillation import Distillation

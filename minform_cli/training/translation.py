@@ -19,7 +19,7 @@ from minform_cli.data.load import Data
 from minform_cli.decoding.beam import Beams, beam_search
 from minform_cli.decoding.greedy import greedy
 from minform_cli.models.stack import EncoderDecoder
-from minform_cli.results import TranslationRecord
+from minform_cli.runs.records import TranslationRecord
 from minform_cli.tasks import TASKS
 from minform_cli.tasks.translate import Translate
 from minform_cli.training.team import Team

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.config.axes.similarity import SIMILARITY, Tied
-from minform_cli.results import EvaluationRecord
+from minform_cli.runs.records import EvaluationRecord
 from tests.cli.commands import Command, on_terminal, plain
 from tests.report.records import evaluation_record
 

@@ -57,8 +57,8 @@ def _understood(monkeypatch: pytest.MonkeyPatch) -> None:
         raise InputError("understood")
 
     monkeypatch.setattr(api, "count", stop)
-    monkeypatch.setattr("minform_cli.comparison.run_comparison", stop)
-    monkeypatch.setattr("minform_cli.comparison.preview", stop)
+    monkeypatch.setattr("minform_cli.study.comparison.run_comparison", stop)
+    monkeypatch.setattr("minform_cli.study.comparison.preview", stop)
     monkeypatch.setattr("minform_cli.training.run.train", stop)
     monkeypatch.setattr("minform_cli.training.run.dry_run", stop)
 

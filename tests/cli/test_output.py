@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.config.names import preset_names, study_names, variant_names
-from minform_cli.results import GROUPS
+from minform_cli.counting.records import GROUPS
 from tests.cli.commands import ROOT, Command, environment, on_terminal, plain, process
 from tests.zoo import IMAGE_VARIANTS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 from tests.cli.commands import TINY, Command, on_terminal, plain
 from tests.training.launching import alone
 from tests.waiting import until

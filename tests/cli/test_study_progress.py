@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.cli.study_progress import StudyProgress
-from minform_cli.results import Progress
+from minform_cli.runs.progress import Progress
 from minform_cli.study.plan import plan_study
 
 

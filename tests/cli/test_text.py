@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.results import RunFolder, read_result
+from minform_cli.files import RunFolder
+from minform_cli.runs.records import read_result
 from tests.cli.commands import Command
 from tests.data.text.prose import prose, written
 from tests.training.test_initial import TUNING, sentences

@@ -13,7 +13,7 @@ from minform_cli.config.presets import Resolved, dump_config, load_config, resol
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder, write_json
+from minform_cli.files import RunFolder, write_json
 from minform_cli.runs.folder import RUN, begin
 from minform_cli.runs.seal import sealed
 from minform_cli.runs.stored import read_start

@@ -22,6 +22,7 @@ from minform_cli.counting.cost import forward_macs
 from minform_cli.counting.count import count_config
 from minform_cli.counting.form import counted_form, head_numbers
 from minform_cli.counting.parameters import counted_groups
+from minform_cli.counting.records import GROUPS
 from minform_cli.data.spec import DataSpec, ImageSpec, PairSpec, TextSpec, spec_for
 from minform_cli.models.build import build_counted, build_model
 from minform_cli.models.meta import example_inputs, weightless
@@ -32,7 +33,6 @@ from minform_cli.models.parts.readout import READOUTS
 from minform_cli.models.parts.similarity import SIMILARITIES
 from minform_cli.models.parts.value import VALUES
 from minform_cli.models.verify import check, count_groups, verify
-from minform_cli.results import GROUPS
 from tests.zoo import (
     ALL_PARTS,
     ALL_VARIANTS,

@@ -24,8 +24,8 @@ from minform_cli.config.names import preset_names
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.count import count_config
+from minform_cli.counting.records import CountRecord
 from minform_cli.data.spec import TextSpec, spec_for
-from minform_cli.results import CountRecord
 from tests.counting.test_named import by_name
 
 BERT_GROUPS = {

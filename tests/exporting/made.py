@@ -14,8 +14,8 @@ from minform_cli.config.presets import resolve
 from minform_cli.config.schema import DataConfig, ModelConfig, RunConfig
 from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
 from minform_cli.data.text.tokenizer import Vocabulary, trained
+from minform_cli.files import RunFolder
 from minform_cli.models.build import build_model
-from minform_cli.results import RunFolder
 from minform_cli.runs.checkpoint import CheckpointStore, State
 from minform_cli.runs.folder import begin
 from minform_cli.runs.tensors import weights_of

@@ -17,7 +17,7 @@ import torch
 import minform_cli
 from minform_cli.errors import MachineError, NumericalError
 from minform_cli.exporting import weights
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 from tests.cli.commands import Command
 from tests.exporting.made import IMAGES, VIT, stored
 from tests.training.faults import Disk

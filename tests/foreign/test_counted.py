@@ -12,6 +12,7 @@ from torch import nn
 
 from minform_cli.config.presets import resolve
 from minform_cli.counting.parameters import counted_groups
+from minform_cli.counting.records import GROUPS
 from minform_cli.data.spec import ImageSpec
 from minform_cli.foreign.attention import find_attention
 from minform_cli.foreign.model import count_model
@@ -20,7 +21,6 @@ from minform_cli.foreign.reductions import REDUCTIONS, effects
 from minform_cli.foreign.sources import build_source
 from minform_cli.foreign.tree import Tree
 from minform_cli.models.meta import weightless
-from minform_cli.results import GROUPS
 
 IMAGES = [
     # source, published or library-documented parameters, attention blocks, MLP blocks, `other`

@@ -15,7 +15,7 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.decoding import CachedDecoder
 from minform_cli.models.stack import EncoderDecoder
 from minform_cli.models.verify import verify
-from minform_cli.training.attention_maps import attention_record
+from minform_cli.study.attention_maps import attention_record
 from tests.decoding.test_cache import last_outputs, targets
 from tests.decoding.translators import FIELDS, LENGTH, ROUNDING, pairs, sources
 from tests.models.test_identities import EXACT

@@ -16,9 +16,10 @@ from minform_cli.errors import InputError, Interrupted
 from minform_cli.models.build import build_model
 from minform_cli.reducing.heal import RATE, Healing, heal, healing
 from minform_cli.reducing.options import ReduceOptions
+from minform_cli.reducing.records import ReducedLayerRecord
 from minform_cli.reducing.said import healing_warnings, warnings
-from minform_cli.results import ReducedLayerRecord, read_result
 from minform_cli.runs.made import Made, write_run
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import StoredRun, read_run
 from minform_cli.runs.tensors import Tensors, weights_of
 from minform_cli.training.evaluate import evaluate_run

@@ -10,9 +10,9 @@ import pytest
 
 import minform_cli
 from minform_cli.reducing.options import ReduceOptions
+from minform_cli.reducing.records import ReduceRecord
 from minform_cli.report.fit import shortened
 from minform_cli.report.reduce_plot import curve_figure, layers_figure
-from minform_cli.results import ReduceRecord
 
 LONG = "hf:/" + "/".join(f"folder-{number}" for number in range(30))
 

@@ -17,7 +17,8 @@ import minform_cli
 from minform_cli.errors import InputError, Interrupted, MachineError
 from minform_cli.reducing import measuring, run, ways
 from minform_cli.reducing.options import ReduceOptions, split_values
-from minform_cli.results import Progress, read_result
+from minform_cli.runs.progress import Progress
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import StoredRun, read_run
 from tests.cli.commands import Command
 from tests.training.faults import Disk

@@ -11,7 +11,14 @@ from typing import Any
 from PIL import Image
 
 from minform_cli.report.html import StudyReport
-from minform_cli.results import AttentionRecord, ExampleRecord, LearningCurve, MeasuredRecord, RunDetails, StudyDetails
+from minform_cli.report.records import (
+    AttentionRecord,
+    ExampleRecord,
+    LearningCurve,
+    MeasuredRecord,
+    RunDetails,
+    StudyDetails,
+)
 from tests.report.records import compare_record, result_record
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}

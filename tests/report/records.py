@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from minform_cli.results import FORMAT, CompareRecord, CountRecord, EvaluationRecord, ResultRecord
+from minform_cli.counting.records import CountRecord
+from minform_cli.report.records import CompareRecord
+from minform_cli.runs.records import FORMAT, EvaluationRecord, ResultRecord
 
 NAMES = (
     "baseline",

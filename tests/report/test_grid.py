@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from minform_cli.counting.records import grid_name
 from minform_cli.report.compare_table import compare_caption, compare_table
 from minform_cli.report.plan_table import plan_caption, plan_table
 from minform_cli.report.plots import plot_compare
-from minform_cli.results import CompareRecord, PlanRecord, grid_name
+from minform_cli.report.records import CompareRecord, PlanRecord
 from tests.report.records import compare_record, result_record
 
 

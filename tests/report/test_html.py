@@ -20,7 +20,7 @@ from minform_cli.report.curves import bands, learning_figures
 from minform_cli.report.fit import fit
 from minform_cli.report.formats import FittedTable
 from minform_cli.report.html import answer, study_html
-from minform_cli.results import CompareRecord, StudyDetails
+from minform_cli.report.records import CompareRecord, StudyDetails
 from tests.report.pages import Page, report, run_details
 from tests.report.records import compare_record
 

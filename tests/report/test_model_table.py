@@ -8,9 +8,9 @@ import json
 
 from rich.console import Console
 
+from minform_cli.counting.records import GROUPS
+from minform_cli.foreign.records import ModelRecord, ReductionRecord
 from minform_cli.report.model_table import model_caption, model_table
-from minform_cli.results import GROUPS
-from minform_cli.results.records import ModelRecord, ReductionRecord
 
 
 def row(variant: str, mlp: int | None, attentions: int = 0, mlps: int = 0, **reasons: int) -> ReductionRecord:

@@ -12,8 +12,9 @@ from minform_cli.report.compare_table import compare_table
 from minform_cli.report.eval_table import eval_caption, eval_table
 from minform_cli.report.notes import MOST_NOTES, record_notes
 from minform_cli.report.numbers import metric_axis, metric_title, perplexity, with_sign
+from minform_cli.report.records import CompareRecord
 from minform_cli.report.train_table import train_caption, train_table
-from minform_cli.results import CompareRecord, EvaluationRecord, ResultRecord, TranslationRecord
+from minform_cli.runs.records import EvaluationRecord, ResultRecord, TranslationRecord
 from tests.report.records import compare_record, count_record, evaluation_record, result_record
 
 SIGNATURES = {"bleu": "nrefs:1|tok:13a", "chrf": "nrefs:1|nc:6"}

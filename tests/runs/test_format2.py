@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.results import RunFolder, read_json, read_result
+from minform_cli.files import RunFolder, read_json
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import read_run
 from tests.cli.commands import Command
 

@@ -13,9 +13,10 @@ from minform_cli.config.schema import DataConfig, ModelConfig
 from minform_cli.data.spec import TextSpec
 from minform_cli.data.text.tokenizer import trained as tokenizer_of
 from minform_cli.errors import InputError, MachineError, NumericalError
+from minform_cli.files import RunFolder
 from minform_cli.models.build import build_model
-from minform_cli.results import RunFolder, read_result
 from minform_cli.runs.made import Made, write_run
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import StoredRun, read_run
 from minform_cli.runs.tensors import weights_of
 from minform_cli.training.evaluate import evaluate_run

@@ -8,9 +8,10 @@ import pytest
 from minform_cli.config.presets import resolve
 from minform_cli.data.load import load_data
 from minform_cli.errors import InputError
-from minform_cli.results import read_json, read_result
+from minform_cli.files import read_json
 from minform_cli.runs.folder import places_of
 from minform_cli.runs.measured import data_for
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import read_run
 from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.run import train

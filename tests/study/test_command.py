@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from minform_cli.comparison import plan_comparison
+from minform_cli.study.comparison import plan_comparison
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import plan_study
 from minform_cli.study.record import RunEntry, StudyRecord

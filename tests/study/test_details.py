@@ -21,11 +21,12 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.data.load import load_data
 from minform_cli.data.source import Source
 from minform_cli.errors import InputError
+from minform_cli.files import RunFolder
 from minform_cli.models.parts.attention import Attention
 from minform_cli.models.parts.base import choose_run
-from minform_cli.results import ResultRecord, RunFolder, read_result
+from minform_cli.runs.records import ResultRecord, read_result
+from minform_cli.study.attention_maps import attention_record, attention_weights
 from minform_cli.study.details import FILE, collect, read_curve
-from minform_cli.training.attention_maps import attention_record, attention_weights
 from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.run import train
 from tests import zoo
@@ -152,7 +153,7 @@ def test_a_second_drawing_needs_neither_torch_nor_data_nor_weights(study: tuple[
     for path in folder.rglob("*.safetensors"):
         path.unlink()
     script = (
-        "import json, sys; from pathlib import Path; from minform_cli.results import read_result\n"
+        "import json, sys; from pathlib import Path; from minform_cli.runs.records import read_result\n"
         "from minform_cli.study.details import collect\n"
         f"folder = Path({str(folder)!r})\n"
         "pairs = [(p.parent, read_result(p.parent)) for p in sorted(folder.glob('*/*/result.json'))]\n"

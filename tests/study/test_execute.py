@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.errors import InputError, MachineError, NumericalError
-from minform_cli.results import Progress
+from minform_cli.runs.progress import Progress
 from minform_cli.study.execute import execute
 from minform_cli.study.plan import Plan, PlannedRun, plan_study
 from minform_cli.study.summary import count_plan, summarise

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli import comparison
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder, read_json, write_json
+from minform_cli.files import RunFolder, read_json, write_json
 from minform_cli.runs import folder as run_folder
+from minform_cli.study import comparison
 from minform_cli.study.extension import extended
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan, plan_study

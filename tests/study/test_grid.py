@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from minform_cli.config.presets import resolve
+from minform_cli.counting.records import CountRecord
 from minform_cli.errors import IllegalModelError, InputError
-from minform_cli.results import CountRecord, ResultRecord, RunFolder
+from minform_cli.files import RunFolder
 from minform_cli.runs import folder as run_folder
+from minform_cli.runs.records import ResultRecord
 from minform_cli.study.execute import execute
 from minform_cli.study.folders import point_folder
 from minform_cli.study.grid import parse_grid, points

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from torch.distributed import TCPStore
 
-from minform_cli.results import read_result
+from minform_cli.runs.records import read_result
 from minform_cli.study.execute import execute
 from minform_cli.study.plan import Plan, plan_study
 from tests.study.conftest import VARIANTS, free_port

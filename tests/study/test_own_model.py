@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from minform_cli import api
-from minform_cli.comparison import plan_comparison, run_comparison, stored_comparison, write_files
 from minform_cli.config.presets import resolve
 from minform_cli.errors import InputError
 from minform_cli.models.build import build_model
-from minform_cli.results import read_result
 from minform_cli.runs.made import Made, write_run
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import StoredRun, finished_run, read_run, read_start
 from minform_cli.runs.tensors import weights_of
+from minform_cli.study.comparison import plan_comparison, run_comparison, stored_comparison, write_files
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.record import read_record
 from minform_cli.training.run import train

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder, write_json
+from minform_cli.files import RunFolder, write_json
 from minform_cli.runs import folder as run_folder
 from minform_cli.study.folders import folder_name
 from minform_cli.study.plan import DEFAULT_VARIANTS, plan_study

@@ -17,8 +17,10 @@ from filelock import FileLock
 from torch.distributed import TCPStore
 
 from minform_cli.errors import InputError, MachineError, MinformError, NumericalError
-from minform_cli.results import Listener, Progress, ResultRecord, RunFolder, write_json
+from minform_cli.files import RunFolder, write_json
 from minform_cli.runs.folder import LOCK
+from minform_cli.runs.progress import Listener, Progress
+from minform_cli.runs.records import ResultRecord
 from minform_cli.study import queue as study_queue
 from minform_cli.study.execute import execute
 from minform_cli.study.plan import Plan, PlannedRun, plan_study

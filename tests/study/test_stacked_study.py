@@ -10,7 +10,9 @@ import pytest
 
 from minform_cli import api
 from minform_cli.errors import InputError, NumericalError
-from minform_cli.results import Progress, RunFolder, read_result
+from minform_cli.files import RunFolder
+from minform_cli.runs.progress import Progress
+from minform_cli.runs.records import read_result
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan, PlannedRun, plan_study
 from minform_cli.study.stacked import check_stacking, execute_stacked, groups

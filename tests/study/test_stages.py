@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.comparison import check_plan, plan_comparison, run_comparison, stored_comparison, write_files
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder, read_json, read_result
+from minform_cli.files import RunFolder, read_json
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.records import read_result
+from minform_cli.study.comparison import check_plan, plan_comparison, run_comparison, stored_comparison, write_files
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan
 from minform_cli.study.record import read_record, write_record

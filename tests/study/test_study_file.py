@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.comparison import plan_comparison
 from minform_cli.config.names import study_names
 from minform_cli.errors import InputError, MachineError
+from minform_cli.study.comparison import plan_comparison
 from minform_cli.study.extension import extended
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan

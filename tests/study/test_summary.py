@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
+from minform_cli.counting.records import CountRecord
 from minform_cli.errors import InputError
-from minform_cli.results import CompareRecord, CountRecord, ResultRecord
+from minform_cli.report.records import CompareRecord
+from minform_cli.runs.records import ResultRecord
 from minform_cli.study.plan import plan_study
 from minform_cli.study.summary import count_plan, summarise
 from tests.report.records import NAMES, count_record, result_record

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from minform_cli.comparison import plan_comparison
 from minform_cli.config import legality
 from minform_cli.study import plan as planning
+from minform_cli.study.comparison import plan_comparison
 from minform_cli.study.options import StudyOptions
 from tests.cli.commands import Command
 from tests.data.pictures import make_folder

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from minform_cli.errors import Interrupted, NumericalError
-from minform_cli.results import Listener, Progress, RunFolder, write_json
+from minform_cli.files import RunFolder, write_json
+from minform_cli.runs.progress import Listener, Progress
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.prepare import Prepared
 from tests.report.records import result_record

@@ -14,7 +14,7 @@ import torch
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import Interrupted
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
 from minform_cli.training.run import train

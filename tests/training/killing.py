@@ -15,7 +15,7 @@ import torch._dynamo  # noqa: F401
 
 from minform_cli.config.presets import resolve
 from minform_cli.errors import MinformError
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 from minform_cli.training.run import train
 from tests.waiting import hold
 

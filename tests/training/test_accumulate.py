@@ -16,7 +16,7 @@ from minform_cli.data.batch import Batch
 from minform_cli.data.batches import make_batches
 from minform_cli.errors import InputError
 from minform_cli.models.build import build_model
-from minform_cli.results import read_result
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import read_start
 from minform_cli.training.accumulate import parts_of
 from minform_cli.training.prepare import prepare

@@ -13,7 +13,7 @@ from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batches import make_batches
 from minform_cli.models.build import build_model
-from minform_cli.results import read_result
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import read_start
 from minform_cli.training.prepare import prepare
 from minform_cli.training.run import train

@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 from minform_cli.errors import InputError
+from minform_cli.files import RunFolder
 from minform_cli.report.train_table import train_caption
-from minform_cli.results import RunFolder, read_result
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import read_run
 from minform_cli.runs.tensors import weights_of
 from minform_cli.training.evaluate import evaluate_run

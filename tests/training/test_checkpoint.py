@@ -13,8 +13,8 @@ from torch import nn
 
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError, MachineError
+from minform_cli.files import RunFolder
 from minform_cli.models.build import build_model
-from minform_cli.results import RunFolder
 from minform_cli.runs import folder as run_folder
 from minform_cli.runs.checkpoint import (
     Best,

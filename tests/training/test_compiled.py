@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from minform_cli.errors import InputError, MachineError
-from minform_cli.results import RunFolder, read_result
+from minform_cli.files import RunFolder
+from minform_cli.runs.records import read_result
 from minform_cli.training.compiled import check_compiled
 from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.run import train

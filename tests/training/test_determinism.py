@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from minform_cli.config.schema import RunConfig
-from minform_cli.results import read_result
+from minform_cli.runs.records import read_result
 from minform_cli.training.run import train
 from tests.training.conftest import bits, signalled, tiny
 from tests.training.test_text import corpus, text_run

@@ -13,9 +13,10 @@ from minform_cli.config.schema import DistillConfig, RunConfig
 from minform_cli.data.batch import Batch
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
+from minform_cli.files import RunFolder, read_json
 from minform_cli.models.build import build_model
-from minform_cli.results import RunFolder, read_json, read_result
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import read_start
 from minform_cli.training.distillation import Distillation, hidden_states, matched
 from minform_cli.training.run import dry_run, train

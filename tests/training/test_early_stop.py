@@ -10,7 +10,8 @@ import pytest
 from minform_cli.config.presets import resolve
 from minform_cli.errors import InputError
 from minform_cli.report.train_table import train_table
-from minform_cli.results import Progress, read_result
+from minform_cli.runs.progress import Progress
+from minform_cli.runs.records import read_result
 from minform_cli.training.evaluate import Scores
 from minform_cli.training.loop import Loop
 from minform_cli.training.run import train

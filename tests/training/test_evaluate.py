@@ -11,9 +11,10 @@ import torch
 
 from minform_cli.data.load import load_data
 from minform_cli.errors import InputError, Interrupted, NumericalError
-from minform_cli.results import RunFolder, read_json, read_result, write_json
+from minform_cli.files import RunFolder, read_json, write_json
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.records import read_result
 from minform_cli.runs.seal import sealed
 from minform_cli.runs.tensors import write_tensors
 from minform_cli.training.evaluate import confusion_matrix, evaluate_run

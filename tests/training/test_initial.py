@@ -16,9 +16,10 @@ from minform_cli.config.presets import load_config, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
+from minform_cli.files import RunFolder, read_json, write_json
 from minform_cli.models.build import build_model
-from minform_cli.results import RunFolder, read_json, read_result, write_json
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import read_start
 from minform_cli.runs.tensors import weights_of
 from minform_cli.training.evaluate import evaluate_run

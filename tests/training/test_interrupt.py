@@ -15,7 +15,7 @@ from minform_cli.data.batch import Batch
 from minform_cli.data.image_batches import ImageBatches as Batches
 from minform_cli.data.source import Source
 from minform_cli.errors import Interrupted
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 from minform_cli.runs import checkpoint as checkpoint_module
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta

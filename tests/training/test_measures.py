@@ -10,8 +10,10 @@ import pytest
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.errors import InputError
-from minform_cli.results import Progress, RunFolder, read_result
+from minform_cli.files import RunFolder
 from minform_cli.runs.folder import read_meta, stored_config
+from minform_cli.runs.progress import Progress
+from minform_cli.runs.records import read_result
 from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.run import dry_run, train
 from tests.data.text.prose import written

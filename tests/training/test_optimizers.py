@@ -10,7 +10,7 @@ from minform_cli.counting.form import whole_form
 from minform_cli.counting.memory import cost_record, matrix_numbers
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder
+from minform_cli.files import RunFolder
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
 from minform_cli.runs.tensors import expected_moments, moments_of

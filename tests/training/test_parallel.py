@@ -17,10 +17,11 @@ from minform_cli.data.batch import Share
 from minform_cli.data.image_batches import ImageBatches
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import spec_for
+from minform_cli.files import RunFolder
 from minform_cli.models.build import build_model
-from minform_cli.results import RunFolder, read_result
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.records import read_result
 from minform_cli.runs.tensors import weights_of
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.launch import Launch

@@ -9,7 +9,7 @@ from torch import nn
 
 from minform_cli.config.presets import resolve
 from minform_cli.errors import InputError
-from minform_cli.results import read_result
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import read_start
 from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.precision import check_precision

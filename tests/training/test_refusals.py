@@ -14,10 +14,12 @@ from filelock import FileLock
 from minform_cli.config.presets import load_config
 from minform_cli.data.source import Source
 from minform_cli.errors import InputError, Interrupted, MachineError, NumericalError
-from minform_cli.results import Progress, RunFolder, read_json, read_result, write_json
+from minform_cli.files import RunFolder, read_json, write_json
 from minform_cli.runs import folder as folder_module
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.progress import Progress
+from minform_cli.runs.records import read_result
 from minform_cli.runs.seal import sealed
 from minform_cli.training import run as run_module
 from minform_cli.training.run import dry_run, train

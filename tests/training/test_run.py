@@ -9,9 +9,11 @@ import pytest
 from minform_cli.config.presets import load_config
 from minform_cli.data.image_batches import ImageBatches as Batches
 from minform_cli.errors import InputError
-from minform_cli.results import Progress, RunFolder, read_result
+from minform_cli.files import RunFolder
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.progress import Progress
+from minform_cli.runs.records import read_result
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper
 from tests.training.conftest import bits, lines, stopped, tiny

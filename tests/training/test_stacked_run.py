@@ -11,9 +11,10 @@ import pytest
 from minform_cli.config.schema import RunConfig
 from minform_cli.config.training import TrainConfig
 from minform_cli.errors import InputError, NumericalError
-from minform_cli.results import ResultRecord, RunFolder, read_result
+from minform_cli.files import RunFolder
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.runs.tensors import read_tensors
 from minform_cli.training.prepare import prepare
 from minform_cli.training.run import train

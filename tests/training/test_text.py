@@ -20,9 +20,10 @@ from minform_cli.data.load import load_data
 from minform_cli.data.text.corpora import TextData
 from minform_cli.data.text.text_batches import TextBatches
 from minform_cli.errors import InputError, Interrupted
-from minform_cli.results import RunFolder, read_result
+from minform_cli.files import RunFolder
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
+from minform_cli.runs.records import read_result
 from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.run import train
 from minform_cli.training.step import Stepper

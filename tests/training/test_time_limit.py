@@ -7,8 +7,10 @@ import pytest
 
 from minform_cli.config.presets import resolve
 from minform_cli.errors import InputError, Interrupted
+from minform_cli.files import RunFolder
 from minform_cli.report.train_table import train_table
-from minform_cli.results import Progress, ResultRecord, RunFolder, read_result
+from minform_cli.runs.progress import Progress
+from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.training.loop import Loop
 from minform_cli.training.run import train
 from minform_cli.training.stackable import check_stackable

@@ -15,7 +15,8 @@ from minform_cli.config.presets import resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batch import Batch
 from minform_cli.errors import InputError
-from minform_cli.results import RunFolder, read_result
+from minform_cli.files import RunFolder
+from minform_cli.runs.records import read_result
 from minform_cli.training import outcome, translation
 from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.run import train

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from minform_cli.data.cache import cache_root
 from minform_cli.errors import MachineError
-from minform_cli.results import sync_folder
+from minform_cli.files import sync_folder
 
 FORMAT = 1
 """Version of the file; to be raised when it changes."""

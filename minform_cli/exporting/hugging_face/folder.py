@@ -21,10 +21,10 @@ from minform_cli.exporting.hugging_face.sentences import write_modules
 from minform_cli.exporting.hugging_face.standard import Ledger, NotStandard, as_standard
 from minform_cli.exporting.hugging_face.tokenizing import tokenizer_config
 from minform_cli.exporting.source import Batch, Exported, Written
+from minform_cli.files import write_atomic, write_json
 from minform_cli.foreign.hugging_face import offline
 from minform_cli.models.parts.readout import MeanOfTokens, Pooler
 from minform_cli.models.stack import ImageEncoder
-from minform_cli.results import write_atomic, write_json
 
 HAS_GRAPH = True
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from minform_cli.exporting.hugging_face.standard import as_standard
 from minform_cli.exporting.source import Exported
+from minform_cli.files import write_json
 from minform_cli.models.parts.readout import FirstToken, MeanOfTokens
-from minform_cli.results import write_json
 
 _POOLING = "1_Pooling"
 _MODES = {FirstToken: "cls", MeanOfTokens: "mean"}

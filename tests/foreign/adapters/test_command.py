@@ -14,11 +14,12 @@ from tokenizers import Tokenizer
 
 from minform_cli.data.spec import TextSpec
 from minform_cli.errors import MachineError
+from minform_cli.files import RunFolder
 from minform_cli.foreign import importing
 from minform_cli.foreign.adapters.given import Options
 from minform_cli.foreign.importing import import_source
 from minform_cli.foreign.parity import Parity
-from minform_cli.results import RunFolder, read_result
+from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import read_run
 from tests.cli.commands import Command
 from tests.foreign.adapters.folders import changed, made

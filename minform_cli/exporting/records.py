@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from minform_cli.results.records import CountRecord
+from minform_cli.counting.records import CountRecord
 
 
 class ParityRecord(TypedDict):

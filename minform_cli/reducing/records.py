@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypedDict
 
-from minform_cli.results.records import CountRecord
+from minform_cli.counting.records import CountRecord
+from minform_cli.errors import InputError
+from minform_cli.files import read_json
+
+RECORDS = "reduction.json"
+"""File of the records in a reduction's folder."""
 
 
 class LatencyRecord(TypedDict):
@@ -107,3 +113,16 @@ class ReduceRecord(TypedDict):
     seconds: float
     environment: dict[str, Any]
     notes: list[str]
+
+
+def read_records(folder: Path) -> list[ReduceRecord]:
+    """The records in `folder`.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    found = read_json(folder / RECORDS, "records")
+    try:
+        return list(found["reductions"])
+    except (KeyError, TypeError):
+        raise InputError(f"records {folder / RECORDS} are damaged: expected reductions") from None

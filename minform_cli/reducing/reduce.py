@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from minform_cli.errors import InputError
+from minform_cli.files import RunFolder, check_folder
 from minform_cli.reducing.asked import portable
 from minform_cli.reducing.heal import Healing, heal
 from minform_cli.reducing.options import ReduceOptions
+from minform_cli.reducing.records import ReduceRecord, read_records
 from minform_cli.reducing.run import (
     Reduced,
     Reduction,
+    Tell,
     first_of,
     prepared,
     reduced,
@@ -22,10 +25,9 @@ from minform_cli.reducing.run import (
 )
 from minform_cli.reducing.said import command, healing_warnings
 from minform_cli.reducing.sources import IMPORTED, finished, is_imported, opened
-from minform_cli.report.reduce_files import Tell, read_records, write_files
-from minform_cli.results import Listener, Progress, ReduceRecord, RunFolder, check_folder
 from minform_cli.runs.folder import contents
 from minform_cli.runs.made import beside, write_run
+from minform_cli.runs.progress import Listener, Progress
 from minform_cli.runs.stored import StoredRun
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.runtime import runtime
@@ -34,7 +36,13 @@ REDUCED = "reduced"
 """Folder, inside a healed run's, of the run before healing."""
 
 
-def reduce_run(source: str, out: Path, options: ReduceOptions, on_progress: Listener) -> list[ReduceRecord]:
+Writer = Callable[[Path, Sequence[ReduceRecord], str, Tell], None]
+"""Writes what people read of a reduction into a folder: `minform_cli.report.reduce_files.write_files`."""
+
+
+def reduce_run(
+    source: str, out: Path, options: ReduceOptions, on_progress: Listener, write: Writer
+) -> list[ReduceRecord]:
     """Reduces a run and writes what came of it.
 
     Args:
@@ -42,6 +50,7 @@ def reduce_run(source: str, out: Path, options: ReduceOptions, on_progress: List
         out: the folder to write, absent or empty; with several budgets a folder for each lies in it.
         options: how.
         on_progress: is told what takes long, which pictures are missing, and how healing goes.
+        write: writes records, tables and pictures beside the run.
 
     Returns:
         A record for each budget, or one.
@@ -54,8 +63,8 @@ def reduce_run(source: str, out: Path, options: ReduceOptions, on_progress: List
     weights = None if options.weights is None else Path(options.weights)
     with opened(source, weights, out if options.resume else None) as run:
         if options.heal is None:
-            return _made(run, source, out, options, _teller(on_progress))
-        return [_healed(run, source, out, options, on_progress)]
+            return _made(run, source, out, options, _teller(on_progress), write)
+        return [_healed(run, source, out, options, on_progress, write)]
 
 
 def _teller(on_progress: Listener) -> Tell:
@@ -75,7 +84,9 @@ def _check_out(out: Path, options: ReduceOptions) -> None:
         )
 
 
-def _made(run: StoredRun, source: str, out: Path, options: ReduceOptions, tell: Tell) -> list[ReduceRecord]:
+def _made(
+    run: StoredRun, source: str, out: Path, options: ReduceOptions, tell: Tell, write: Writer
+) -> list[ReduceRecord]:
     """Every budget, without healing."""
     with StopRequest("nothing was written") as stop, runtime("cpu", options.threads):
         task = prepared(run, source, options)
@@ -89,7 +100,7 @@ def _made(run: StoredRun, source: str, out: Path, options: ReduceOptions, tell: 
         stop.check()
         with beside(out) as folder:
             records = _written(folder.path, out, done)
-            write_files(folder.path, records, command(source, options, ",".join(options.budgets) or None), tell)
+            write(folder.path, records, command(source, options, ",".join(options.budgets) or None), tell)
             stop.check()
     return records
 
@@ -106,7 +117,9 @@ def _written(folder: Path, out: Path, done: Sequence[Reduced]) -> list[ReduceRec
     return records
 
 
-def _healed(run: StoredRun, source: str, out: Path, options: ReduceOptions, on_progress: Listener) -> ReduceRecord:
+def _healed(
+    run: StoredRun, source: str, out: Path, options: ReduceOptions, on_progress: Listener, write: Writer
+) -> ReduceRecord:
     """One run, healed; goes on where it was stopped."""
     assert options.heal is not None
     tell = _teller(on_progress)
@@ -115,17 +128,17 @@ def _healed(run: StoredRun, source: str, out: Path, options: ReduceOptions, on_p
         assert task.calibrated_on is not None, "healing without data is refused"
         data = task.calibrated_on.shown()
         begun = (out / REDUCED).is_dir()
-        record = _begun(task, out) if begun else _begin(task, out, stop, tell)
+        record = _begun(task, out) if begun else _begin(task, out, stop, tell, write)
     original = finished(out / IMPORTED) if is_imported(source) else run
     how = Healing(steps=options.heal, labels=float(options.labels), seed=options.seed)
     heal(finished(out / REDUCED), original, data, out, how, threads=options.threads, on_progress=on_progress)
     with StopRequest("to go on, repeat the command with --resume") as stop, runtime("cpu", options.threads):
         record = _measured_again(task, out, record, stop)
-        write_files(out, [record], record["command"], tell)
+        write(out, [record], record["command"], tell)
     return record
 
 
-def _begin(task: Reduction, out: Path, stop: StopRequest, tell: Tell) -> ReduceRecord:
+def _begin(task: Reduction, out: Path, stop: StopRequest, tell: Tell, write: Writer) -> ReduceRecord:
     """Writes the run before healing, and an imported original, which is followed."""
     budget = next(iter(task.options.budgets), None)
     first = first_of(task, budget)
@@ -135,7 +148,7 @@ def _begin(task: Reduction, out: Path, stop: StopRequest, tell: Tell) -> ReduceR
     stop.check()
     with beside(out) as folder:
         write_run(folder.path / REDUCED, done.made)
-        write_files(folder.path / REDUCED, [record], record["command"], tell)
+        write(folder.path / REDUCED, [record], record["command"], tell)
         if is_imported(task.source):
             shutil.copytree(task.run.folder.path, folder.path / IMPORTED)
         stop.check()

@@ -1,4 +1,4 @@
-"""The files of a run folder: their names, their format version, writing them atomically, reading them back."""
+"""The files of a run folder by name; files written whole or not at all, and read back."""
 
 from __future__ import annotations
 
@@ -10,13 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from minform_cli.errors import InputError, MachineError
-from minform_cli.results.records import ResultRecord
-
-FORMAT = 3
-"""Version of the run folder's layout: since 3 ``run.json`` says what the run's data are."""
-
-READ = (2, FORMAT)
-"""Versions that are read; a folder of another one is refused."""
 
 
 @dataclass(frozen=True)
@@ -137,27 +130,3 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{what} {path} is damaged: expected a JSON object")
     return cast("dict[str, Any]", value)
-
-
-def read_result(folder: Path) -> ResultRecord:
-    """The result of the finished run in `folder`.
-
-    Raises:
-        InputError: there is none, it is damaged, or its format is another version's.
-    """
-    value = read_json(RunFolder(folder).result, "result")
-    check_format(value, RunFolder(folder).result)
-    value.setdefault("measured_by", {})  # runs of earlier versions measured nothing by other means than ours
-    missing = [key for key in ResultRecord.__required_keys__ if key not in value]
-    if missing:
-        raise InputError(f"result {RunFolder(folder).result} is damaged: {missing[0]!r} is missing")
-    return cast(ResultRecord, value)
-
-
-def check_format(value: dict[str, Any], path: Path) -> None:
-    """Raises `InputError` if `value`, read from `path`, was written in a version of the format that is not read."""
-    if value.get("format") not in READ:
-        raise InputError(
-            f"{path} has format version {value.get('format')!r}; this minform reads versions "
-            f"{' and '.join(map(str, READ))}"
-        )

@@ -11,14 +11,16 @@ from minform_cli.config.names import BASELINE, DEFAULT_PRESET, FROM_RUN, OF_RUN
 from minform_cli.config.presets import parse_settings
 from minform_cli.config.schema import PLACES
 from minform_cli.errors import InputError, named, unknown_name
-from minform_cli.results import CompareRecord, PlanRecord, ResultRecord, RunFolder, check_folder, write_atomic
+from minform_cli.files import RunFolder, check_folder, write_atomic
+from minform_cli.report.records import CompareRecord, PlanRecord
+from minform_cli.runs.records import ResultRecord
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.record import FILE as STUDY
 from minform_cli.tasks import TASKS, check_labels, check_task
 
 if TYPE_CHECKING:
     from minform_cli.data.source import Source
-    from minform_cli.results import StudyDetails
+    from minform_cli.report.records import StudyDetails
     from minform_cli.study.execute import StudyListener
     from minform_cli.study.plan import Plan
     from minform_cli.study.stored import StoredStudy

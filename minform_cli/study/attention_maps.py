@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from minform_cli.models.parts.attention import Attention
 from minform_cli.models.parts.similarity.base import QueryKey
 from minform_cli.models.stack import ImageEncoder
-from minform_cli.results import AttentionRecord
+from minform_cli.report.records import AttentionRecord
 
 _DIGITS = 6
 """Decimals kept of a weight in a record; a colour has 256 steps."""

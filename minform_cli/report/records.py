@@ -1,0 +1,133 @@
+"""What a study hands to its tables, plots and report."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+from minform_cli.counting.records import CountRecord
+
+
+class PlanRecord(TypedDict):
+    """One run of a study before it is done; `state` is `finished`, `begun` or `to do`, `seconds` what is left of it."""
+
+    preset: str
+    variant: str
+    grid: dict[str, Any]
+    seed: int
+    parameters: int
+    state: str
+    seconds: float
+    folder: str
+
+
+class CompareRecord(CountRecord):
+    """One variant's row of a comparison: its count, and statistics over seeds. Scores are 0..1, of the `metric`.
+
+    `*_score_low` and `*_score_high` are the binomial interval of a mean accuracy for the number of examples it was
+    measured on: what another sample of that size could have given, whatever the seed. `difference_*` is the validation
+    score minus that of the variant `reference` over the seeds of both, with its t interval, and
+    `bootstrap_*` (from 20 seeds on) its bootstrap interval. `p_value` is that of the paired t test, `p_value_holm`
+    corrected for the number of rows. `not_worse` says whether the variant is not worse than the reference by more than
+    `margin`, `seeds_needed` what would decide it. `steps_to_95` are the optimiser steps after which the validation
+    score first had 95 % of the best row's final one at that grid point, mean over seeds; None unless all got there.
+    `kind` is that of the data. None stands where nothing can be said.
+    """
+
+    metric: str
+    num_seeds: int
+    val_score_mean: float
+    val_score_std: float | None
+    val_score_low: float | None
+    val_score_high: float | None
+    test_score_mean: float | None
+    test_score_std: float | None
+    test_score_low: float | None
+    test_score_high: float | None
+    train_loss_mean: float
+    train_loss_std: float | None
+    val_loss_mean: float
+    val_loss_std: float | None
+    reference: str
+    difference_mean: float | None
+    difference_low: float | None
+    difference_high: float | None
+    bootstrap_low: float | None
+    bootstrap_high: float | None
+    seconds_per_epoch_mean: float
+    predicted_per_s_mean: float | None
+    p_value: float | None
+    p_value_holm: float | None
+    margin: float | None
+    not_worse: Literal["yes", "no", "undecided"] | None
+    seeds_needed: int | None
+    kind: str
+    steps_to_95: float | None
+    confidence: float
+
+
+class LearningCurve(TypedDict):
+    """What a run logged at the end of each epoch, a list each, all as long as `epoch`. Scores are 0..1.
+
+    `train_s` are the seconds of the epoch's training steps; None where the run did not time the epoch.
+    """
+
+    epoch: list[int]
+    train_loss: list[float]
+    step: list[int]
+    val_loss: list[float]
+    val_score: list[float]
+    train_s: list[float | None]
+
+
+class AttentionRecord(TypedDict):
+    """How one trained model attends over the patches of one image.
+
+    `weights[layer][head][patch]` is the class token's attention where the model has one, else the mean over all
+    queries; patches row by row. With a class token they add up to 1 less its attention to itself. `rows` and `columns`
+    count patches; `tokens` includes the class token. `prediction` is the class the image is taken for. Empty for
+    a layer whose block has no attention.
+    """
+
+    rows: int
+    columns: int
+    tokens: int
+    class_token: bool
+    weights: list[list[list[float]]]
+    prediction: int
+
+
+class MeasuredRecord(TypedDict):
+    """What the last weights of a run do on its validation split.
+
+    None stands where a class has no example there, and where attention was not read off.
+    """
+
+    per_class_accuracy: list[float | None]
+    attention: AttentionRecord | None
+
+
+class ExampleRecord(TypedDict):
+    """The image that attention is shown on: its place in the validation split, its class, its PNG in base64."""
+
+    index: int
+    label: int
+    png: str
+
+
+class RunDetails(TypedDict):
+    """One run behind a study's report; `curve` and `measured` are None where they could not be had."""
+
+    variant: str
+    grid: dict[str, Any]
+    seed: int
+    curve: LearningCurve | None
+    measured: MeasuredRecord | None
+
+
+class StudyDetails(TypedDict):
+    """What a report shows beyond the results of the runs; `missing` says in sentences what is absent, and why."""
+
+    class_names: list[str]
+    example: ExampleRecord | None
+    runs: list[RunDetails]
+    missing: list[str]
