@@ -51,7 +51,7 @@ def datasets(fmt: options.Format = None) -> None:
 
 
 def _show(what: str, lines: Iterable[Line], fmt: str) -> None:
-    from minform_cli.report.list_table import Listed, list_table
+    from minform_cli.report.list_table import Named, list_table
 
-    entries = [Listed(name=name, meaning=meaning, source=source) for name, meaning, source in lines]
+    entries = [Named(name=name, meaning=meaning, source=source) for name, meaning, source in lines]
     show(list_table(entries, what, fmt))

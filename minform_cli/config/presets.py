@@ -33,7 +33,7 @@ _MAX_EXTENDS = 8
 
 
 @dataclass(frozen=True)
-class Layer:
+class SettingsFile:
     """One preset or variant file: what it says of itself, and its settings by dotted key."""
 
     name: str
@@ -101,7 +101,7 @@ class Recipe:
             _check_undistilled(self._given)
         init, taught = (None if each is None else str(each.folder) for each in (start, teacher))
         self._names: dict[str, Any] = {"preset": preset, "seed": seed, "init": init, "teacher": taught}
-        self._read: dict[str, Layer] = {}
+        self._read: dict[str, SettingsFile] = {}
 
     def resolve(self, variant: str = BASELINE) -> Resolved:
         """The config of `variant`, and where its values came from; errors as of the function `resolve`."""
@@ -233,7 +233,7 @@ def load_config(path: Path) -> RunConfig:
     return config
 
 
-def read_preset(name: str, chain: tuple[Path, ...] = ()) -> Layer:
+def read_preset(name: str, chain: tuple[Path, ...] = ()) -> SettingsFile:
     """The preset `name` (or the file at that path), with what it extends already merged below it.
 
     Args:
@@ -247,10 +247,10 @@ def read_preset(name: str, chain: tuple[Path, ...] = ()) -> Layer:
     settings = inherited.settings | _flatten({s: values[s] for s in SECTIONS if s in values}, shown(path), lines)
     if "task" in values:
         settings["task"] = Setting(values["task"], f"{shown(path)}:{lines[('task',)]}")
-    return Layer(name, {key: values[key] for key in _ABOUT if key in values}, settings)
+    return SettingsFile(name, {key: values[key] for key in _ABOUT if key in values}, settings)
 
 
-def read_variant(name: str, chain: tuple[Path, ...] = (), read: dict[str, Layer] | None = None) -> Layer:
+def read_variant(name: str, chain: tuple[Path, ...] = (), read: dict[str, SettingsFile] | None = None) -> SettingsFile:
     """The variant `name`: one file, or several joined by ``+`` whose settings must not contradict each other.
 
     Args:
@@ -259,7 +259,7 @@ def read_variant(name: str, chain: tuple[Path, ...] = (), read: dict[str, Layer]
         read: files that were read already, by name; they are not read again, and others are added.
     """
     read = {} if read is None else read
-    merged = Layer(name, {}, {})
+    merged = SettingsFile(name, {}, {})
     for part in dict.fromkeys([name] if _is_file(name) else name.split("+")):
         if part == BASELINE:
             continue
@@ -278,13 +278,13 @@ def read_variant(name: str, chain: tuple[Path, ...] = (), read: dict[str, Layer]
     return merged
 
 
-def _read_one_variant(name: str, chain: tuple[Path, ...], read: dict[str, Layer]) -> Layer:
+def _read_one_variant(name: str, chain: tuple[Path, ...], read: dict[str, SettingsFile]) -> SettingsFile:
     path = find_file(name, "variant", shipped_folder() / "variants", variant_names())
     values, lines = read_yaml(path)
     check_top(values, _VARIANT_KEYS, path, lines)
     inherited = _extended(values, path, lines, chain, partial(read_variant, read=read))
     own = _flatten({s: values[s] for s in ("model",) if s in values}, shown(path), lines)
-    return Layer(name, {key: values[key] for key in _ABOUT if key in values}, inherited.settings | own)
+    return SettingsFile(name, {key: values[key] for key in _ABOUT if key in values}, inherited.settings | own)
 
 
 def _extended(
@@ -292,11 +292,11 @@ def _extended(
     path: Path,
     lines: Mapping[Place, int],
     chain: tuple[Path, ...],
-    read: Callable[[str, tuple[Path, ...]], Layer],
-) -> Layer:
+    read: Callable[[str, tuple[Path, ...]], SettingsFile],
+) -> SettingsFile:
     """What ``extends:`` in the file at `path` names, read by `read`; an empty layer where it names nothing."""
     if "extends" not in values:
-        return Layer("", {}, {})
+        return SettingsFile("", {}, {})
     base, where = values["extends"], f"{shown(path)}:{lines[('extends',)]}: extends"
     if not isinstance(base, str):
         raise InputError(f"{where}: expected a name or a path")

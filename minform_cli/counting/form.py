@@ -13,7 +13,7 @@ from minform_cli.config.axes.linear import Linear
 from minform_cli.config.axes.mask import Mask
 from minform_cli.config.axes.mlp import Mlp
 from minform_cli.config.axes.norm import Norm
-from minform_cli.config.axes.readout import Readout, Tokens
+from minform_cli.config.axes.readout import EveryToken, Readout
 from minform_cli.config.axes.residual import Residual
 from minform_cli.config.axes.similarity import Similarity
 from minform_cli.config.axes.value import Value
@@ -94,7 +94,7 @@ def counted_form(model: ModelConfig, spec: DataSpec, task: str) -> ModelForm:
 def whole_form(model: ModelConfig, spec: DataSpec, task: str) -> ModelForm:
     """The model with what its task needs and nothing else."""
     info = TASKS.info(task)
-    part = Tokens() if info.predicts_tokens else cast(Readout, model.readout)
+    part = EveryToken() if info.predicts_tokens else cast(Readout, model.readout)
     last = _last(model)
     readout = _of(part, part.form(last))
     head = info.head(last, spec)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from minform_cli.foreign.tree import ROOT, Map, Tree, own_parameters
+from minform_cli.foreign.tree import ROOT, FoundMap, Tree, own_parameters
 
 _NAMES = {
     role: re.compile(
@@ -44,7 +44,7 @@ _ROTARY = re.compile(r"Rotary|Rope|RoPE")
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class ParameterPart:
     """A parameter, or the part of one that has a role of its own; `part` tells the parts of a fused one apart."""
 
     parameter: nn.Parameter
@@ -58,7 +58,7 @@ class Piece:
 
 
 @dataclass(frozen=True, eq=False)
-class Attention:
+class FoundAttention:
     """One attention of a model.
 
     Attributes:
@@ -78,15 +78,15 @@ class Attention:
     inner: int
     key_inner: int
     value_inner: int
-    q: tuple[Piece, ...]
-    k: tuple[Piece, ...]
-    v: tuple[Piece, ...]
-    o: tuple[Piece, ...]
-    extra: tuple[tuple[str, Piece], ...]
+    q: tuple[ParameterPart, ...]
+    k: tuple[ParameterPart, ...]
+    v: tuple[ParameterPart, ...]
+    o: tuple[ParameterPart, ...]
+    extra: tuple[tuple[str, ParameterPart], ...]
     between: str
 
     @property
-    def pieces(self) -> Iterator[tuple[str, Piece]]:
+    def pieces(self) -> Iterator[tuple[str, ParameterPart]]:
         """Every piece with its group."""
         for group, pieces in (("query_key", self.q + self.k), ("value_output", self.v + self.o)):
             for piece in pieces:
@@ -98,10 +98,10 @@ class Attention:
 class _Inputs:
     """The projections before the heads; `maps` are those they consist of."""
 
-    maps: tuple[Map, ...]
-    q: tuple[Piece, ...]
-    k: tuple[Piece, ...]
-    v: tuple[Piece, ...]
+    maps: tuple[FoundMap, ...]
+    q: tuple[ParameterPart, ...]
+    k: tuple[ParameterPart, ...]
+    v: tuple[ParameterPart, ...]
     width: int
     key_width: int
     inner: int
@@ -109,10 +109,10 @@ class _Inputs:
     value_inner: int
 
 
-def find_attention(tree: Tree) -> list[Attention]:
+def find_attention(tree: Tree) -> list[FoundAttention]:
     """Every attention of the model, in the order of registration."""
     rotary = any(_ROTARY.search(type(module).__name__) for module in tree.modules.values())
-    found: list[Attention] = []
+    found: list[FoundAttention] = []
     for name, module in tree.modules.items():
         if isinstance(module, nn.MultiheadAttention):
             found.append(_multihead(name, module))
@@ -121,23 +121,23 @@ def find_attention(tree: Tree) -> list[Attention]:
     return found
 
 
-def _multihead(name: str, module: nn.MultiheadAttention) -> Attention:
+def _multihead(name: str, module: nn.MultiheadAttention) -> FoundAttention:
     own, n = own_parameters(module), module.embed_dim
-    pieces: dict[str, tuple[Piece, ...]] = {}
+    pieces: dict[str, tuple[ParameterPart, ...]] = {}
     fused, bias = own.get("in_proj_weight"), own.get("in_proj_bias")
     for role in ("q", "k", "v"):
         single = own.get(f"{role}_proj_weight")
-        weight = Piece(fused, n * n, role) if fused is not None else None
+        weight = ParameterPart(fused, n * n, role) if fused is not None else None
         if weight is None:
             assert single is not None, "MultiheadAttention without a projection"
-            weight = Piece(single, single.numel())
-        pieces[role] = (weight, *([Piece(bias, n, role)] if bias is not None else []))
+            weight = ParameterPart(single, single.numel())
+        pieces[role] = (weight, *([ParameterPart(bias, n, role)] if bias is not None else []))
     extra = tuple(
-        (group, Piece(parameter, parameter.numel()))
+        (group, ParameterPart(parameter, parameter.numel()))
         for key, group in (("bias_k", "query_key"), ("bias_v", "value_output"))
         if (parameter := own.get(key)) is not None
     )
-    return Attention(
+    return FoundAttention(
         name=name,
         width=n,
         key_width=module.kdim or n,
@@ -148,13 +148,13 @@ def _multihead(name: str, module: nn.MultiheadAttention) -> Attention:
         q=pieces["q"],
         k=pieces["k"],
         v=pieces["v"],
-        o=tuple(Piece(p, p.numel()) for p in module.out_proj.parameters()),
+        o=tuple(ParameterPart(p, p.numel()) for p in module.out_proj.parameters()),
         extra=extra,
         between="",
     )
 
 
-def _from_maps(tree: Tree, name: str, module: nn.Module, rotary: bool) -> Attention | None:
+def _from_maps(tree: Tree, name: str, module: nn.Module, rotary: bool) -> FoundAttention | None:
     """The attention whose projections are this module's children; None where the structure does not hold."""
     named = {path.rpartition(".")[2]: found for path in tree.children(name) if (found := tree.sole_map(path))}
     roles = {role: found for role in _NAMES if (found := _by_name(named, role)) is not None}
@@ -178,7 +178,7 @@ def _from_maps(tree: Tree, name: str, module: nn.Module, rotary: bool) -> Attent
     spare = [found for found in named.values() if found not in inputs.maps]
     output = _output(tree, name, roles.get("o"), spare, inputs.value_inner * groups, inputs.width)
     biases = {role: _own_bias(tree, name, role) for role in ("q", "k", "v")}
-    return Attention(
+    return FoundAttention(
         name=name,
         width=inputs.width,
         key_width=inputs.key_width,
@@ -195,7 +195,7 @@ def _from_maps(tree: Tree, name: str, module: nn.Module, rotary: bool) -> Attent
     )
 
 
-def _separate(q: Map, k: Map, v: Map) -> _Inputs | None:
+def _separate(q: FoundMap, k: FoundMap, v: FoundMap) -> _Inputs | None:
     if k.dim_in != v.dim_in:
         return None
     return _Inputs(
@@ -203,7 +203,7 @@ def _separate(q: Map, k: Map, v: Map) -> _Inputs | None:
     )  # fmt: skip
 
 
-def _query_and_kv(q: Map, kv: Map) -> _Inputs | None:
+def _query_and_kv(q: FoundMap, kv: FoundMap) -> _Inputs | None:
     if kv.dim_out % 2:
         return None
     half = kv.dim_out // 2
@@ -211,7 +211,9 @@ def _query_and_kv(q: Map, kv: Map) -> _Inputs | None:
     return _Inputs((q, kv), _whole(q), k, v, q.dim_in, kv.dim_in, q.dim_out, half, half)
 
 
-def _fused(tree: Tree, name: str, named: Map | None, maps: Sequence[Map], heads: int | None) -> _Inputs | None:
+def _fused(
+    tree: Tree, name: str, named: FoundMap | None, maps: Sequence[FoundMap], heads: int | None
+) -> _Inputs | None:
     """One map for queries, keys and values: known by its name, or by its 3 I columns where H is known."""
     if named is None and heads is not None and len(maps) == 2:
         named = next((a for a in maps for b in maps if a.dim_out == 3 * b.dim_in and a.dim_in == b.dim_out), None)
@@ -230,10 +232,12 @@ def _fused(tree: Tree, name: str, named: Map | None, maps: Sequence[Map], heads:
     return _Inputs((named,), q, k, v, n, n, inner, key_inner, key_inner)
 
 
-def _output(tree: Tree, name: str, named: Map | None, spare: Sequence[Map], width: int, model: int) -> Map | None:
+def _output(
+    tree: Tree, name: str, named: FoundMap | None, spare: Sequence[FoundMap], width: int, model: int
+) -> FoundMap | None:
     """W_O, I -> N: named so beside the projections, or in the module around them, or the only further map."""
 
-    def fits(found: Map | None) -> bool:
+    def fits(found: FoundMap | None) -> bool:
         return found is not None and (found.dim_in, found.dim_out) == (width, model)
 
     if named in spare and fits(named):
@@ -248,24 +252,24 @@ def _output(tree: Tree, name: str, named: Map | None, spare: Sequence[Map], widt
     return spare[0] if len(spare) == 1 and fits(spare[0]) else None
 
 
-def _by_name(named: dict[str, Map], role: str) -> Map | None:
+def _by_name(named: dict[str, FoundMap], role: str) -> FoundMap | None:
     """The one map named for `role`; None where there is none or more than one."""
     found = [m for key, m in named.items() if _NAMES[role].fullmatch(key)]
     return found[0] if len(found) == 1 else None
 
 
-def _whole(found: Map) -> tuple[Piece, ...]:
-    return tuple(Piece(p, p.numel()) for p in (found.weight, found.bias) if p is not None)
+def _whole(found: FoundMap) -> tuple[ParameterPart, ...]:
+    return tuple(ParameterPart(p, p.numel()) for p in (found.weight, found.bias) if p is not None)
 
 
-def _part(found: Map, width: int, part: str) -> tuple[Piece, ...]:
-    weight = Piece(found.weight, width * found.dim_in, part)
-    return (weight,) if found.bias is None else (weight, Piece(found.bias, width, part))
+def _part(found: FoundMap, width: int, part: str) -> tuple[ParameterPart, ...]:
+    weight = ParameterPart(found.weight, width * found.dim_in, part)
+    return (weight,) if found.bias is None else (weight, ParameterPart(found.bias, width, part))
 
 
-def _own_bias(tree: Tree, name: str, role: str) -> tuple[Piece, ...]:
+def _own_bias(tree: Tree, name: str, role: str) -> tuple[ParameterPart, ...]:
     """A bias that the module keeps beside a fused map without one (BEiT's `q_bias` and `v_bias`)."""
-    return tuple(Piece(p, p.numel()) for key, p in tree.own(name).items() if key == f"{role}_bias")
+    return tuple(ParameterPart(p, p.numel()) for key, p in tree.own(name).items() if key == f"{role}_bias")
 
 
 def _attribute(module: nn.Module, names: Sequence[str]) -> int | None:

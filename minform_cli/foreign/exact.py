@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from minform_cli.counting.records import RemovableRecord
-from minform_cli.foreign.attention import Attention, Piece
+from minform_cli.foreign.attention import FoundAttention, ParameterPart
 from minform_cli.foreign.recognise import Recognised
 from minform_cli.foreign.tree import own_parameters
 
@@ -73,7 +73,7 @@ def removable(model: nn.Module, found: Recognised) -> RemovableRecord:
     return RemovableRecord(numbers=sum(by.values()), by=by, why_not=why_not)
 
 
-def _unknown(module: nn.Module, attention: Attention, uses: Counter[tuple[int, str]]) -> str:
+def _unknown(module: nn.Module, attention: FoundAttention, uses: Counter[tuple[int, str]]) -> str:
     """Why nothing of the attention is claimed; empty where all is known."""
     kind = type(module)
     if kind.__name__ not in _ATTENTIONS.get(kind.__module__, ()):
@@ -93,7 +93,7 @@ def _unknown(module: nn.Module, attention: Attention, uses: Counter[tuple[int, s
     return ""
 
 
-def _of_attention(attention: Attention) -> Iterator[int | str]:
+def _of_attention(attention: FoundAttention) -> Iterator[int | str]:
     """What of the projections goes, or why not, in the order of `_OF_ATTENTION`."""
     assert attention.heads is not None
     groups = attention.heads * attention.key_inner // attention.inner
@@ -104,7 +104,7 @@ def _of_attention(attention: Attention) -> Iterator[int | str]:
     yield groups * (attention.value_inner // groups) ** 2 if attention.o else "there is no W_O"
 
 
-def _biases(pieces: tuple[Piece, ...]) -> int:
+def _biases(pieces: tuple[ParameterPart, ...]) -> int:
     """Numbers of a projection beside its matrix, which stands first."""
     return sum(piece.numel for piece in pieces[1:])
 

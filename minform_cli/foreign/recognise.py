@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from minform_cli.foreign.attention import Attention, find_attention
-from minform_cli.foreign.mlp import Mlp, find_mlps
-from minform_cli.foreign.tree import Map, Tree
+from minform_cli.foreign.attention import FoundAttention, find_attention
+from minform_cli.foreign.mlp import FoundMlp, find_mlps
+from minform_cli.foreign.tree import FoundMap, Tree
 
 OTHER = "other"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -43,8 +43,8 @@ class Recognised:
     """
 
     tree: Tree
-    attentions: list[Attention]
-    mlps: list[Mlp]
+    attentions: list[FoundAttention]
+    mlps: list[FoundMlp]
     groups: dict[str, int]
     other: dict[str, int]
     shared: list[list[str]]
@@ -80,7 +80,7 @@ def recognise(model: nn.Module, groups: tuple[str, ...]) -> Recognised:
     return Recognised(tree, attentions, mlps, counted, other, shared, frozen)
 
 
-def _block_shares(attentions: list[Attention], mlps: list[Mlp]) -> dict[int, dict[str, int]]:
+def _block_shares(attentions: list[FoundAttention], mlps: list[FoundMlp]) -> dict[int, dict[str, int]]:
     """Parameter -> group -> how many of its numbers belong there; a fused one belongs to two."""
     pieces = [pair for attention in attentions for pair in attention.pieces]
     pieces += [("mlp", piece) for mlp in mlps for piece in mlp.pieces]
@@ -94,7 +94,9 @@ def _block_shares(attentions: list[Attention], mlps: list[Mlp]) -> dict[int, dic
     return shares
 
 
-def _module_groups(tree: Tree, attentions: list[Attention], mlps: list[Mlp], taken: set[int]) -> dict[str, str]:
+def _module_groups(
+    tree: Tree, attentions: list[FoundAttention], mlps: list[FoundMlp], taken: set[int]
+) -> dict[str, str]:
     """Path of a parameter outside the blocks -> its group, as far as it has one."""
     starts = [tree.order[block.name] for block in (*attentions, *mlps)]
     ends = [tree.order[a.name] + len(tree.under(a.name)) for a in attentions]
@@ -123,7 +125,7 @@ def _module_groups(tree: Tree, attentions: list[Attention], mlps: list[Mlp], tak
     return groups
 
 
-def _tail(maps: list[Map], widths: set[int]) -> set[str]:
+def _tail(maps: list[FoundMap], widths: set[int]) -> set[str]:
     """The maps that a chain from the blocks' width reaches."""
     reached, names = set(widths), set[str]()
     for found in maps:

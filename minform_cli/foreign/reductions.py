@@ -23,8 +23,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from minform_cli.foreign.attention import Attention, Piece, is_norm_between
-from minform_cli.foreign.mlp import Mlp
+from minform_cli.foreign.attention import FoundAttention, ParameterPart, is_norm_between
+from minform_cli.foreign.mlp import FoundMlp
 from minform_cli.foreign.recognise import Recognised
 
 
@@ -32,17 +32,17 @@ from minform_cli.foreign.recognise import Recognised
 class Change:
     """What a reduction does to one block: pieces that go, and numbers that come, in `group`."""
 
-    gone: tuple[Piece, ...]
+    gone: tuple[ParameterPart, ...]
     come: int
     group: str
 
 
-Rule = Callable[[Attention], Change | str]
+Rule = Callable[[FoundAttention], Change | str]
 """What a reduction does to an attention, or why it does not apply."""
 
 
 @dataclass(frozen=True)
-class Reduction:
+class ReductionRow:
     """One row of the table: rules for attention, whether the MLP goes, whether it is the model with one head."""
 
     name: str
@@ -74,11 +74,11 @@ def effects(model: Recognised) -> list[Effect]:
     return [_effect(model, reduction) for reduction in REDUCTIONS]
 
 
-def _tied(a: Attention) -> Change | str:
+def _tied(a: FoundAttention) -> Change | str:
     return _not_alike(a) or Change(a.k, 0, "query_key")
 
 
-def _triangle(a: Attention) -> Change | str:
+def _triangle(a: FoundAttention) -> Change | str:
     reason = _not_alike(a) or _no_columns(a) or _no_heads(a)
     if reason or a.heads is None:
         return reason
@@ -86,60 +86,60 @@ def _triangle(a: Attention) -> Change | str:
     return Change(a.q + a.k, a.heads * d * (d + 1) // 2, "query_key")
 
 
-def _pairwise(a: Attention) -> Change | str:
+def _pairwise(a: FoundAttention) -> Change | str:
     reason = _not_alike(a) or _no_heads(a)
     if reason or a.heads is None:
         return reason
     return Change(a.k, a.heads * (a.inner // a.heads) ** 2, "query_key")
 
 
-def _collapsed_qk(a: Attention) -> Change | str:
+def _collapsed_qk(a: FoundAttention) -> Change | str:
     if a.between or a.heads is None:
         return a.between or _no_heads(a)
     merged = a.key_width if len(a.q) > 1 else 0
     return Change(a.q + a.k, a.heads * (a.width * a.key_width + merged), "query_key")
 
 
-def _identity_query(a: Attention) -> Change | str:
+def _identity_query(a: FoundAttention) -> Change | str:
     return _no_columns(a) or Change(a.q, 0, "query_key")
 
 
-def _collapsed_vo(a: Attention) -> Change | str:
+def _collapsed_vo(a: FoundAttention) -> Change | str:
     if not a.o or a.heads is None:
         return _no_heads(a) or "no W_O to collapse with W_V"
     merged = a.width if len(a.v) > 1 or len(a.o) > 1 else 0
     return Change(a.v + a.o, a.heads * a.width * a.key_width + merged, "value_output")
 
 
-def _no_vo(a: Attention) -> Change | str:
+def _no_vo(a: FoundAttention) -> Change | str:
     return _other_keys(a) or _no_columns(a) or Change(a.v + a.o, 0, "value_output")
 
 
-def _key_value(a: Attention) -> Change | str:
+def _key_value(a: FoundAttention) -> Change | str:
     if a.key_inner != a.value_inner:
         return f"keys of width {a.key_inner:,} are no values of width {a.value_inner:,}"
     return Change(a.v, 0, "value_output")
 
 
-REDUCTIONS: tuple[Reduction, ...] = (
-    Reduction("no-mlp", no_mlp=True),
-    Reduction("symmetric", (_tied,)),
-    Reduction("symmetric-cholesky", (_triangle,)),
-    Reduction("symmetric-mirrored", (_triangle,)),
-    Reduction("symmetric-pairwise", (_pairwise,)),
-    Reduction("collapsed-qk", (_collapsed_qk,)),
-    Reduction("collapsed-vo", (_collapsed_vo,)),
-    Reduction("no-vo", (_no_vo,)),
-    Reduction("identity-query", (_identity_query,)),
-    Reduction("key-value", (_key_value,)),
-    Reduction("no-mlp+symmetric", (_tied,), no_mlp=True),
-    Reduction("no-mlp+collapsed-qk+no-vo", (_collapsed_qk, _no_vo), no_mlp=True),
-    Reduction("minimal", (_collapsed_qk, _no_vo), no_mlp=True, one_head=True),
+REDUCTIONS: tuple[ReductionRow, ...] = (
+    ReductionRow("no-mlp", no_mlp=True),
+    ReductionRow("symmetric", (_tied,)),
+    ReductionRow("symmetric-cholesky", (_triangle,)),
+    ReductionRow("symmetric-mirrored", (_triangle,)),
+    ReductionRow("symmetric-pairwise", (_pairwise,)),
+    ReductionRow("collapsed-qk", (_collapsed_qk,)),
+    ReductionRow("collapsed-vo", (_collapsed_vo,)),
+    ReductionRow("no-vo", (_no_vo,)),
+    ReductionRow("identity-query", (_identity_query,)),
+    ReductionRow("key-value", (_key_value,)),
+    ReductionRow("no-mlp+symmetric", (_tied,), no_mlp=True),
+    ReductionRow("no-mlp+collapsed-qk+no-vo", (_collapsed_qk, _no_vo), no_mlp=True),
+    ReductionRow("minimal", (_collapsed_qk, _no_vo), no_mlp=True, one_head=True),
 )
 """The rows of the table; `minimal` is the combination above it with one head."""
 
 
-def _not_alike(a: Attention) -> str:
+def _not_alike(a: FoundAttention) -> str:
     """Why queries and keys cannot be one projection; empty if they can."""
     if a.key_inner != a.inner:
         heads = f"{a.heads} query heads share {a.heads * a.key_inner // a.inner} key heads" if a.heads else ""
@@ -147,25 +147,25 @@ def _not_alike(a: Attention) -> str:
     return _other_keys(a)
 
 
-def _other_keys(a: Attention) -> str:
+def _other_keys(a: FoundAttention) -> str:
     if a.key_width == a.width:
         return ""
     return f"cross-attention: keys of tokens of width {a.key_width:,}, queries of width {a.width:,}"
 
 
-def _no_columns(a: Attention) -> str:
+def _no_columns(a: FoundAttention) -> str:
     """Why x_h, the head's columns of the tokens, cannot stand for a projection; empty if it can."""
     return "" if a.inner == a.width else f"the heads' {a.inner:,} columns are not the tokens' {a.width:,}"
 
 
-def _no_heads(a: Attention) -> str:
+def _no_heads(a: FoundAttention) -> str:
     return "" if a.heads else "the number of heads was not found"
 
 
-def _effect(model: Recognised, reduction: Reduction) -> Effect:
+def _effect(model: Recognised, reduction: ReductionRow) -> Effect:
     if not model.attentions:
         return Effect(reduction.name, None, 0, 0, {"no attention was recognised": 0})
-    changed: list[tuple[Attention, list[Change]]] = []
+    changed: list[tuple[FoundAttention, list[Change]]] = []
     reasons: dict[str, int] = {}
     for attention in model.attentions:
         one = replace(attention, heads=1) if reduction.one_head else attention
@@ -188,7 +188,7 @@ def _effect(model: Recognised, reduction: Reduction) -> Effect:
     return Effect(reduction.name, groups, len(changed), len(mlps), reasons)
 
 
-def _apply(groups: dict[str, int], model: Recognised, changed: Sequence[tuple[Attention, list[Change]]]) -> None:
+def _apply(groups: dict[str, int], model: Recognised, changed: Sequence[tuple[FoundAttention, list[Change]]]) -> None:
     """Takes what goes from `groups` and adds what comes; numbers shared with a block that keeps them stay."""
     gone_by = {id(attention): {p.key for change in changes for p in change.gone} for attention, changes in changed}
     kept: set[tuple[int, str]] = set()
@@ -205,7 +205,7 @@ def _apply(groups: dict[str, int], model: Recognised, changed: Sequence[tuple[At
             groups[change.group] += change.come if fresh else 0
 
 
-def _norms_of(model: Recognised, mlps: Sequence[Mlp]) -> int:
+def _norms_of(model: Recognised, mlps: Sequence[FoundMlp]) -> int:
     """Numbers of the norms that stand for the MLPs alone.
 
     Norms inside an MLP do. Around it, where a layer has as many norms of its width for each of its sublayers, the
@@ -213,7 +213,7 @@ def _norms_of(model: Recognised, mlps: Sequence[Mlp]) -> int:
     """
     tree = model.tree
     gone = {id(piece.parameter): piece.numel for mlp in mlps for piece in mlp.inside}
-    of_layers: dict[str, list[Mlp]] = {}
+    of_layers: dict[str, list[FoundMlp]] = {}
     for mlp in mlps:
         if mlp.layer is not None and all(piece.numel != mlp.width for piece in mlp.inside):
             of_layers.setdefault(mlp.layer, []).append(mlp)

@@ -38,14 +38,14 @@ MAX_MESSAGE = 300
 
 
 @dataclass(frozen=True)
-class Built:
+class Skeleton:
     """A model without weights, and how it came about in sentences."""
 
     module: nn.Module
     notes: list[str]
 
 
-def build_source(source: str) -> Built:
+def build_source(source: str) -> Skeleton:
     """The model that `source`, ``KIND:NAME``, stands for.
 
     Raises:
@@ -65,7 +65,7 @@ def build_source(source: str) -> Built:
         lazy = next((path for path, p in module.named_parameters() if is_lazy(p)), None)
         if lazy is not None:
             raise InputError(f"--model {source}: {lazy} has no size before the model's first batch (a lazy module)")
-    return Built(module, [*notes, *where])
+    return Skeleton(module, [*notes, *where])
 
 
 def _weightless_module(constructor: Callable[[], object]) -> tuple[object, list[str]]:

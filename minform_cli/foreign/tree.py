@@ -22,7 +22,7 @@ _NORMS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Map:
+class FoundMap:
     """One linear map; `name` is its module's path."""
 
     name: str
@@ -47,7 +47,7 @@ class Tree:
         self.order: dict[str, int] = {name: place for place, name in enumerate(self.modules)}
         self._names = list(self.modules)
         self._ends = self._subtree_ends()
-        self.maps: dict[str, Map] = {}
+        self.maps: dict[str, FoundMap] = {}
         self.norms: set[str] = set()
         for name, module in self.modules.items():
             found = _as_map(name, module)
@@ -75,11 +75,11 @@ class Tree:
         """The parameters that the module itself registers."""
         return own_parameters(self.modules[name])
 
-    def maps_under(self, name: str) -> list[Map]:
+    def maps_under(self, name: str) -> list[FoundMap]:
         """The linear maps at and below `name`."""
         return [self.maps[path] for path in (name, *self.under(name)) if path in self.maps]
 
-    def sole_map(self, name: str) -> Map | None:
+    def sole_map(self, name: str) -> FoundMap | None:
         """The map that `name` is, or that it holds with nothing else but norms; None if there is no such map."""
         maps = self.maps_under(name)
         return maps[0] if len(maps) == 1 and self.only_maps_and_norms(name) else None
@@ -132,7 +132,7 @@ def _is_below(name: str, around: str) -> bool:
     return around == ROOT or name.startswith(f"{around}.")
 
 
-def _as_map(name: str, module: nn.Module) -> Map | None:
+def _as_map(name: str, module: nn.Module) -> FoundMap | None:
     own = own_parameters(module)
     weight, bias = own.get("weight"), own.get("bias")
     if weight is None or weight.dim() != 2 or set(own) - {"weight", "bias"}:
@@ -143,7 +143,7 @@ def _as_map(name: str, module: nn.Module) -> Map | None:
         dim_in, dim_out = weight.shape
     else:
         return None
-    return Map(name, weight, bias, dim_in, dim_out)
+    return FoundMap(name, weight, bias, dim_in, dim_out)
 
 
 def _is_norm(module: nn.Module) -> bool:

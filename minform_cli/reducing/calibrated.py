@@ -35,7 +35,7 @@ from minform_cli.reducing.least_squares import Gathered, damped, kept_inputs
 from minform_cli.reducing.removal import Away, Kind, refit
 from minform_cli.reducing.sensitivity import DAMPING_MLP
 from minform_cli.reducing.sizes import Sizes, sizes_for
-from minform_cli.reducing.turns import Scores, value_bases
+from minform_cli.reducing.turns import ScoreMoments, value_bases
 from minform_cli.reducing.walk import Walk, after, read_by, weights_of_tokens
 from minform_cli.runs.tensors import put_weights, weights_of
 
@@ -218,7 +218,7 @@ def _attention(block: Any, narrow: Any, walk: Walk, ranks: tuple[int | None, int
         return
     query_key, value_output = ranks
     if query_key is not None:
-        narrow.attention.similarity.set_factors(*Scores(block, walk, walk.smaller).maps(query_key))
+        narrow.attention.similarity.set_factors(*ScoreMoments(block, walk, walk.smaller).maps(query_key))
     values_of, output_of = block.attention.value.maps(None)
     shift = values_of.bias @ output_of.weight
     wanted = [

@@ -25,7 +25,7 @@ from minform_cli.reducing.asked import Part
 from minform_cli.reducing.calibration import Inputs
 from minform_cli.reducing.least_squares import Gathered, damped, elimination
 from minform_cli.reducing.sizes import Losses
-from minform_cli.reducing.turns import Scores, value_bases
+from minform_cli.reducing.turns import ScoreMoments, value_bases
 from minform_cli.reducing.walk import Walk, after, read_by, weights_of_tokens
 
 MEASURED = (0.75, 0.5, 0.25)
@@ -148,7 +148,7 @@ def _through(known: Sequence[tuple[float, float]], x: float) -> float:
 
 def _scores(block: Any, walk: Walk, lost: Callable[[Any], float]) -> _Curve:
     """Of the queries and keys."""
-    scores = Scores(block, walk, walk.original)
+    scores = ScoreMoments(block, walk, walk.original)
     width = scores.sizes.shape[1]
 
     def ranked(rank: int) -> Any:

@@ -21,7 +21,7 @@ DAMPING_RANKS = 1e-3
 """lam over the mean diagonal; no other value was compared."""
 
 
-class Scores:
+class ScoreMoments:
     """Second moments of the queries and of the keys of every head, and the bases that come of them.
 
     Args:

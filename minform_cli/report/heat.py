@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minform_cli.errors import counted
-from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import ABSENT, percent
 from minform_cli.report.records import AttentionRecord, CompareRecord, RunDetails, StudyDetails
@@ -83,7 +82,7 @@ class AttentionRow:
 
 def class_table(records: Sequence[CompareRecord], details: StudyDetails) -> ClassTable | None:
     """Accuracy by class, mean over seeds; None where nothing was measured."""
-    names = [printable(name) for name in details["class_names"]]
+    names = details["class_names"]
     means = {row_name(record): _class_means(details["runs"], row_name(record), len(names)) for record in records}
     measured = {name: row for name, row in means.items() if row is not None}
     known = [value for row in measured.values() for value in row if value is not None]
@@ -93,7 +92,7 @@ def class_table(records: Sequence[CompareRecord], details: StudyDetails) -> Clas
     low, high = min(known), max(known)
     return ClassTable(
         [names[i] for i in shown],
-        [(printable(name), [_shaded(row[i], low, high) for i in shown]) for name, row in measured.items()],
+        [(name, [_shaded(row[i], low, high) for i in shown]) for name, row in measured.items()],
         percent(low),
         percent(high),
         len(names) - len(shown),
@@ -117,8 +116,8 @@ def attention_rows(records: Sequence[CompareRecord], details: StudyDetails) -> t
     shown = layers_shown(max(len(attention["weights"]) for attention in seen.values()))
     rows = [
         AttentionRow(
-            printable(name),
-            printable(classes[attention["prediction"]]),
+            name,
+            classes[attention["prediction"]],
             attention["prediction"] == example["label"],
             [_layer_picture(attention, i) if any(attention["weights"][i : i + 1]) else None for i in shown],
         )

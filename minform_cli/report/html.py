@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from minform_cli.config.names import BASELINE
@@ -22,6 +21,7 @@ from minform_cli.report.formats import FittedTable, Output
 from minform_cli.report.grid import row_name, with_grid
 from minform_cli.report.heat import attention_colours, attention_rows, class_table
 from minform_cli.report.numbers import ABSENT, integer, metric_name, p_value, percent, points, points_name
+from minform_cli.report.page import page
 from minform_cli.report.plots import compare_figure
 from minform_cli.report.records import CompareRecord, StudyDetails
 from minform_cli.report.svg import inline_svg
@@ -79,20 +79,14 @@ def study_html(report: StudyReport, tell: Callable[[str], None] | None = None) -
     if lost and tell is not None:
         tell(f"pictures are missing in the report: {lost[0]}")
     compared = [record for record in records if record["difference_mean"] is not None]
-    environment = Environment(
-        loader=PackageLoader("minform_cli.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("study.html.j2").render(
-        title=printable(report.title),
+    return page(
+        "study.html.j2",
+        title=report.title,
         question=QUESTION,
         answer=answer(records),
-        notes=[printable(note) for note in (*report.notes, *details["missing"], *missing)],
+        notes=[*report.notes, *details["missing"], *missing],
         comparison=_grid(compare_table(records)),
-        comparison_notes=[printable(line) for line in compare_caption(records, results)],
+        comparison_notes=compare_caption(records, results),
         statistics=_grid(FittedTable(compared, _statistics(compared)), swept=compared) if compared else None,
         reference=reference_name(records),
         statistics_notes=_statistics_notes(records),
@@ -107,9 +101,9 @@ def study_html(report: StudyReport, tell: Callable[[str], None] | None = None) -
         layers=[layer + 1 for layer in layers],
         colours=colours,
         example=details["example"],
-        example_class=printable(details["class_names"][details["example"]["label"]]) if details["example"] else "",
-        command="\n".join(map(printable, report.command.splitlines())),
-        settings={printable(key): printable(grid_value(value)) for key, value in report.settings.items()},
+        example_class=details["class_names"][details["example"]["label"]] if details["example"] else "",
+        command=Markup("\n").join(map(printable, report.command.splitlines())),
+        settings={key: grid_value(value) for key, value in report.settings.items()},
         data=_data(results),
         environment=_environment(results),
     )
@@ -157,13 +151,13 @@ def _smallest(records: Sequence[CompareRecord]) -> str:
         said = f"{100 * least['confidence']:g} % interval {low} to {high}"
     opening = "" if least["variant"] == BASELINE else "The greatest saving: "
     return (
-        f"{opening}{printable(row_name(least))} has {percent(least['share_of_baseline'])} % of the "
+        f"{opening}{row_name(least)} has {percent(least['share_of_baseline'])} % of the "
         f"baseline's parameters; {difference} ({said})."
     )
 
 
 def _with_share(record: CompareRecord) -> str:
-    return f"{printable(row_name(record))} ({percent(record['share_of_baseline'])} % of the parameters)"
+    return f"{row_name(record)} ({percent(record['share_of_baseline'])} % of the parameters)"
 
 
 def _grid(table: Output, swept: Sequence[CompareRecord] = ()) -> Grid:
@@ -228,13 +222,13 @@ def _groups(records: Sequence[CompareRecord]) -> Picture:
 
 
 def _tradeoffs(records: Sequence[CompareRecord], results: Sequence[ResultRecord]) -> list[Picture]:
-    line = printable(study_line(results))
+    line = study_line(results)
     best = max(records, key=lambda record: record["val_score_mean"])
     told = f"highest: {printable(row_name(best))} with {percent(best['val_score_mean'])} %"
     devices = "; ".join(sorted({notes.machine(result["environment"]) for result in results}))
     captions = {
         "parameters": f"{line}.",
-        "seconds": f"{line}. Seconds of training steps per epoch, mean over runs ({printable(devices)}); "
+        "seconds": f"{line}. Seconds of training steps per epoch, mean over runs ({devices}); "
         "runs side by side slow each other.",
     }
     pictures: list[Picture] = []
@@ -267,10 +261,10 @@ def _data(results: Sequence[ResultRecord]) -> list[tuple[str, str]]:
     data = results[0]["data"]
     sizes = [f"{integer(int(data[f'num_{split}']))} {name}" for split, name in _SPLITS.items() if data[f"num_{split}"]]
     return [
-        ("data set", printable(str(data["title"]))),
+        ("data set", str(data["title"])),
         ("examples", ", ".join(sizes)),
         ("validation on", _validation(data)),
-        ("fingerprint (SHA-256)", printable(str(data["fingerprint"]))),
+        ("fingerprint (SHA-256)", str(data["fingerprint"])),
     ]
 
 
@@ -283,9 +277,9 @@ def _environment(results: Sequence[ResultRecord]) -> list[tuple[str, list[str]]]
     for key in dict.fromkeys(key for result in results for key in result["environment"]):
         by_value: dict[str, list[str]] = {}
         for result in results:
-            value = printable(str(result["environment"].get(key, ABSENT)))
-            by_value.setdefault(value, []).append(f"{printable(row_name(result))}, seed {result['seed']}")
-        lines.append((printable(key), _shared(by_value)))
+            value = str(result["environment"].get(key, ABSENT))
+            by_value.setdefault(value, []).append(f"{row_name(result)}, seed {result['seed']}")
+        lines.append((key, _shared(by_value)))
     return lines
 
 

@@ -13,7 +13,7 @@ from minform_cli.report.fit import Column, printable
 from minform_cli.report.formats import FittedTable, render
 
 
-class Listed(TypedDict):
+class Named(TypedDict):
     """One thing that can be named on the command line."""
 
     name: str
@@ -21,7 +21,7 @@ class Listed(TypedDict):
     source: str
 
 
-def list_table(entries: Sequence[Listed], what: str, fmt: str = "rich") -> Table | FittedTable | str:
+def list_table(entries: Sequence[Named], what: str, fmt: str = "rich") -> Table | FittedTable | str:
     """`entries` in one of the formats of `formats.FORMATS`; `rich` wraps sentences at the terminal's width.
 
     Args:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from minform_cli.errors import InputError, MachineError
 from minform_cli.reducing.records import ReduceRecord
 from minform_cli.report.drawing import drawing
-from minform_cli.report.fit import Grid, fit, printable
+from minform_cli.report.fit import Grid, fit
 from minform_cli.report.html import QUESTION, Picture
 from minform_cli.report.numbers import integer, percent
+from minform_cli.report.page import page
 from minform_cli.report.reduce_plot import curve_figure, layers_figure
 from minform_cli.report.reduce_table import (
     Tabled,
@@ -75,22 +75,16 @@ def reduce_html(records: Sequence[ReduceRecord], command: str, tell: Callable[[s
         curve = Curve(_grid(curve_table(records)), drawn)
     if lost and tell is not None:
         tell(f"pictures are missing in the report: {lost[0]}")
-    environment = Environment(
-        loader=PackageLoader("minform_cli.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     notes = list(dict.fromkeys(note for record in records for note in record["notes"]))
-    return environment.get_template("reduction.html.j2").render(
-        title=printable(f"{records[0]['preset']}: {', '.join(record['variant'] for record in records)}"),
+    return page(
+        "reduction.html.j2",
+        title=f"{records[0]['preset']}: {', '.join(record['variant'] for record in records)}",
         question=QUESTION,
         answer=[answer(record) for record in records],
-        notes=[*map(printable, notes), *([f"Pictures are missing: {lost[0]}"] if lost else [])],
+        notes=[*notes, *([f"Pictures are missing: {lost[0]}"] if lost else [])],
         curve=curve,
         reductions=sections,
-        command=printable(command),
+        command=command,
         facts=_facts(records[0]),
     )
 
@@ -99,8 +93,7 @@ def answer(record: ReduceRecord) -> str:
     """What one reduction saves and costs, in a sentence."""
     before, after = record["before"]["parameters"], record["after"]["parameters"]
     text = (
-        f"{printable(record['variant'])}: {integer(after)} of {integer(before)} parameters are left "
-        f"({percent(after / before)} %)"
+        f"{record['variant']}: {integer(after)} of {integer(before)} parameters are left ({percent(after / before)} %)"
     )
     measure = record["measure"]
     if measure is not None:
@@ -119,10 +112,10 @@ def _section(number: int, record: ReduceRecord, lost: list[str]) -> Section:
         pictures = _drawn(lambda: layers_figure(record), f"layers{number}", alt, caption, lost)
     return Section(
         id=f"reduction{number}",
-        name=printable(record["variant"]),
+        name=record["variant"],
         grids=[Titled(tabled[0], _grid(tabled)) for tabled in single_tables(record)],
         pictures=pictures,
-        said=[printable(line) for line in reduce_caption([record])],
+        said=reduce_caption([record]),
     )
 
 
@@ -147,4 +140,4 @@ def _facts(record: ReduceRecord) -> list[tuple[str, str]]:
         found += [(f"{name}: {key}", str(value)) for key, value in (values or {}).items()]
     found.append(("seconds of the reduction", f"{record['seconds']:.1f}"))
     found += [(key, str(value)) for key, value in record["environment"].items()]
-    return [(printable(key), printable(value)) for key, value in found]
+    return found

@@ -43,7 +43,7 @@ IGNORED = -100
 """The label that `cross_entropy` leaves out."""
 
 
-class Stack:
+class SeedStack:
     """The seeds of one run as one model.
 
     Args:

@@ -28,7 +28,7 @@ from minform_cli.training.loop import Taken, Turns
 from minform_cli.training.prepare import Prepared
 from minform_cli.training.run import Begun, Means, begin
 from minform_cli.training.stackable import OPTION, check_stackable, equal_but_for_the_seed
-from minform_cli.training.stacked import Stack
+from minform_cli.training.stacked import SeedStack
 from minform_cli.training.team import Team
 
 if TYPE_CHECKING:
@@ -162,14 +162,14 @@ class _Together:
             if stack is None or members != sorted(self._given):
                 members = sorted(self._given)
                 left = [self._begun[number] for number in members]
-                stack = Stack([each.loop.stepper for each in left], [each.config for each in left])
+                stack = SeedStack([each.loop.stepper for each in left], [each.config for each in left])
             self._step(stack, members)
         if self._stopped is not None:
             self._save_the_others()
             raise self._stopped
         return self._failed
 
-    def _step(self, stack: Stack, members: Sequence[int]) -> None:
+    def _step(self, stack: SeedStack, members: Sequence[int]) -> None:
         """One step of all, and each seed's way to its next."""
         given = [self._given.pop(number) for number in members]
         step = given[0][0]

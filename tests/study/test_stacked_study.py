@@ -18,7 +18,7 @@ from minform_cli.study.plan import Plan, PlannedRun, plan_study
 from minform_cli.study.stacked import check_stacking, execute_stacked, groups
 from minform_cli.training.launch import Launch
 from minform_cli.training.run import train
-from minform_cli.training.stacked import Stack
+from minform_cli.training.stacked import SeedStack
 
 SETTINGS = ["train.epochs=2", "model.dropout=0"]
 
@@ -81,14 +81,14 @@ def test_a_stacked_study_is_extended_and_finished_seeds_are_taken_as_they_are(tm
 def test_a_seed_that_fails_is_named_once_the_others_are_finished(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    take = Stack.take
+    take = SeedStack.take
 
-    def poisoned(self: Stack, step: int, batches: Any) -> Any:
+    def poisoned(self: SeedStack, step: int, batches: Any) -> Any:
         if step == 2:
             batches[1].inputs[0].fill_(float("nan"))
         return take(self, step, batches)
 
-    monkeypatch.setattr(Stack, "take", poisoned)
+    monkeypatch.setattr(SeedStack, "take", poisoned)
     with pytest.raises(NumericalError, match=r"^no-mlp, seed 1: input image is not finite at step 3 of .*$"):
         execute_stacked(planned(tmp_path), device="cpu")
     done = [RunFolder(tmp_path / "no-mlp" / f"seed-{seed}").is_finished() for seed in (0, 1, 2)]

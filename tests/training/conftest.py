@@ -18,7 +18,7 @@ from minform_cli.files import RunFolder
 from minform_cli.runs.checkpoint import read_checkpoint
 from minform_cli.runs.folder import read_meta
 from minform_cli.training.run import train
-from minform_cli.training.stacked import Stack
+from minform_cli.training.stacked import SeedStack
 from minform_cli.training.step import Stepper
 
 # Odd sizes on purpose: the last batch of an epoch is smaller, dropout and clipping are on.
@@ -74,7 +74,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def signalled(step: int, takes: type[Stepper] | type[Stack] = Stepper) -> Generator[None]:
+def signalled(step: int, takes: type[Stepper] | type[SeedStack] = Stepper) -> Generator[None]:
     """Within, training is stopped by a signal at `step`, from 1; `takes`: whose steps they are."""
     with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Interrupted):
         take: Callable[..., Any] = takes.take

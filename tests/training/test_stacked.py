@@ -14,7 +14,7 @@ from minform_cli.errors import NumericalError
 from minform_cli.models.build import build_model
 from minform_cli.runs.tensors import moments_of
 from minform_cli.tasks import TASKS
-from minform_cli.training.stacked import Stack
+from minform_cli.training.stacked import SeedStack
 from minform_cli.training.step import Stepper
 from tests import zoo
 
@@ -57,7 +57,7 @@ def batch_of(config: RunConfig, step: int, dtype: torch.dtype, size: int = 4) ->
 def compared(configs: list[RunConfig], dtype: torch.dtype) -> float:
     """The largest difference of any number of any seed's weights, after steps taken alone and stacked."""
     alone, together = steppers_of(configs, dtype), steppers_of(configs, dtype)
-    stack = Stack(together, configs)
+    stack = SeedStack(together, configs)
     for step in range(STEPS):
         batches = [batch_of(config, step, dtype) for config in configs]
         expected = [stepper.take(step, batch) for stepper, batch in zip(alone, batches, strict=True)]
@@ -97,7 +97,7 @@ def test_stacked_seeds_compute_in_the_precision_of_the_run_and_keep_float32() ->
         for name, configs in (("fp32", plain), ("bf16", half), ("alone", half))
     }
     batches = [batch_of(config, 0, torch.float32) for config in plain]
-    full, lower = Stack(made["fp32"], plain).take(0, batches), Stack(made["bf16"], half).take(0, batches)
+    full, lower = SeedStack(made["fp32"], plain).take(0, batches), SeedStack(made["bf16"], half).take(0, batches)
     alone = [stepper.take(0, batch) for stepper, batch in zip(made["alone"], batches, strict=True)]
     for one, other, lone in zip(full, lower, alone, strict=True):
         assert not isinstance(one, NumericalError) and not isinstance(other, NumericalError)
@@ -117,10 +117,10 @@ def trained(model: ModelConfig, seeds: tuple[int, ...], *, again_at: int = STEPS
     """Weights of each seed after stacked steps; at `again_at` they are stacked anew."""
     configs = [config_of(model, seed) for seed in seeds]
     steppers = steppers_of(configs, torch.float64)
-    stack = Stack(steppers, configs)
+    stack = SeedStack(steppers, configs)
     for step in range(STEPS):
         if step == again_at:
-            stack = Stack(steppers, configs)
+            stack = SeedStack(steppers, configs)
         stack.take(step, [batch_of(config, step, torch.float64) for config in configs])
     return numbers_of(steppers)
 
@@ -147,7 +147,7 @@ def test_seeds_stacked_anew_go_on_to_the_same_bits() -> None:
 def test_moments_of_each_seed_are_those_it_would_have_alone() -> None:
     configs = [config_of(zoo.variant_model("baseline"), seed) for seed in (0, 1)]
     alone, together = steppers_of(configs, torch.float64), steppers_of(configs, torch.float64)
-    stack = Stack(together, configs)
+    stack = SeedStack(together, configs)
     for step in range(2):
         batches = [batch_of(config, step, torch.float64) for config in configs]
         for stepper, batch in zip(alone, batches, strict=True):
@@ -179,7 +179,7 @@ def test_a_seed_that_is_not_finite_stops_alone_with_the_words_it_has_alone(where
         alone[1].take(0, batches[1])
     for stepper, batch in zip(alone[::2], batches[::2], strict=True):
         stepper.take(0, batch)
-    taken = Stack(together, configs).take(0, batches)
+    taken = SeedStack(together, configs).take(0, batches)
     assert isinstance(taken[1], NumericalError)
     assert str(taken[1]) == str(caught.value)
     assert torch.equal(numbers_of(together)[1], before[1])

@@ -19,7 +19,7 @@ from minform_cli.runs.tensors import read_tensors
 from minform_cli.training.prepare import prepare
 from minform_cli.training.run import train
 from minform_cli.training.stackable import check_stackable
-from minform_cli.training.stacked import Stack
+from minform_cli.training.stacked import SeedStack
 from minform_cli.training.stacked_run import SeedRun, train_stacked
 from tests.training.conftest import bits, lines, signalled, tiny
 
@@ -44,7 +44,7 @@ def step_of(folder: Path) -> int:
 
 def stopped(out: Path, step: int, *settings: str) -> None:
     """Stacked seeds, stopped by a signal at `step`."""
-    with signalled(step, Stack):
+    with signalled(step, SeedStack):
         stacked(out, *settings)
 
 
@@ -138,9 +138,9 @@ def _unheard(_news: object) -> None:
 
 
 def test_a_seed_that_fails_fails_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    take = Stack.take
+    take = SeedStack.take
 
-    def poisoned(self: Stack, step: int, batches: Any) -> Any:
+    def poisoned(self: SeedStack, step: int, batches: Any) -> Any:
         if step == 6:
             assert [config.seed for config in self.configs] == [0, 1, 2]
             batches[1].inputs[0].fill_(float("nan"))
@@ -148,7 +148,7 @@ def test_a_seed_that_fails_fails_alone(monkeypatch: pytest.MonkeyPatch, tmp_path
             assert [config.seed for config in self.configs] == [0, 2]
         return take(self, step, batches)
 
-    monkeypatch.setattr(Stack, "take", poisoned)
+    monkeypatch.setattr(SeedStack, "take", poisoned)
     first, second, third = stacked(tmp_path, *PLAIN, "train.checkpoint_every_s=0")
     assert isinstance(second, NumericalError)
     assert "input image is not finite at step 7 of 10" in str(second)

@@ -138,7 +138,7 @@ class Pooler(OfExamples, frozen=True):
 
 
 @READOUT.part
-class Tokens(Readout, frozen=True):
+class EveryToken(Readout, frozen=True):
     """The last state of every token, for tasks that predict tokens."""
 
     kind: Literal["tokens"] = "tokens"

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from minform_cli.exporting.hugging_face.standard import Affine, Layer, Stack
+from minform_cli.exporting.hugging_face.standard import Affine, Layer, StandardStack
 from minform_cli.models.parts.linear import Matrix
 
 
@@ -85,7 +85,7 @@ def named(where: str, part: Matrix | Affine) -> dict[str, Tensor]:
     return {f"{where}.weight": weight.float().contiguous(), f"{where}.bias": part.bias.float().contiguous()}
 
 
-def layers(stack: Stack, names: LayerNames, prefix: str) -> dict[str, Tensor]:
+def layers(stack: StandardStack, names: LayerNames, prefix: str) -> dict[str, Tensor]:
     """The tensors of all blocks."""
     found: dict[str, Tensor] = {}
     for number, layer in enumerate(stack.layers):

@@ -73,7 +73,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Stack:
+class StandardStack:
     """All blocks in the order they run.
 
     Attributes:
@@ -91,7 +91,7 @@ class Stack:
     first: bool
 
 
-def stack_of(model: ImageEncoder | TextEncoder, ledger: Ledger) -> Stack:
+def stack_of(model: ImageEncoder | TextEncoder, ledger: Ledger) -> StandardStack:
     """The blocks of `model`.
 
     Raises:
@@ -112,7 +112,7 @@ def stack_of(model: ImageEncoder | TextEncoder, ledger: Ledger) -> Stack:
     if len(known) > 1 or "" in known:
         raise NotStandard(f"its MLP is {', '.join(sorted(kind.__name__ for kind in activations))}")
     hidden = max((read_map(block.mlp.get_submodule("w_1")).bias.numel() for block in blocks if block.mlp), default=1)
-    return Stack(
+    return StandardStack(
         layers=tuple(_layer(block, hidden, ledger, dim(model)) for block in blocks),
         hidden=hidden,
         activation=known.pop(),

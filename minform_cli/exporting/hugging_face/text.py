@@ -17,7 +17,7 @@ from minform_cli.exporting.hugging_face.standard import (
     Affine,
     Ledger,
     NotStandard,
-    Stack,
+    StandardStack,
     affine,
     classes,
     dim,
@@ -106,7 +106,9 @@ def render(model: Exported, encoder: TextEncoder, ledger: Ledger) -> Rendered:
     return _bert(model, encoder, embedding, stack, ledger)
 
 
-def _bert(model: Exported, encoder: TextEncoder, embedding: TokenEmbedding, stack: Stack, ledger: Ledger) -> Rendered:
+def _bert(
+    model: Exported, encoder: TextEncoder, embedding: TokenEmbedding, stack: StandardStack, ledger: Ledger
+) -> Rendered:
     family, pad = _family(model, encoder, embedding, stack)
     readout, prefix = encoder.readout, family.prefix
     if readout.head is None:
@@ -133,7 +135,7 @@ def _bert(model: Exported, encoder: TextEncoder, embedding: TokenEmbedding, stac
 
 
 def _family(
-    model: Exported, encoder: TextEncoder, embedding: TokenEmbedding, stack: Stack
+    model: Exported, encoder: TextEncoder, embedding: TokenEmbedding, stack: StandardStack
 ) -> tuple[Family, int | None]:
     """Which one, and the entry that fills up."""
     part, readout = encoder.embedding.positions, encoder.readout
@@ -151,7 +153,7 @@ def _family(
 
 
 def _head(
-    model: Exported, readout: Readout, family: Family, prefix: str, stack: Stack, ledger: Ledger
+    model: Exported, readout: Readout, family: Family, prefix: str, stack: StandardStack, ledger: Ledger
 ) -> tuple[str, str, dict[str, Tensor], dict[str, Any]]:
     """End of the class's name, the `Auto...` class, tensors, and further settings."""
     head = readout.head
@@ -193,7 +195,7 @@ def _vector(readout: Readout, family: Family, prefix: str, n: int, ledger: Ledge
 
 
 def _bert_config(
-    model: Exported, family: Family, stack: Stack, rows: int, types: int, pad: int | None
+    model: Exported, family: Family, stack: StandardStack, rows: int, types: int, pad: int | None
 ) -> dict[str, Any]:
     size, dropout, depth = model.text.vocab_size, model.config.model.dropout, len(stack.layers)
     common = {"vocab_size": size, "max_position_embeddings": rows, "pad_token_id": pad}
@@ -225,7 +227,9 @@ def _bert_config(
     }
 
 
-def _gpt2(model: Exported, encoder: TextEncoder, embedding: TokenEmbedding, stack: Stack, ledger: Ledger) -> Rendered:
+def _gpt2(
+    model: Exported, encoder: TextEncoder, embedding: TokenEmbedding, stack: StandardStack, ledger: Ledger
+) -> Rendered:
     head = encoder.readout.head
     if not stack.first or embedding.norm is not None or not isinstance(encoder.readout, EveryToken):
         raise NotStandard("its norms stand behind what they are of, or its embedding has one")

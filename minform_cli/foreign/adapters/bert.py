@@ -8,8 +8,8 @@ Sources: arXiv 1810.04805; arXiv 1907.11692; names as transformers writes them.
 from __future__ import annotations
 
 from minform_cli.foreign.adapters.base import Given, Imported
-from minform_cli.foreign.adapters.settings import Settings
-from minform_cli.foreign.adapters.text import BERT_BLOCK, Encoder, Names, Use, put_together
+from minform_cli.foreign.adapters.settings import TheirSettings
+from minform_cli.foreign.adapters.text import BERT_BLOCK, EncoderShape, Names, Use, put_together
 from minform_cli.foreign.adapters.theirs import Theirs
 
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "gelu_new": "gelu-tanh", "gelu_pytorch_tanh": "gelu-tanh"}
@@ -24,7 +24,7 @@ def adapt(given: Given) -> Imported:
     """The run of a BERT or RoBERTa; see `base.adapt`."""
     family, _, head = given.architecture.partition("For")
     roberta, use = family.startswith("Roberta"), _use(head)
-    settings = Settings(f"{given.folder}/config.json", given.settings)
+    settings = TheirSettings(f"{given.folder}/config.json", given.settings)
     prefix = "roberta" if roberta else "bert"
     theirs = given.tensors.renamed(_aliases(given.tensors, prefix))
     names = _names(head, roberta=roberta)
@@ -52,7 +52,7 @@ def _aliases(theirs: Theirs, prefix: str) -> dict[str, str]:
     return found
 
 
-def _encoder(settings: Settings, use: Use, *, roberta: bool) -> Encoder:
+def _encoder(settings: TheirSettings, use: Use, *, roberta: bool) -> EncoderShape:
     settings.only("position_embedding_type", "absolute", None)
     settings.only("is_decoder", False)
     settings.only("add_cross_attention", False)
@@ -78,7 +78,7 @@ def _encoder(settings: Settings, use: Use, *, roberta: bool) -> Encoder:
         "norm": {"kind": "post", "eps": settings.real("layer_norm_eps", 1e-12)},
         "bias": "all",
     }
-    return Encoder(
+    return EncoderShape(
         model=model,
         vocab_size=settings.number("vocab_size"),
         positions=rows - unused,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from minform_cli.foreign.adapters.base import Given, Imported
 from minform_cli.foreign.adapters.bert import ACTIVATIONS
-from minform_cli.foreign.adapters.settings import Settings
-from minform_cli.foreign.adapters.text import Encoder, Names, Use, put_together
+from minform_cli.foreign.adapters.settings import TheirSettings
+from minform_cli.foreign.adapters.text import EncoderShape, Names, Use, put_together
 
 PREFIX = "distilbert."
 
@@ -39,7 +39,7 @@ def adapt(given: Given) -> Imported:
         vocabulary = ("vocab_projector.weight", "vocab_projector.bias")
     elif head:
         use, modules, pooler = "classify-sentences", {"output": "classifier"}, "pre_classifier"
-    settings = Settings(f"{given.folder}/config.json", given.settings)
+    settings = TheirSettings(f"{given.folder}/config.json", given.settings)
     aliases = {name.removeprefix(PREFIX): name for name in given.tensors.names if name.startswith(PREFIX)}
     names = Names(
         words="embeddings.word_embeddings.weight",
@@ -58,7 +58,7 @@ def adapt(given: Given) -> Imported:
     )
 
 
-def _encoder(settings: Settings, use: Use) -> Encoder:
+def _encoder(settings: TheirSettings, use: Use) -> EncoderShape:
     if settings.get("pruned_heads"):
         raise settings.wrong("pruned_heads", settings.get("pruned_heads"), "none")
     settings.check_heads("n_heads", "dim")
@@ -76,7 +76,7 @@ def _encoder(settings: Settings, use: Use) -> Encoder:
         "norm": {"kind": "post", "eps": EPS},
         "bias": "all",
     }
-    return Encoder(
+    return EncoderShape(
         model=model,
         vocab_size=settings.number("vocab_size", 30522),
         positions=rows,

@@ -16,7 +16,7 @@ from minform_cli.foreign.adapters.base import Given, Imported
 from minform_cli.foreign.adapters.bert import ACTIVATIONS
 from minform_cli.foreign.adapters.originals import library, original
 from minform_cli.foreign.adapters.places import Named, Place, placed
-from minform_cli.foreign.adapters.settings import Settings
+from minform_cli.foreign.adapters.settings import TheirSettings
 from minform_cli.foreign.adapters.theirs import Theirs
 from minform_cli.foreign.adapters.tokenizing import around, longest, tokenizer_of
 from minform_cli.models.build import build_model
@@ -54,7 +54,7 @@ def adapt(given: Given) -> Imported:
     """The run of a GPT-2; see `base.adapt`."""
     if given.pooling is not None:
         raise InputError(f"--pooling: {given.architecture} predicts every token; accepted: it is for encoders")
-    settings = Settings(f"{given.folder}/config.json", given.settings)
+    settings = TheirSettings(f"{given.folder}/config.json", given.settings)
     aliases = {name.removeprefix(PREFIX): name for name in given.tensors.names if name.startswith(PREFIX)}
     theirs = given.tensors.renamed(aliases)
     model, vocab_size, rows = _model(settings)
@@ -83,7 +83,7 @@ def adapt(given: Given) -> Imported:
     )
 
 
-def _model(settings: Settings) -> tuple[ModelConfig, int, int]:
+def _model(settings: TheirSettings) -> tuple[ModelConfig, int, int]:
     """The model, entries of its vocabulary, and its positions."""
     settings.only("tie_word_embeddings", True)
     settings.only("scale_attn_weights", True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from minform_cli.errors import InputError
-from minform_cli.foreign.adapters.settings import Settings
+from minform_cli.foreign.adapters.settings import TheirSettings
 from minform_cli.foreign.adapters.vision import Pixels
 from minform_cli.runs.stored import Normalisation
 
@@ -46,7 +46,7 @@ def from_folder(folder: Path, channels: int, side: tuple[int, int], default: Nor
         raise InputError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged: expected a JSON object")
-    settings = Settings(str(path), cast("dict[str, Any]", value))
+    settings = TheirSettings(str(path), cast("dict[str, Any]", value))
     return Pixels(normalisation=_normalisation(settings, channels, default), notes=_notes(settings, side))
 
 
@@ -71,7 +71,7 @@ def spread(normalisation: Normalisation, channels: int) -> Normalisation:
     return Normalisation(tuple(mean), tuple(std))
 
 
-def _normalisation(settings: Settings, channels: int, default: Normalisation) -> Normalisation:
+def _normalisation(settings: TheirSettings, channels: int, default: Normalisation) -> Normalisation:
     """(k x - mean) / std of pixels x of 0..1 is (x - mean / k) / (std / k)."""
     mean, std = (
         _numbers(settings, key, channels, usual)
@@ -86,7 +86,7 @@ def _normalisation(settings: Settings, channels: int, default: Normalisation) ->
     return Normalisation(tuple(each / k for each in mean), tuple(each / k for each in std))
 
 
-def _numbers(settings: Settings, key: str, channels: int, usual: Sequence[float]) -> tuple[float, ...]:
+def _numbers(settings: TheirSettings, key: str, channels: int, usual: Sequence[float]) -> tuple[float, ...]:
     value: Any = settings.get(key)
     if value is None:
         return tuple(usual)
@@ -97,7 +97,7 @@ def _numbers(settings: Settings, key: str, channels: int, usual: Sequence[float]
     return tuple(float(each) for each in numbers)
 
 
-def _notes(settings: Settings, side: tuple[int, int]) -> tuple[str, ...]:
+def _notes(settings: TheirSettings, side: tuple[int, int]) -> tuple[str, ...]:
     """What a run of ours does otherwise: it resizes the shorter side, bilinear, and cuts the middle out."""
     notes: list[str] = []
     size: Any = settings.get("crop_size") if settings.get("do_center_crop") else settings.get("size")

@@ -12,7 +12,7 @@ from minform_cli.errors import InputError
 T = TypeVar("T")
 
 
-class Settings:
+class TheirSettings:
     """What describes another library's model.
 
     Args:

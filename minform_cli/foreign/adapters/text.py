@@ -1,7 +1,7 @@
 """A text encoder of another library in our parts: blocks with LayerNorm behind each sublayer, and what is read of them.
 
 BERT, RoBERTa and DistilBERT are one architecture under three sets of names. A family says its names and its
-settings (`Encoder`, `Names`), and this puts config, spec and weights together.
+settings (`EncoderShape`, `Names`), and this puts config, spec and weights together.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROLES: Mapping[str, tuple[Role, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoder:
+class EncoderShape:
     """What such a model is.
 
     Attributes:
@@ -97,7 +97,9 @@ BERT_BLOCK = {
 LEFT_OVER = "{} has no such tensor"
 
 
-def put_together(given: Given, use: Use, encoder: Encoder, names: Names, classes: tuple[str, ...] | None) -> Imported:
+def put_together(
+    given: Given, use: Use, encoder: EncoderShape, names: Names, classes: tuple[str, ...] | None
+) -> Imported:
     """The run of a text encoder.
 
     Args:
@@ -171,7 +173,7 @@ def _readout(given: Given, use: Use, names: Names) -> tuple[Any, tuple[str, ...]
     return ({"kind": "pooler", "activation": "relu"} if relu else "pooler"), ()
 
 
-def _is_tied(theirs: Theirs, encoder: Encoder, names: Names) -> bool:
+def _is_tied(theirs: Theirs, encoder: EncoderShape, names: Names) -> bool:
     """Whether the output over the vocabulary is the words' own matrix."""
     matrix = names.vocabulary[0]
     if not theirs.has(matrix):
@@ -181,13 +183,13 @@ def _is_tied(theirs: Theirs, encoder: Encoder, names: Names) -> bool:
     return theirs.same(matrix, names.words)
 
 
-def _biases(theirs: Theirs, encoder: Encoder, names: Names) -> list[str]:
+def _biases(theirs: Theirs, encoder: EncoderShape, names: Names) -> list[str]:
     """Names of the output's bias that are there, the one that is read first; the usual one where none is."""
     usual = names.vocabulary[1:] if encoder.tied else names.vocabulary[:0:-1]
     return [bias for bias in usual if theirs.has(bias)] or [names.vocabulary[1]]
 
 
-def _names(expected: Mapping[str, Any], names: Names, theirs: Theirs, encoder: Encoder) -> dict[str, str]:
+def _names(expected: Mapping[str, Any], names: Names, theirs: Theirs, encoder: EncoderShape) -> dict[str, str]:
     """Our tensors -> theirs."""
     fixed = {
         "embedding.words.weight": names.words,
@@ -225,7 +227,7 @@ def _say_what_is_left(theirs: Theirs, use: Use, readout: Any, names: Names) -> N
             theirs.leave_below("of a head: the model is read without one", prefix)
 
 
-def _say_what_stands_twice(theirs: Theirs, encoder: Encoder, names: Names, *, tied: bool) -> None:
+def _say_what_stands_twice(theirs: Theirs, encoder: EncoderShape, names: Names, *, tied: bool) -> None:
     """Of the output over the vocabulary: its matrix, where that is the words', and its bias under a second name."""
     if tied:
         theirs.leave(f"tied: the numbers of {theirs.named(names.words)}", names.vocabulary[0])

@@ -18,7 +18,7 @@ from minform_cli.foreign.adapters.bert import ACTIVATIONS
 from minform_cli.foreign.adapters.originals import library, load
 from minform_cli.foreign.adapters.pixels import from_folder
 from minform_cli.foreign.adapters.places import Place
-from minform_cli.foreign.adapters.settings import Settings
+from minform_cli.foreign.adapters.settings import TheirSettings
 from minform_cli.foreign.adapters.theirs import Theirs
 from minform_cli.foreign.adapters.vision import Vision, put_together
 from minform_cli.runs.stored import Normalisation
@@ -64,7 +64,7 @@ NEWER = {
 def adapt(given: Given) -> Imported:
     """The run of a ViT or DeiT; see `base.adapt`."""
     family = "deit" if given.architecture.startswith("DeiT") else "vit"
-    settings = Settings(f"{given.folder}/config.json", given.settings)
+    settings = TheirSettings(f"{given.folder}/config.json", given.settings)
     theirs = given.tensors.renamed(_aliases(given.tensors, family))
     vision = _vision(settings, READOUTS[given.architecture])
     theirs.leave("stands for hidden patches, and none are hidden", "embeddings.mask_token")
@@ -121,7 +121,7 @@ def _aliases(theirs: Theirs, prefix: str) -> dict[str, str]:
     return found
 
 
-def _vision(settings: Settings, readout: object) -> Vision:
+def _vision(settings: TheirSettings, readout: object) -> Vision:
     settings.only("qkv_bias", True)
     settings.check_heads("num_attention_heads", "hidden_size")
     height, width = _pair(settings, "image_size", 224)
@@ -148,7 +148,7 @@ def _vision(settings: Settings, readout: object) -> Vision:
     )
 
 
-def _pair(settings: Settings, key: str, default: int) -> tuple[int, int]:
+def _pair(settings: TheirSettings, key: str, default: int) -> tuple[int, int]:
     """Height and width, where one number stands for both."""
     value: Any = settings.get(key, default)
     if isinstance(value, list) and len(value) == 2 and all(type(each) is int and each > 0 for each in value):
