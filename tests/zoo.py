@@ -69,7 +69,9 @@ def model_with(axis: str, kind: str, **settings: object) -> ModelConfig:
 ALL_PARTS = [(axis, kind) for axis in AXES for kind in AXES[axis].names()]
 ATTENDING = [part for part in ALL_PARTS if part not in (("similarity", "none"), ("value", "none"))]
 """Those with which a token sees others."""
-NOT_IN_DECODERS = {("value", "stack-collapsed"), ("linear", "lora"), ("residual", "scaled")}
+NOT_IN_DECODERS = {
+    ("value", "stack-collapsed"), ("linear", "lora"), ("residual", "scaled"), ("mlp", "depthwise"),
+}  # fmt: skip
 """Parts that no model with a decoder can have."""
 
 
@@ -113,7 +115,7 @@ def _goes(model: ModelConfig) -> bool:
 def variant_config(variant: str) -> RunConfig:
     """A shipped variant and its baseline at the small sizes: of images, or where it is for text, an encoder-decoder."""
     settings = [f"model.{key}={value}" for key, value in SIZES.items() if key != "heads"]
-    if "model.embedding" in read_variant(variant).settings:
+    if not takes_images(resolve_parts(variant)):
         settings = [*settings, "model.decoder_depth=2", "model.dropout=0", "model.heads=2"]
         untied = "model.embedding={kind: tokens, scale: true, tied: false}"
         baseline = resolve("transformer-base", settings=[*settings, untied]).config.model
@@ -122,6 +124,14 @@ def variant_config(variant: str) -> RunConfig:
     models = {"model": config.model, "baseline": config.baseline}
     two = {key: model.model_copy(update={"heads": 2}) for key, model in models.items() if model and model.heads > 1}
     return config.model_copy(update=two)
+
+
+def resolve_parts(variant: str) -> ModelConfig:
+    """The embedding that the variant asks for, patches where it asks for none."""
+    embedding = read_variant(variant).settings.get("model.embedding")
+    return ModelConfig.model_validate(
+        {} if embedding is None else {"embedding": AXES["embedding"].parse(embedding.value)}
+    )
 
 
 def variant_model(variant: str) -> ModelConfig:

@@ -109,14 +109,10 @@ def check(model: ModelConfig, where: str = "", origins: Mapping[str, str] | None
 
 
 def check_image(model: ModelConfig, height: int, width: int, title: str) -> None:
-    """Raises `IllegalModelError` if the patch does not divide the images of the data set called `title`."""
-    patch = model.patch_size
-    if height % patch or width % patch:
-        accepted = [p for p in range(1, min(height, width) + 1) if height % p == 0 and width % p == 0]
-        raise IllegalModelError(
-            f"model.patch_size {patch} does not divide the {height}x{width} images of {title}; "
-            f"accepted: {', '.join(map(str, accepted))}"
-        )
+    """Raises `IllegalModelError` if the embedding makes no tokens of the images of the data set called `title`."""
+    problem = cast("Embedding", model.embedding).misfit(model, height, width, title)
+    if problem is not None:
+        raise IllegalModelError(problem)
 
 
 def check_embedding(model: ModelConfig, kind: str, title: str) -> None:

@@ -122,7 +122,7 @@ class ModelConfig(Settings):
         depth: how many blocks run, one after another.
         decoder_depth: blocks of a causal decoder that attends to what the others made of another sequence; 0 for none.
         heads: attention heads H; divides `dim`.
-        patch_size: side of a square patch in pixels; divides the image's height and width.
+        patch_size: side of a square patch in pixels, where images are cut in patches; divides their height and width.
         mlp_multiple: hidden width of the MLP over `dim`.
         dropout: probability of a zero on attention weights, sublayer outputs and the MLP's hidden layer.
         similarity, value, mlp, linear, norm, residual, bias: the part on that axis, or a list with one for each block.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from minform_cli.config.names import BASELINE, variant_names
@@ -56,13 +56,13 @@ def fitting(recipe: Recipe, budget: str, spec: DataSpec) -> list[RunConfig]:
 
 
 def models(recipe: Recipe, spec: DataSpec) -> list[tuple[int, RunConfig]]:
-    """All models that shipped variants and their combinations make of a preset, each once, after its parameters.
+    """All models that shipped reductions and their combinations make of a preset, each once, after its parameters.
 
     Two are one where their Forms are equal: where what sets them apart has nothing to act on, as a way to store linear
     maps in a model that has none. The shortest name is taken.
     """
     found: dict[int, list[tuple[ModelForm, RunConfig]]] = {}
-    for config in combinations(recipe):
+    for config in combinations(recipe, reductions(recipe, spec)):
         if not fits(config, spec):
             continue
         form = counted_form(config.model, spec, config.task)
@@ -76,12 +76,31 @@ def models(recipe: Recipe, spec: DataSpec) -> list[tuple[int, RunConfig]]:
     return [(size, config) for size, alike in found.items() for _, config in alike]
 
 
-def combinations(recipe: Recipe) -> Iterator[RunConfig]:
-    """The configs of all combinations of shipped variants that do not contradict each other, legal or not.
+def reductions(recipe: Recipe, spec: DataSpec) -> dict[str, dict[str, Any]]:
+    """What those shipped variants set that save parameters by themselves, or need others beside them to be models.
+
+    What costs parameters (another tokenizer) fits a budget less well than the same model without it.
+    """
+    baseline = recipe.resolve(BASELINE).config
+    whole = _size(counted_form(baseline.model, spec, baseline.task))
+    kept: dict[str, dict[str, Any]] = {}
+    for name in variant_names():
+        values = recipe.own_values(name)
+        config = baseline.model_copy(update={"model": baseline.model.model_copy(update=values)})
+        if not fits(config, spec) or _size(counted_form(config.model, spec, config.task)) < whole:
+            kept[name] = values
+    return kept
+
+
+def combinations(recipe: Recipe, values: Mapping[str, dict[str, Any]]) -> Iterator[RunConfig]:
+    """The configs of all combinations of variants that do not contradict each other, legal or not.
 
     Combinations of the same settings come once, under their shortest name.
+
+    Args:
+        recipe: the preset and its settings.
+        values: what each variant sets, by its name.
     """
-    values: dict[str, dict[str, Any]] = {name: recipe.own_values(name) for name in variant_names()}
     found: dict[frozenset[tuple[str, Any]], str] = {frozenset(): BASELINE}
     for name, own in values.items():
         for settings, combined in list(found.items()):

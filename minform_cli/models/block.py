@@ -15,7 +15,7 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.parts.attention import Seen, Wanted, new_attention, rows_of
 from minform_cli.models.parts.mlp import MLPS
-from minform_cli.models.parts.norm import AnyNorm, new_norm, stands_first
+from minform_cli.models.parts.norm import AnyNorm, RunNorm, new_norm, stands_first
 from minform_cli.models.parts.residual import ResidualScale, new_scale
 
 
@@ -117,7 +117,7 @@ class Block(nn.Module):
     def _sublayer(
         self,
         x: Tensor,
-        norm: AnyNorm | None,
+        norm: AnyNorm | RunNorm | None,
         sublayer: Sublayer,
         scale: ResidualScale | None = None,
         wanted: Wanted | None = None,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from minform_cli.models.block import Block
 from minform_cli.models.parts.attention import Attention
-from minform_cli.models.parts.norm import AnyNorm, affine_of
+from minform_cli.models.parts.norm import AnyNorm, RunNorm, affine_of
 from minform_cli.models.stack import Encoder, EncoderDecoder
 
 
@@ -62,8 +62,9 @@ def _across(decoder_blocks: Iterable[nn.Module]) -> list[Attention]:
 
 
 @torch.no_grad()
-def _taken(norm: AnyNorm) -> tuple[Tensor, Tensor]:
+def _taken(norm: AnyNorm | RunNorm) -> tuple[Tensor, Tensor]:
     """diag(g) and b of `norm`, (N, N) and (N,) in float64, which then has 1 and 0."""
+    assert not isinstance(norm, RunNorm), "what is another in every run of a block is in none of its maps"
     gain, bias = (each.clone() for each in affine_of(norm))
     if norm.weight is not None and norm.bias is not None:
         norm.weight.fill_(1)

@@ -21,7 +21,7 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.models.averages import adapt, mean_block
 from minform_cli.models.block import Block
 from minform_cli.models.parts.attention import Attention, Seen, Wanted
-from minform_cli.models.parts.base import PerRun, choose_run
+from minform_cli.models.parts.base import OnGrid, PerRun, choose_run
 from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
 from minform_cli.models.parts.norm import final_norm
 from minform_cli.models.parts.readout import Readout, TokenReadout
@@ -121,6 +121,9 @@ class ImageEncoder(Encoder[ImageEmbedding]):
 
     def __init__(self, model: ModelConfig, embedding: ImageEmbedding, readout: Readout) -> None:
         super().__init__(model, embedding)
+        for part in self.blocks.modules():
+            if isinstance(part, OnGrid):
+                part.grid = embedding.grid
         self.readout = readout
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b m"]:

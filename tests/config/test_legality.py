@@ -123,7 +123,8 @@ def test_a_hidden_layer_has_a_width(kind: str, least: int) -> None:
 REFUSED = [
     (
         "digits", "h-softpos", (),
-        "model.embedding 'h-softpos' takes text and pairs, and digits is images; accepted: patches",
+        "model.embedding 'h-softpos' takes text and pairs, and digits is images; accepted: patches, "
+        "convolutions",
     ),
     (
         "gpt2", "h-softpos", ("model.position=learned",),
@@ -143,7 +144,8 @@ REFUSED = [
     ),
     (
         "digits", "baseline", ("model.mlp=swigl",),
-        "--set: model.mlp: unknown mlp 'swigl'; did you mean 'swiglu'?; accepted: gelu, gelu-tanh, relu, swiglu, none",
+        "--set: model.mlp: unknown mlp 'swigl'; did you mean 'swiglu'?; accepted: gelu, gelu-tanh, relu, swiglu, none, "
+        "depthwise",
     ),
     (
         "digits", "baseline", ("model.linear=chain",),

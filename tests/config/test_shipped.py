@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from minform_cli.config.axes import AXES
 from minform_cli.config.names import preset_names, shipped_folder, variant_names
 from minform_cli.config.presets import Recipe, dump_config, load_config, read_preset, read_variant, resolve
 from minform_cli.config.schema import RunConfig
@@ -34,14 +35,21 @@ def test_the_presets_and_variants_that_are_promised_are_there() -> None:
         "baseline", "no-mlp", "collapsed-qk", "collapsed-vo", "no-vo", "minimal", "symmetric", "symmetric-mirrored",
         "symmetric-cholesky", "symmetric-pairwise", "identity-query", "stack-collapsed", "shared-depth",
         "kgv", "tensor-chain", "h-softpos", "swiglu", "anthe", "low-rank", "low-rank-qk", "pivoted",
-        "shared-depth-lora", "shared-depth-scaled",
+        "shared-depth-lora", "shared-depth-scaled", "conv-tokenizer", "conv-tokenizer-separable",
+        "depthwise", "frontier",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_variant_makes_a_model_with_every_preset(preset: str) -> None:
-    with_decoder = resolve(preset).config.model.decoder_depth > 0  # which mixes two sequences: nothing to collapse
-    without = {"stack-collapsed", "shared-depth-lora", "shared-depth-scaled"} if with_decoder else set[str]()
+    model = resolve(preset).config.model
+    without: set[str] = set()
+    if model.decoder_depth:  # which mixes two sequences: nothing to collapse
+        without |= {"stack-collapsed", "shared-depth-lora", "shared-depth-scaled"}
+    if "images" not in AXES["embedding"].get(model.embedding.kind).takes:
+        without |= {"depthwise"}
+    if not model.readout.per_example:  # which predicts entries of a vocabulary
+        without |= {"conv-tokenizer", "conv-tokenizer-separable", "frontier"}
     expected = [name for name in variant_names() if name not in without]
     assert list(legal_with(preset)) == expected
 

@@ -12,7 +12,7 @@ from minform_cli.config import presets
 from minform_cli.config.names import variant_names
 from minform_cli.config.presets import Recipe, read_variant, resolve
 from minform_cli.config.schema import ModelConfig
-from minform_cli.counting.budget import combinations, fitting, models, parse_budget
+from minform_cli.counting.budget import combinations, fitting, models, parse_budget, reductions
 from minform_cli.counting.count import count_config
 from minform_cli.counting.form import counted_form
 from minform_cli.counting.variants import fits
@@ -36,7 +36,9 @@ def test_what_is_no_budget_is_refused(text: str) -> None:
 
 
 def test_each_model_has_one_name_and_the_shortest() -> None:
-    names = [config.variant for config in combinations(Recipe("debug"))]
+    recipe = Recipe("debug")
+    every = {name: recipe.own_values(name) for name in variant_names()}
+    names = [config.variant for config in combinations(recipe, every)]
     assert len(names) == len(set(names))
     assert {"baseline", "minimal", "no-mlp+symmetric"} <= set(names)
     assert "no-mlp+collapsed-qk+no-vo" not in names  # which is minimal
@@ -44,12 +46,21 @@ def test_each_model_has_one_name_and_the_shortest() -> None:
     assert len(settings) == len(set(settings))
 
 
+def test_what_costs_parameters_by_itself_is_not_combined() -> None:
+    recipe = Recipe("mnist")
+    spec = spec_for(resolve("mnist").config)
+    left_out = set(variant_names()) - set(reductions(recipe, spec))
+    assert left_out == {"baseline", "kgv", "conv-tokenizer", "conv-tokenizer-separable"}
+    baseline, *others = (count_config(resolve("mnist", name).config, spec) for name in ("baseline", *sorted(left_out)))
+    assert all(other["parameters"] >= baseline["parameters"] for other in others)
+
+
 def test_where_a_part_has_nothing_left_to_act_on_there_is_one_line() -> None:
     """The same tensors from the same seed: storing maps as chains changes nothing where no map is stored so."""
     recipe = Recipe("debug")
     spec = spec_for(recipe.resolve().config)
     found = {config.variant: config for _, config in models(recipe, spec)}
-    every = {config.variant: config for config in combinations(recipe) if fits(config, spec)}
+    every = {config.variant: config for config in combinations(recipe, reductions(recipe, spec)) if fits(config, spec)}
     assert len(found) < len(every)
     dropped = every.keys() - found.keys()
     without = {"tensor-chain": (), "low-rank": (), "shared-depth-lora": ("shared-depth",)}
@@ -114,7 +125,7 @@ def test_what_fits_is_what_counts_no_more_and_the_rest_is_larger() -> None:
     assert list(sizes.values()) == sorted(sizes.values())
     assert max(sizes.values()) <= limit
     small = 0
-    for config in combinations(recipe):
+    for config in combinations(recipe, reductions(recipe, spec)):
         if config.variant not in sizes and fits(config, spec):  # some are for text alone
             assert config == resolve("debug", config.variant).config
             small += count_config(config, spec)["parameters"] <= limit

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 import torch
@@ -12,16 +14,18 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from minform_cli.config.names import preset_names, variant_names
-from minform_cli.config.presets import Recipe, read_variant, resolve
+from minform_cli.config.presets import Recipe, resolve
 from minform_cli.config.schema import RunConfig
 from minform_cli.counting.cost import forward_macs, training_macs
 from minform_cli.counting.memory import cost_record
+from minform_cli.counting.variants import fits
 from minform_cli.data.spec import DataSpec, spec_for
 from minform_cli.models.activations import activation_bytes
 from minform_cli.models.build import build_counted, build_model
 from minform_cli.models.meta import example_inputs
+from tests.zoo import resolve_parts, takes_images
 
-TEXT_VARIANTS = [name for name in variant_names() if "model.embedding" in read_variant(name).settings]
+TEXT_VARIANTS = [name for name in variant_names() if not takes_images(resolve_parts(name))]
 ONE_EACH = [
     ("vit-base-16", "baseline"), ("debug", "baseline"),
     *(("digits", name) for name in variant_names() if name not in TEXT_VARIANTS),
@@ -29,17 +33,26 @@ ONE_EACH = [
 ]  # fmt: skip
 
 
+def of_gradients(*given: object, out_shape: tuple[tuple[int, ...], ...], **_: object) -> int:
+    """FLOPs of a convolution's gradients, each like it; torch counts groups as if all channels mixed."""
+    (batch, _channels, *places), weight, wanted = given[0], given[2], cast("list[bool]", given[10])  # type: ignore[misc]
+    return 2 * math.prod((batch, *places, *cast("tuple[int, ...]", weight))) * sum(wanted[:2])
+
+
 def counted_flops(config: RunConfig, spec: DataSpec, examples: int = 1) -> tuple[int, int]:
     """FLOPs of a batch forward, and forward and backward, by torch's counter; no weight is allocated."""
     with torch.device("meta"):
         model = build_counted(config, spec)
         inputs = example_inputs(config, spec, examples)
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with FlopCounterMode(display=False, custom_mapping=GROUPED) as counter, sdpa_kernel(SDPBackend.MATH):
         outputs = model(*inputs)
         forward = counter.get_total_flops()
         labels = torch.zeros(len(outputs), dtype=torch.long, device="meta")
         cross_entropy(outputs, labels).backward()
     return forward, counter.get_total_flops()
+
+
+GROUPED = {torch.ops.aten.convolution_backward: of_gradients}
 
 
 @pytest.mark.parametrize(("preset", "variant"), ONE_EACH)
@@ -63,10 +76,8 @@ def assert_flops(preset: str, variants: Sequence[str]) -> None:
 
 
 def variants_of(preset: str) -> list[str]:
-    of_text = resolve(preset).config.model.embedding.kind != "patches"
-    return [
-        name for name in (config.variant for config in Recipe(preset).legal()) if of_text or name not in TEXT_VARIANTS
-    ]
+    spec = spec_for(resolve(preset).config)
+    return [config.variant for config in Recipe(preset).legal() if fits(config, spec)]
 
 
 @pytest.mark.parametrize(("turn", "preset"), [*enumerate(preset_names())])

@@ -35,6 +35,8 @@ def test_the_models_have_every_part_of_the_axes_that_a_decoder_has() -> None:
     for axis in ("similarity", "value", "norm", "position", "embedding", "order", "linear", "mlp", "bias", "residual"):
         assert {kind for other, kind in tested if other == axis} == set(attending(axis)) - {
             "patches",
+            "convolutions",
+            "depthwise",
             "stack-collapsed",
             "lora",
             "scaled",

@@ -12,17 +12,16 @@ from minform_cli.data.spec import PairSpec
 from minform_cli.models.stack import EncoderDecoder
 from tests.zoo import ATTENDING, NOT_IN_DECODERS, build, model_with
 
+OTHERS = {("embedding", "patches"), ("embedding", "convolutions"), *NOT_IN_DECODERS}
+"""Parts that it cannot have."""
+
 ROUNDING = {"atol": 1e-12, "rtol": 1e-12}  # float64: the same sums in another order
 LENGTH = 9
 START, END = 2, 3
 BANNED = (0, START, 4)
 FIELDS: dict[str, object] = {"embedding": "tokens", "readout": "tokens", "depth": 2, "decoder_depth": 2}
 
-PARTS = [
-    (axis, kind)
-    for axis, kind in ATTENDING
-    if axis not in ("mask", "readout") and (axis, kind) not in {("embedding", "patches"), *NOT_IN_DECODERS}
-]
+PARTS = [(axis, kind) for axis, kind in ATTENDING if axis not in ("mask", "readout") and (axis, kind) not in OTHERS]
 MODELS: list[tuple[str, str, Mapping[str, object]]] = [
     *((axis, kind, {}) for axis, kind in PARTS),
     *((axis, kind, {"heads": 1}) for axis, kind in PARTS if axis in ("similarity", "value")),

@@ -14,7 +14,9 @@ from tests.zoo import ATTENDING, NOT_IN_DECODERS, TEXT, TEXT_READOUTS, build, mo
 ROUNDING = {"atol": 1e-12, "rtol": 1e-12}  # float64: sums of other lengths round differently
 LENGTH = TEXT.seq_len
 
-PARTS = [(axis, kind) for axis, kind in ATTENDING if axis not in ("embedding", "mask", "readout")]
+PARTS = [
+    (axis, kind) for axis, kind in ATTENDING if axis not in ("embedding", "mask", "readout") and kind != "depthwise"
+]
 """Parts that a text model may have beside its embedding, mask and readout."""
 DECODER_PARTS = [part for part in PARTS if part not in NOT_IN_DECODERS]
 

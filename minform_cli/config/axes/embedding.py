@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
@@ -51,6 +53,10 @@ class Embedding(PartOptions, frozen=True):
         """Why its vectors cannot leave one column out, being of mean zero; None where they can."""
         return None
 
+    def misfit(self, model: ModelConfig, height: int, width: int, title: str) -> str | None:  # noqa: ARG002
+        """Why it makes no tokens of images so large, of the data set called `title` (a sentence), or None."""
+        return None
+
 
 EMBEDDING = new_axis("embedding", "how an example becomes a sequence of vectors", Embedding)
 
@@ -96,6 +102,16 @@ class Patches(Embedding, frozen=True):
             children=_and_positions(model, made + added, n),
             tokens=made + added,
             from_data=made,
+        )
+
+    def misfit(self, model: ModelConfig, height: int, width: int, title: str) -> str | None:  # noqa: D102
+        patch = model.patch_size
+        if not (height % patch or width % patch):
+            return None
+        accepted = [p for p in range(1, min(height, width) + 1) if height % p == 0 and width % p == 0]
+        return (
+            f"model.patch_size {patch} does not divide the {height}x{width} images of {title}; "
+            f"accepted: {', '.join(map(str, accepted))}"
         )
 
 
@@ -203,3 +219,117 @@ class HSoftPos(Embedding, frozen=True):
         if model.dim >= 2 * self.levels:
             return None
         return f"model.embedding 'h-softpos' with {self.levels} levels needs model.dim {2 * self.levels} or more"
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One convolution of a tokenizer, over padded borders.
+
+    Attributes:
+        dim_in, dim_out: channels.
+        kernel, stride: pixels; the kernel's side is odd.
+        grid: rows and columns that it makes, before any pooling.
+        depthwise: whether each channel is by itself.
+        activated: whether an activation, and pooling if there is any, follow.
+    """
+
+    dim_in: int
+    dim_out: int
+    kernel: int
+    stride: int
+    grid: tuple[int, int]
+    depthwise: bool = False
+    activated: bool = True
+
+
+@EMBEDDING.part
+class Convolutions(Embedding, frozen=True):
+    """Convolutions that overlap, each followed by an activation; every place of the last one is a token.
+
+    Each halves the grid, by its stride or by max pooling behind the activation. The last gives `model.dim` channels.
+
+    Attributes:
+        widths: channels of those before the last; None takes one with half of `model.dim`.
+        kernel: side in pixels, odd.
+        separable: whether all but the first are a depthwise convolution and a linear map of its channels.
+        pool: whether 3 x 3 max pooling halves the grid, and not the stride.
+        activation: behind each of them.
+    """
+
+    kind: Literal["convolutions"] = "convolutions"
+    widths: tuple[int, ...] | None = Field(default=None, strict=False, max_length=8)
+    kernel: int = Field(default=3, ge=1, le=63)
+    separable: bool = False
+    pool: bool = False
+    activation: Literal["gelu", "relu"] = "gelu"
+    meaning = "overlapping convolutions with an activation each, every place of the last a token"
+    source = (
+        "Escaping the Big Data Paradigm with Compact Transformers, arXiv 2104.05704, section 3.3; "
+        "separable: MobileNets, arXiv 1704.04861, section 3.1"
+    )
+    takes = ("images",)
+
+    def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
+        """k^2 c_in c_out (+ c_out) each, or k^2 c_in + c_in c_out (+ c_out); N for each added token."""
+        image = cast("ImageSpec", spec)
+        each = self.convolutions(model, image.channels, image.height, image.width)
+        made = math.prod(self.grid(image.height, image.width))
+        added = cast("Readout", model.readout).form(model).tokens
+        return EmbeddingForm(
+            module="ConvTokenizer",
+            holds=(
+                *(_convolution(model, f"convolutions.{i}", one, first=i == 0) for i, one in enumerate(each)),
+                Weights(name="class_token", numbers=added * model.dim),
+            ),
+            children=_and_positions(model, made + added, model.dim),
+            tokens=made + added,
+            from_data=made,
+        )
+
+    def convolutions(self, model: ModelConfig, channels: int, height: int, width: int) -> tuple[Convolution, ...]:
+        """All of them for images so large, in their order."""
+        between = (max(1, model.dim // 2),) if self.widths is None else self.widths
+        made: list[Convolution] = []
+        stride, now, grid = 1 if self.pool else 2, channels, (height, width)
+        for dim in (*between, model.dim):
+            halved = ((grid[0] + 1) // 2, (grid[1] + 1) // 2)
+            after = grid if self.pool else halved
+            if self.separable and made:
+                made.append(Convolution(now, now, self.kernel, stride, after, depthwise=True, activated=False))
+                made.append(Convolution(now, dim, 1, 1, after))
+            else:
+                made.append(Convolution(now, dim, self.kernel, stride, after))
+            now, grid = dim, halved
+        return tuple(made)
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the tokens of an image so large: half of its, rounded up, as often as it is halved."""
+        part = 2 ** (2 if self.widths is None else len(self.widths) + 1)
+        return -(-height // part), -(-width // part)
+
+    def not_centred(self) -> str | None:  # noqa: D102
+        return "an activation stands behind the last convolution"
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
+        if self.kernel % 2 == 0:
+            return f"model.embedding 'convolutions' has kernel {self.kernel}; accepted: an odd number"
+        wrong = [width for width in self.widths or () if width < 1]
+        return f"model.embedding 'convolutions' has a width of {wrong[0]}; accepted: 1 or more" if wrong else None
+
+
+def _convolution(model: ModelConfig, name: str, it: Convolution, *, first: bool) -> Map | Weights:
+    """One of them; a depthwise one has no bias, as the map behind it has."""
+    places, size = math.prod(it.grid), it.kernel**2
+    if it.depthwise:
+        numbers = it.dim_in * size
+        return Weights(name=name, numbers=numbers, macs=numbers * places, over="example", module="Conv2d")
+    return Map(
+        name=name,
+        dim_in=it.dim_in * size,
+        dim_out=it.dim_out,
+        bias=live_bias(model, it.dim_out),
+        over="example",
+        often=places,
+        reads_data=first,
+        module="Conv2d",
+    )

@@ -7,22 +7,33 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.axes.bias import live_bias
+from minform_cli.config.axes.embedding import embeddings_of
 from minform_cli.config.axes.norm import writer
 from minform_cli.config.axes.similarity import MINIMUM
-from minform_cli.config.form import Map, MlpForm
+from minform_cli.config.form import Map, MlpForm, Weights
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
 
 
 class Mlp(PartOptions, frozen=True):
-    """Base of the sublayers after attention. What it reads goes through linear maps with a live bias."""
+    """Base of the sublayers after attention.
+
+    Class attributes:
+        absorbs: whether what it reads goes through linear maps with a live bias, which can take a scale and a shift.
+    """
+
+    absorbs: ClassVar[bool] = True
 
     @abstractmethod
     def form(self, model: ModelConfig) -> MlpForm | None:
         """One block's; None: there is no such sublayer."""
+
+    def not_centred(self) -> str | None:
+        """Why what it adds to the tokens cannot leave one column out, being of mean zero; None where it can."""
+        return None
 
 
 MLP = new_axis("mlp", "the sublayer after attention", Mlp, per_block=True)
@@ -119,3 +130,40 @@ class NoMlp(Mlp, frozen=True):
 
     def form(self, model: ModelConfig) -> MlpForm | None:  # noqa: ARG002, D102
         return None
+
+
+ON_IMAGES = embeddings_of("images")
+WITHOUT_OTHERS = ("mean", "sequence-pool")
+"""Readouts with which all tokens are those of the grid."""
+
+
+@MLP.part
+class Depthwise(Mlp, frozen=True):
+    """GELU of a depthwise convolution over the grid of an image's tokens: neighbours mix, channels do not.
+
+    Attributes:
+        kernel: side in tokens, odd.
+    """
+
+    kind: Literal["depthwise"] = "depthwise"
+    kernel: int = Field(default=3, ge=1, le=63)
+    meaning = "each channel with those of its neighbours in the image's grid, and GELU; no map of channels"
+    source = "Patches Are All You Need?, arXiv 2201.09792, section 2: its spatial mixing, without batch norm"
+    requires: ClassVar[Requires] = {"embedding": ON_IMAGES, "readout": WITHOUT_OTHERS, "mask": ("none",)}
+    why = "it takes the tokens for the places of an image, all of them"
+    absorbs = False
+
+    def form(self, model: ModelConfig) -> MlpForm | None:
+        """k^2 N (+ N)."""
+        numbers = self.kernel**2 * model.dim
+        bias = live_bias(model, model.dim)
+        held = Weights(name="convolution", numbers=numbers + bias, macs=numbers, module="Conv2d")
+        return MlpForm(module="DepthwiseMlp", holds=(held,))
+
+    def not_centred(self) -> str | None:  # noqa: D102
+        return "mlp 'depthwise' adds what comes out of an activation"
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
+        if self.kernel % 2:
+            return None
+        return f"model.mlp 'depthwise' has kernel {self.kernel}; accepted: an odd number"

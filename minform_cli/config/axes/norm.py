@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.axes.base import PartOptions, new_axis, of_every_run
 from minform_cli.config.axes.bias import has_bias, live_bias
 from minform_cli.config.form import Implied, Map, NormForm, Over, Role, SimilarityForm, Weights
 
@@ -123,6 +123,7 @@ class Pre(Norm, frozen=True):
         final_affine: likewise of the norm after the last block.
         centred: whether tokens have a mean of zero wherever they are: norms are then RMSNorms, and whatever adds to the
             tokens stores one column less.
+        per_run: whether the norms of sublayers have a gain and a bias of their own in every run of a shared block.
     """
 
     kind: Literal["pre"] = "pre"
@@ -130,10 +131,16 @@ class Pre(Norm, frozen=True):
     affine: bool = Field(default=True, exclude_if=lambda affine: affine)
     final_affine: bool = Field(default=True, exclude_if=lambda affine: affine)
     centred: bool = Field(default=False, exclude_if=lambda centred: not centred)
+    per_run: bool = Field(default=False, exclude_if=lambda per_run: not per_run)
     meaning = "LayerNorm before each sublayer and one after the last block"
-    source = "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1; centred: SliceGPT, arXiv 2401.15024"
+    source = (
+        "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1; centred: SliceGPT, arXiv 2401.15024; "
+        "in every run: Relaxed Recursive Transformers, arXiv 2410.20672"
+    )
 
     def form(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
+        if self.per_run:
+            return NormForm(module="RunNorm", holds=(Weights(name="", numbers=2 * model.runs * model.dim),), first=True)
         return _layer_norm(model, first=True, affine=self.affine)
 
     def last(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
@@ -149,6 +156,8 @@ class Pre(Norm, frozen=True):
     def bare(self, model: ModelConfig, *, across: bool) -> Norm | str:  # noqa: D102
         if not self.affine:
             return "they have gone already"
+        if self.per_run:
+            return "every run of a block has its own, and its maps are the same in all"
         return not_read_by_maps(model, across=across) or self.model_copy(update={"affine": False})
 
     def bare_last(self) -> Norm | None:  # noqa: D102
@@ -161,7 +170,13 @@ class Pre(Norm, frozen=True):
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         why = not_centred(model) if self.centred else None
-        return None if why is None else f"model.norm 'pre' cannot be centred: {why}; accepted: centred: false"
+        if why is not None:
+            return f"model.norm 'pre' cannot be centred: {why}; accepted: centred: false"
+        if not self.per_run:
+            return None
+        if not self.affine:
+            return "model.norm 'pre' has no gain and bias to be of every run; accepted: per_run: false, or affine: true"
+        return of_every_run("model.norm 'pre' with per_run", model, "per_run: false", "per_run: false")
 
 
 def not_read_by_maps(model: ModelConfig, *, across: bool, mlp: bool = True) -> str | None:
@@ -182,6 +197,8 @@ def not_read_by_maps(model: ModelConfig, *, across: bool, mlp: bool = True) -> s
         return f"similarity {similarity.kind!r} has one map for the tokens of two norms"
     if attends and not value.absorbs:
         return f"value {value.kind!r} mixes tokens as they are"
+    if there and mlp and not cast("Mlp", model.mlp).absorbs:
+        return f"mlp {model.mlp.kind!r} takes no shift, having none beyond the borders of the image"
     roles: set[Role | None] = {"mlp"} if there and mlp else set()
     for form in (similarity.form(model), value.form(model)):
         # Of a value path, what is for those that ask comes after the mixing.
@@ -201,6 +218,8 @@ def not_centred(model: ModelConfig) -> str | None:
     value, linear = cast("Value", model.value), cast("Linear", model.linear)
     if model.dim < 2:
         return "model.dim 1 has one column"
+    if getattr(model.norm, "per_run", False):
+        return "norms of every run are none of centred tokens"
     why = cast("Embedding", model.embedding).not_centred()
     if why is not None:
         return why
@@ -209,6 +228,8 @@ def not_centred(model: ModelConfig) -> str | None:
         return f"residual {model.residual.kind!r} scales one column more than another"
     if attends and not value.writes:
         return f"value {value.kind!r} adds mixed tokens as they are"
+    if mlp is not None and (why := cast("Mlp", model.mlp).not_centred()) is not None:
+        return why
     chained = attends and linear.form("output", model.dim, model.dim) is not None
     if chained or (mlp is not None and linear.form("mlp", model.dim, model.dim) is not None):
         return f"linear {linear.kind!r} stores maps whose columns do not stand alone"

@@ -22,7 +22,7 @@ from minform_cli.models.parts.attention import Attention
 from minform_cli.models.parts.centred import columns_for
 from minform_cli.models.parts.linear import Matrix, StoredMap, read_map
 from minform_cli.models.parts.mlp import MLPS
-from minform_cli.models.parts.norm import AnyNorm, affine_of
+from minform_cli.models.parts.norm import AnyNorm, RunNorm, affine_of
 from minform_cli.models.parts.position import LearnedPositions
 from minform_cli.models.parts.similarity import Separate as SeparateSimilarity
 from minform_cli.models.parts.value import Separate as SeparateValue
@@ -107,6 +107,8 @@ def stack_of(model: ImageEncoder | TextEncoder, ledger: Ledger) -> StandardStack
         raise NotStandard("blocks differ in where the norm stands, or have no skip connection")
     if any(block.attention_scale is not None or block.mlp_scale is not None for block in blocks):
         raise NotStandard("what its sublayers give is scaled before it is added")
+    if any(isinstance(part, RunNorm) for block in blocks for part in block.children()):
+        raise NotStandard("its norms are others in every run of a block")
     activations = {type(block.mlp) for block in blocks if block.mlp is not None}
     known = {ACTIVATIONS.get(kind, "") for kind in activations} or {"gelu"}
     if len(known) > 1 or "" in known:

@@ -89,6 +89,16 @@ class PerRun(nn.Module):
     run = 0
 
 
+class OnGrid(nn.Module):
+    """What takes the tokens for the places of an image's grid, row by row.
+
+    Attributes:
+        grid: rows and columns; the model says them once it knows its images.
+    """
+
+    grid: tuple[int, int]
+
+
 def choose_run(module: nn.Module, run: int) -> None:
     """Before a block that runs at several depths runs for that time, from 0."""
     for part in module.modules():

@@ -5,9 +5,12 @@
 `relu`: the same with max(0, .) between. Numbers: as `gelu`.
 `swiglu`: (silu(x W_1 + b_1) * (x W_3 + b_3)) W_2 + b_2, hidden width h = floor(2 r N / 3). Numbers: 3 h N, biases
 2 h + N.
+`depthwise`: gelu(K * x + b) over the grid of an image's tokens, K k x k for each channel, zeros beyond the borders.
+Numbers: k^2 N, bias N. K, b -> `convolution`.
 `none`: no sublayer and no norm for it; no module stands for it.
 Sources: Attention Is All You Need, arXiv 1706.03762, section 3.3; by tanh: arXiv 1606.08415, section 2; gated: GLU
-Variants Improve Transformer, arXiv 2002.05202, as Anthe, arXiv 2305.10991, has it; without it: arXiv 2410.13732.
+Variants Improve Transformer, arXiv 2002.05202, as Anthe, arXiv 2305.10991, has it; depthwise: Patches
+Are All You Need?, arXiv 2201.09792, section 2 (without batch norm); without it: arXiv 2410.13732.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minform_cli.config.axes.mlp import WithHidden
+from minform_cli.config.axes.mlp import Depthwise, WithHidden
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import Absent, Part, has_bias
+from minform_cli.models.parts.base import Absent, OnGrid, Part, has_bias
 from minform_cli.models.parts.centred import writer
 from minform_cli.models.parts.linear import absorbed, linear_map, read_map, write_map
 from minform_cli.registry import Registry
@@ -128,6 +131,29 @@ class SwiGlu(Part):
             self.refuse(source)
         for name, part in self.named_children():
             write_map(part, *read_map(theirs[name]))
+
+
+@MLPS.register("depthwise")
+class DepthwiseMlp(OnGrid, Part):
+    """K, b -> `convolution`."""
+
+    parameter_group = "mlp"
+    no_source = "it mixes tokens and no channels, and what stands in its place mixes channels and no tokens"
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__()
+        kernel = cast(Depthwise, model.mlp).kernel
+        self.convolution = nn.Conv2d(
+            model.dim, model.dim, kernel, padding=kernel // 2, groups=model.dim, bias=has_bias(model)
+        )
+        nn.init.normal_(self.convolution.weight, std=1 / kernel)
+        if self.convolution.bias is not None:
+            nn.init.zeros_(self.convolution.bias)
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
+        """Every channel by itself, all tokens of the grid."""
+        places = x.transpose(1, 2).unflatten(2, self.grid)
+        return F.gelu(self.convolution(places)).flatten(2).transpose(1, 2)
 
 
 MLPS.register("none")(Absent("W_2 and its bias were zero"))

@@ -19,7 +19,7 @@ from minform_cli.config.axes.norm import Post, Pre, centred
 from minform_cli.config.form import NormForm
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
-from minform_cli.models.parts.base import Absent, Convertible
+from minform_cli.models.parts.base import Absent, Convertible, PerRun
 from minform_cli.registry import Registry
 
 
@@ -67,6 +67,37 @@ class RmsNorm(Convertible, nn.Module):
         take_affine(self, source)
 
 
+class RunNorm(PerRun, Convertible):
+    """`Norm` with gain and bias of their own in every run k of its block, (k, N) each -> `gain`, `bias`.
+
+    Numbers: 2 k N.
+    """
+
+    parameter_group: ClassVar[str] = "norm"
+    exact_where = "in every run of the block the norm is the same"
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__()
+        self.dim, self.eps = model.dim, cast(Pre, model.norm).eps
+        self.gain = nn.Parameter(torch.ones(model.runs, model.dim))
+        self.bias = nn.Parameter(torch.zeros(model.runs, model.dim))
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
+        """Every token by itself."""
+        return F.layer_norm(x, (self.dim,), self.gain[self.run], self.bias[self.run], self.eps)
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
+        """In every run the source's; of one for other runs, the mean over them."""
+        if isinstance(source, RunNorm) and source.dim == self.dim:
+            gain, bias = source.gain.mean(0), source.bias.mean(0)
+        elif isinstance(source, (Norm, RmsNorm)):
+            gain, bias = affine_of(source)
+        else:
+            self.refuse(source)
+        self.gain.copy_(gain)
+        self.bias.copy_(bias)
+
+
 AnyNorm = Norm | RmsNorm
 
 
@@ -97,8 +128,10 @@ NORMS.register("post")(Norm)
 NORMS.register("none")(Absent("what it normalised had mean 0 and variance 1, and its scale was 1, its shift 0"))
 
 
-def new_norm(model: ModelConfig) -> AnyNorm | None:
+def new_norm(model: ModelConfig) -> AnyNorm | RunNorm | None:
     """One more norm of the model, of a sublayer, if it has any."""
+    if isinstance(model.norm, Pre) and model.norm.per_run:
+        return RunNorm(model)
     return _built(model, cast(Options, model.norm).form(model))
 
 

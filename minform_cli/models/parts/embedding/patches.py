@@ -9,19 +9,16 @@ from __future__ import annotations
 import math
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.axes.norm import written
-from minform_cli.config.axes.readout import Readout
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, ImageSpec
 from minform_cli.models.parts.base import has_bias
 from minform_cli.models.parts.centred import columns_for
 from minform_cli.models.parts.embedding.base import EMBEDDINGS, ImageEmbedding
-from minform_cli.models.parts.position import POSITIONS, LearnedPositions
 
 
 class PatchEmbedding(ImageEmbedding):
@@ -32,31 +29,14 @@ class PatchEmbedding(ImageEmbedding):
     def __init__(self, model: ModelConfig, spec: DataSpec) -> None:
         super().__init__(model, spec)
         image, p = cast(ImageSpec, spec), model.patch_size
-        self.width, self.dim = written(model), model.dim
-        self.patches = nn.Conv2d(image.channels, self.width, kernel_size=p, stride=p, bias=has_bias(model))
+        width = written(model)
+        self.patches = nn.Conv2d(image.channels, width, kernel_size=p, stride=p, bias=has_bias(model))
         nn.init.normal_(self.patches.weight, std=1 / math.sqrt(image.channels * p * p))
         if self.patches.bias is not None:
             nn.init.zeros_(self.patches.bias)
-        self.grid = (image.height // p, image.width // p)
-        self.added = cast(Readout, model.readout).form(model).tokens
-        self.class_token: nn.Parameter | None = None
-        if self.added:
-            # One is kept as a vector, several as a matrix.
-            self.class_token = nn.Parameter(torch.empty((self.added, self.width)[self.added == 1 :]))
-            nn.init.normal_(self.class_token, std=0.02)
-        tokens = self.added + math.prod(self.grid)
-        self.positions = POSITIONS.get(model.position.kind)(model, tokens, self.width)
+        self._add(model, (image.height // p, image.width // p), width)
 
-    def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
-        """Tokens of the images behind the learned ones, of which the class token is the first."""
-        tokens = self._projected(images)
-        if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(tokens.shape[0], self.added, -1), tokens], dim=1)
-        if self.positions is not None:
-            tokens = self.positions(tokens)
-        return columns_for(tokens, self.dim)
-
-    def _projected(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
+    def tokens_of(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
         """The convolution as a linear map over the pixels of each patch: faster, above all backwards."""
         (rows, columns), (p, _) = self.grid, self.patches.kernel_size
         batch, channels = images.shape[:2]
@@ -75,13 +55,7 @@ class PatchEmbedding(ImageEmbedding):
         self.patches.weight.copy_(columns_for(source.patches.weight.movedim(0, -1), self.width).movedim(-1, 0))
         if self.patches.bias is not None and source.patches.bias is not None:
             self.patches.bias.copy_(columns_for(source.patches.bias, self.width))
-        both = min(self.added, source.added)
-        if self.class_token is not None and source.class_token is not None:
-            theirs = columns_for(source.class_token, self.width).view(source.added, -1)
-            self.class_token.view(self.added, -1)[:both] = theirs[:both]
-        if isinstance(self.positions, LearnedPositions) and isinstance(source.positions, LearnedPositions):
-            self.positions.take_rows(source.positions, rows=both)
-            self.positions.take_rows(source.positions, at=self.added, begin=source.added)
+        self._take_added(source)
 
 
 EMBEDDINGS.register("patches")(PatchEmbedding)
