@@ -165,7 +165,7 @@ def _given(model: nn.Module) -> Generator[list[_Given]]:
         return hook
 
     def keep_scores(_module: nn.Module, _inputs: object, output: QueryKey) -> None:
-        given[-1]["scores"] = output.queries @ output.keys.mT
+        given[-1]["scores"] = output.products()
 
     hooks: list[RemovableHandle] = []
     for block in {id(block): block for _, stack in _stacks(model) for block in stack}.values():

@@ -71,7 +71,7 @@ def _recording(attention: Attention, maps: list[Tensor]) -> Any:
     """Appends the weights of every pass through `attention` to `maps`; what ends it is returned."""
 
     def record(_module: nn.Module, _arguments: Any, compared: QueryKey) -> None:
-        scores = compared.queries @ compared.keys.transpose(-2, -1) * attention.scale
+        scores = compared.products() * attention.scale
         if attention.causal:
             behind = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
             scores = scores.masked_fill(behind, float("-inf"))

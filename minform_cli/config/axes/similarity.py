@@ -9,6 +9,7 @@ from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.axes.bias import dead_bias, has_bias, live_bias
+from minform_cli.config.axes.groups import Groups, groups_of, illegal_groups
 from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
 from minform_cli.config.form import Map, Over, SimilarityForm, Weights
 
@@ -57,14 +58,15 @@ def _map(model: ModelConfig, name: str, over: Over) -> Map:
     return Map(name=name, dim_in=n, dim_out=n, bias=live_bias(model, n), role="qkv", over=over)
 
 
-def _key_map(model: ModelConfig) -> tuple[Map, dict[str, int]]:
-    """W_K, and what of it is dead.
+def _key_map(model: ModelConfig, wide: int | None = None) -> tuple[Map, dict[str, int]]:
+    """W_K, to `wide` columns (None: N), and what of it is dead.
 
     The key bias adds the same number to all scores of a query, which softmax cancels; unless K = V makes it a value.
     """
     n, live = model.dim, cast("Value", model.value).mixes_keys
-    bias = live_bias(model, n) if live else dead_bias(model, n)
-    w_k = Map(name="w_k", dim_in=n, dim_out=n, bias=bias, role="qkv", over="keys")
+    wide = n if wide is None else wide
+    bias = live_bias(model, wide) if live else dead_bias(model, wide)
+    w_k = Map(name="w_k", dim_in=n, dim_out=wide, bias=bias, role="qkv", over="keys")
     return w_k, {} if live or not bias else {"w_k.bias": bias}
 
 
@@ -291,3 +293,33 @@ class NoSimilarity(Similarity, frozen=True):
 
     def form(self, model: ModelConfig) -> SimilarityForm | None:  # noqa: ARG002, D102
         return None
+
+
+@SIMILARITY.part
+class Grouped(Similarity, frozen=True):
+    """Fewer keys than queries: groups of heads ask the same keys, which are kept once in generation.
+
+    Attributes:
+        groups: g, heads of keys; 1: all heads of queries ask the same. Below 1: the share of the heads that they are at
+            most.
+    """
+
+    kind: Literal["grouped"] = "grouped"
+    groups: Groups = 1
+    meaning = "one W_K for each group of heads; 1 group: multi-query"
+    source = "GQA, arXiv 2305.13245, section 2.2; Fast Transformer Decoding, arXiv 1911.02150, section 3"
+    absorbs = "each"
+    no_gauge = "several heads ask the same keys"
+
+    def no_dead_bias(self, model: ModelConfig) -> str:  # noqa: D102
+        return _biased_values(model)
+
+    def form(self, model: ModelConfig) -> SimilarityForm:
+        """N^2 for the queries, N g d for the keys."""
+        wide = groups_of(self.groups, model) * model.head_dim
+        w_k, dead = _key_map(model, wide)
+        holds, keeps = (_map(model, "w_q", "queries"), w_k), {"keys": wide}
+        return SimilarityForm(module="Grouped", holds=holds, dead=dead, compared=model.head_dim, keeps=keeps)
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        return illegal_groups("similarity", self.groups, model)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from minform_cli.config.axes.base import PartOptions, Requires, new_axis
 from minform_cli.config.axes.bias import has_bias, live_bias
+from minform_cli.config.axes.groups import Groups, groups_of, illegal_groups
 from minform_cli.config.axes.norm import centred, writer, written
 from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
 from minform_cli.config.axes.similarity import MINIMUM
@@ -187,12 +188,12 @@ class Key(Value, frozen=True):
     source = "Do Transformers Need Three Projections? (ICML 2026), K = V"
     no_value_bias = "keys are values (K = V), their bias too"
     no_gauge = "keys are values (K = V)"
-    requires: ClassVar[Requires] = {"similarity": ("separate", "tied", "pairwise", "identity-query")}
+    requires: ClassVar[Requires] = {"similarity": ("separate", "tied", "pairwise", "identity-query", "grouped")}
     why = "V = K needs a key projection"
     mixes_keys = True
 
     def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
-        return ValueForm(module="Key", holds=(_output(model),), mixed=model.head_dim, keeps={"keys": model.dim})
+        return ValueForm(module="Key", holds=(_output(model),), mixed=model.head_dim, keeps={})
 
 
 @VALUE.part
@@ -262,3 +263,28 @@ class NoValue(Value, frozen=True):
 
     def form(self, model: ModelConfig) -> ValueForm | None:  # noqa: ARG002, D102
         return None
+
+
+@VALUE.part
+class Grouped(Value, frozen=True):
+    """Fewer values than heads: groups of heads mix the same values, which are kept once in generation; W_O is whole.
+
+    Attributes:
+        groups: g, heads of values; 1: all heads mix the same. Below 1: the share of the heads that they are at most.
+    """
+
+    kind: Literal["grouped"] = "grouped"
+    groups: Groups = 1
+    meaning = "one W_V for each group of heads; W_O kept"
+    source = "GQA, arXiv 2305.13245, section 2.2; Fast Transformer Decoding, arXiv 1911.02150, section 3"
+    no_value_bias = "no part of grouped values does without b_V"
+    no_gauge = "several heads mix the same values"
+
+    def form(self, model: ModelConfig) -> ValueForm:
+        """N g d for the values, N^2 for W_O."""
+        n, wide = model.dim, groups_of(self.groups, model) * model.head_dim
+        w_v = Map(name="w_v", dim_in=n, dim_out=wide, bias=live_bias(model, wide), role="qkv", over="keys")
+        return ValueForm(module="Grouped", holds=(w_v, _output(model)), mixed=model.head_dim, keeps={"values": wide})
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        return illegal_groups("value", self.groups, model)

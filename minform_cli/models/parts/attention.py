@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts import products
-from minform_cli.models.parts.base import Absent
+from minform_cli.models.parts.base import Absent, for_heads
 from minform_cli.models.parts.plain import plain
 from minform_cli.models.parts.similarity import SIMILARITIES
 from minform_cli.models.parts.value import VALUES
@@ -33,10 +33,15 @@ def rows_of(x: Float[Tensor, "b t n"], wanted: Wanted) -> Float[Tensor, ...]:
 
 
 class Kept(NamedTuple):
-    """Keys and values of the tokens that are attended to, each (B, H, S, E)."""
+    """Keys and values of the tokens that are attended to, each (B, g, S, E): by head, or by group of heads."""
 
-    keys: Float[Tensor, "b h s e"]
-    values: Float[Tensor, "b h s f"]
+    keys: Float[Tensor, "b g s e"]
+    values: Float[Tensor, "b k s f"]
+
+    def for_heads(self, heads: int) -> Kept:
+        """Those of every head."""
+        keys = for_heads(self.keys, heads)
+        return Kept(keys, keys if self.values is self.keys else for_heads(self.values, heads))
 
 
 class Attention(nn.Module):
@@ -96,6 +101,7 @@ class Attention(nn.Module):
         self.value.from_separate(source.value, self.similarity)
 
     def _mixed(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
+        kept = kept.for_heads(queries.shape[1])
         if plain():
             return self._by_products(queries, kept, seen, causal=causal)
         drops = self.training and self.dropout > 0

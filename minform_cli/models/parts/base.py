@@ -145,6 +145,12 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.view(batch, tokens, heads, width // heads).transpose(1, 2)
 
 
+def for_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, g, S, E) -> (B, H, S, E): what each head has of its group, H / g heads one after another being one."""
+    groups = x.shape[1]
+    return x if groups == heads else x.unsqueeze(2).expand(-1, -1, heads // groups, -1, -1).flatten(1, 2)
+
+
 def by_columns(weight: Tensor, heads: int) -> Tensor:
     """(M, H E) -> (H, M, E): the columns of each head of a map to all of them."""
     return weight.unflatten(1, (heads, -1)).transpose(0, 1)
@@ -169,6 +175,7 @@ __all__ = [
     "by_columns",
     "by_rows",
     "copied",
+    "for_heads",
     "has_bias",
     "has_dead_bias",
     "has_key_bias",

@@ -3,6 +3,7 @@
 from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
 from minform_cli.models.parts.similarity.cholesky import Cholesky
 from minform_cli.models.parts.similarity.collapsed import Collapsed
+from minform_cli.models.parts.similarity.grouped import Grouped
 from minform_cli.models.parts.similarity.identity_key import IdentityKey
 from minform_cli.models.parts.similarity.identity_query import IdentityQuery
 from minform_cli.models.parts.similarity.low_rank import LowRank
@@ -15,6 +16,7 @@ __all__ = [
     "SIMILARITIES",
     "Cholesky",
     "Collapsed",
+    "Grouped",
     "IdentityKey",
     "IdentityQuery",
     "LowRank",

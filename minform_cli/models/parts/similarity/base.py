@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
-from minform_cli.models.parts.base import Absent, Part, by_columns
+from minform_cli.models.parts.base import Absent, Part, by_columns, for_heads
 from minform_cli.models.parts.linear import Matrix, write_map
 from minform_cli.registry import Registry
 
@@ -26,10 +26,14 @@ Side = Literal["both", "queries", "keys"]
 
 
 class QueryKey(NamedTuple):
-    """Queries and keys by head, each (B, H, T, E)."""
+    """Queries by head, (B, H, T, E), and keys by head or by group of heads, (B, g, S, E)."""
 
     queries: Float[Tensor, "b h t e"]
-    keys: Float[Tensor, "b h s e"]
+    keys: Float[Tensor, "b g s e"]
+
+    def products(self) -> Float[Tensor, "b h t s"]:
+        """The scores of every head, times sqrt(d)."""
+        return self.queries @ for_heads(self.keys, self.queries.shape[1]).mT
 
 
 class Projections(NamedTuple):
@@ -73,8 +77,8 @@ class Similarity(Part):
         """Queries of the tokens `x`."""
         raise NotImplementedError
 
-    def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b h s e"]:
-        """Keys of the tokens `y`."""
+    def keys(self, y: Float[Tensor, "b s n"]) -> Float[Tensor, "b g s e"]:
+        """Keys of the tokens `y`, by head or by group of heads."""
         raise NotImplementedError
 
     def projections(self) -> Projections:

@@ -2,6 +2,7 @@
 
 from minform_cli.models.parts.value.base import VALUES, Value, ValueMaps
 from minform_cli.models.parts.value.collapsed import Collapsed
+from minform_cli.models.parts.value.grouped import Grouped
 from minform_cli.models.parts.value.keys import Key, KeyGatedValue
 from minform_cli.models.parts.value.low_rank import LowRank
 from minform_cli.models.parts.value.omitted import Omitted, StackCollapsed, StackOutput, stack_output
@@ -10,6 +11,7 @@ from minform_cli.models.parts.value.separate import Separate
 __all__ = [
     "VALUES",
     "Collapsed",
+    "Grouped",
     "Key",
     "KeyGatedValue",
     "LowRank",

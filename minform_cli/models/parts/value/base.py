@@ -44,7 +44,7 @@ class Value(Part):
         super().__init__()
         self.dim, self.heads = model.dim, model.heads
 
-    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:
         """What each head mixes, from the tokens `y` that are attended to or from their keys."""
         raise NotImplementedError
 

@@ -33,7 +33,7 @@ class Collapsed(Value):
         self.w_vo = writer(model, "output", model.dim, bias=False, times=self.heads, std=std)
         self.b_vo = nn.Parameter(torch.zeros(written(model))) if has_bias(model) else None
 
-    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Full-width values of every head."""
         return split_heads(self.w_vo(y), self.heads)
 

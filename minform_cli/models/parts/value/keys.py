@@ -28,7 +28,7 @@ class Key(Value):
         super().__init__(model)
         self.w_o = writer(model, "output", model.dim, bias=has_bias(model))
 
-    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """The keys."""
         return keys
 
@@ -70,7 +70,7 @@ class KeyGatedValue(Value):
         self.w_v = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model))
         self.w_o = writer(model, "output", model.dim, bias=has_bias(model))
 
-    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Projected gated tokens."""
         return split_heads(self.w_v(y * torch.sigmoid(self.gate(y))), self.heads)
 

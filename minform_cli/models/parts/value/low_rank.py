@@ -54,7 +54,7 @@ class LowRank(Value):
             if rank:
                 nn.init.normal_(weight, std=start_std(self.dim, self.heads, rank, pivoted=options.pivoted))
 
-    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Projected values."""
         return self.columns.split(self.w_v(y))
 

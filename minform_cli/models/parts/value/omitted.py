@@ -20,7 +20,7 @@ class Omitted(Value):
 
     exact_where = "W_V W_O was the identity, head by head"
 
-    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """The head's columns of the tokens."""
         return split_heads(y, self.heads)
 

@@ -24,7 +24,7 @@ class Separate(Value):
         self.w_v = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model))
         self.w_o = writer(model, "output", model.dim, bias=has_bias(model))
 
-    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b h s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
+    def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Projected values."""
         return split_heads(self.w_v(y), self.heads)
 

@@ -1,0 +1,45 @@
+"""Groups of heads with one key (or one value) each: how many there are. For the `grouped` parts of two axes.
+
+Heads h m to (h + 1) m of H = g m are group h of g.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+from pydantic import PlainValidator
+
+if TYPE_CHECKING:
+    from minform_cli.config.schema import ModelConfig
+
+
+def _read(value: object) -> int | float:
+    """What a user wrote, once it is a whole number or a share."""
+    whole = type(value) is int and value >= 1
+    if whole or (type(value) is float and 0 < value < 1):
+        return cast("int | float", value)
+    raise ValueError(f"groups {value!r}: expected a whole number from 1 on, or a share of the heads (below 1)")
+
+
+Groups = Annotated[int | float, PlainValidator(_read)]
+"""How many; or the share of the heads that they are at most, one at least, so that all have as many heads."""
+
+
+def groups_of(groups: float, model: ModelConfig) -> int:
+    """g, which divides H where the model is legal."""
+    if isinstance(groups, int):
+        return groups
+    most = max(1, int(groups * model.heads))
+    return max(number for number in range(1, most + 1) if model.heads % number == 0)
+
+
+def illegal_groups(axis: str, groups: float, model: ModelConfig) -> str | None:
+    """What is wrong with the groups of the part `grouped` of that axis, or None."""
+    number = groups_of(groups, model)
+    if model.heads % number == 0:
+        return None
+    divisors = [g for g in range(1, model.heads + 1) if model.heads % g == 0]
+    return (
+        f"model.{axis} 'grouped' has {number} groups, which do not divide model.heads {model.heads}; "
+        f"accepted: {', '.join(map(str, divisors))}"
+    )
