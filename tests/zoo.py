@@ -45,6 +45,8 @@ def options(axis: str, kind: str) -> object:
     own = {
         ("order", "listed"): {"list": (0, 1, 0)},
         ("linear", "low-rank"): {"qkv": 4, "output": 0.7, "mlp": 5},
+        ("similarity", "grouped"): {"groups": 0.5},
+        ("value", "grouped"): {"groups": 0.5},
     }
     return {"kind": kind, **own[axis, kind]} if (axis, kind) in own else kind
 

@@ -36,7 +36,7 @@ def test_the_presets_and_variants_that_are_promised_are_there() -> None:
         "symmetric-cholesky", "symmetric-pairwise", "identity-query", "stack-collapsed", "shared-depth",
         "kgv", "tensor-chain", "h-softpos", "swiglu", "anthe", "low-rank", "low-rank-qk", "pivoted",
         "shared-depth-lora", "shared-depth-scaled", "conv-tokenizer", "conv-tokenizer-separable",
-        "depthwise", "frontier", "grouped-query", "multi-query",
+        "depthwise", "frontier", "grouped-query", "multi-query", "symmetric-start",
     }  # fmt: skip
 
 

@@ -84,11 +84,16 @@ def _triangle(model: ModelConfig, name: str, over: Over) -> Weights:
 
 @SIMILARITY.part
 class Separate(Similarity, frozen=True):
-    """Own projections for queries and keys, the standard Transformer."""
+    """Own projections for queries and keys, the standard Transformer.
+
+    Attributes:
+        start: `symmetric`: W_K begins as W_Q, and is free afterwards; `free`: each begins by itself.
+    """
 
     kind: Literal["separate"] = "separate"
+    start: Literal["free", "symmetric"] = Field(default="free", exclude_if=lambda start: start == "free")
     meaning = "own W_Q and W_K (standard attention)"
-    source = "Attention Is All You Need, arXiv 1706.03762, section 3.2"
+    source = "Attention Is All You Need, arXiv 1706.03762, section 3.2; symmetric start: arXiv 2502.10927"
     absorbs = "each"
 
     def gauged(self, model: ModelConfig) -> Similarity | str:

@@ -1,18 +1,24 @@
 """Separate projections: scores_h = x W_Qh (x W_Kh)^T / sqrt(d).
 
 Numbers: 2 N^2, and N per bias (W_Q's is live; W_K's is dead and exists only under ``bias: all`` or K = V).
-Source: Attention Is All You Need, arXiv 1706.03762, section 3.2.
+Started symmetric, W_K = W_Q, of the variance that `tied` has, for scores of the variance 1.
+Sources: Attention Is All You Need, arXiv 1706.03762, section 3.2; symmetric start: Saponati et al., arXiv 2502.10927.
 """
 
 from __future__ import annotations
 
+from typing import cast
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from minform_cli.config.axes.similarity import Separate as Options
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import has_bias, has_key_bias, split_heads
 from minform_cli.models.parts.linear import absorbed, linear_map, read_map, write_map
 from minform_cli.models.parts.similarity.base import SIMILARITIES, Projections, Side, Similarity
+from minform_cli.models.parts.similarity.tied import tied_std
 
 
 @SIMILARITIES.register("separate")
@@ -23,8 +29,16 @@ class Separate(Similarity):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
-        self.w_q = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model))
-        self.w_k = linear_map(model, "qkv", model.dim, model.dim, bias=has_key_bias(model))
+        symmetric = cast(Options, model.similarity).start == "symmetric"
+        std = tied_std(model) if symmetric else None
+        self.w_q = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model), std=std)
+        self.w_k = linear_map(model, "qkv", model.dim, model.dim, bias=has_key_bias(model), std=std)
+        if symmetric:
+            given = dict(self.w_q.named_parameters())
+            with torch.no_grad():
+                for name, parameter in self.w_k.named_parameters():
+                    if name != "bias":  # of which both have zeros, or W_K none
+                        parameter.copy_(given[name])
 
     def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
         """Through W_Q."""
