@@ -11,7 +11,7 @@ from minform_cli.report.records import CompareRecord
 from minform_cli.study.options import StudyOptions
 
 if TYPE_CHECKING:
-    from minform_cli.study.execute import StudyListener
+    from minform_cli.study.worker import StudyListener
 
 
 def compare(options: StudyOptions, *, on_progress: StudyListener | None = None) -> list[CompareRecord]:
@@ -35,7 +35,6 @@ def compare(options: StudyOptions, *, on_progress: StudyListener | None = None) 
     records: list[CompareRecord] = []
     for stage in plan_comparison(options).stages():
         found = run_comparison(stage, options, on_progress=on_progress)
-        assert found is not None, "only a process of a launch has nothing to report"
         write_files(stage.out, options, tell=lambda _: None, source=stage.source)
         records = found.records
     return records

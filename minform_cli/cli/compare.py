@@ -10,12 +10,12 @@ import typer
 
 from minform_cli.cli import options
 from minform_cli.cli.console import caption, chosen_format, show, warn
-from minform_cli.cli.one_voice import said_elsewhere, silent
+from minform_cli.cli.one_voice import silent
 from minform_cli.cli.tensorboard import check_log, logging
 from minform_cli.config.names import BASELINE
 from minform_cli.errors import InputError, MachineError
 from minform_cli.study.options import StudyOptions
-from minform_cli.training.launch import Launch, launched
+from minform_cli.training.launch import launched
 
 if TYPE_CHECKING:
     from minform_cli.data.source import Source
@@ -87,54 +87,51 @@ def compare(
     Finished runs in the folder are reused and begun ones go on: the same command continues after a stop, and more
     seeds, variants or grid values extend the study. Its folder ends with tables and report.html.
     """
-    launch = launched()
-    with silent(*said_elsewhere(launch)):
-        shown = _Shown(chosen_format(fmt), plot, quiet)
-        from minform_cli import api
-        from minform_cli.study.comparison import check_plan, plan_comparison
+    _refuse_launch()
+    shown = _Shown(chosen_format(fmt), plot, quiet)
+    from minform_cli import api
+    from minform_cli.study.comparison import check_plan, plan_comparison
 
-        options = StudyOptions(
-            preset=preset,
-            variants=variant or (),
-            settings=setting or (),
-            seeds=_seeds(seeds, seed),
-            grid=grid or (),
-            study=study,
-            init=init,
-            scratch=scratch,
-            pretrain=pretrain,
-            pretrain_settings=pretrain_set or (),
-            out=out,
-            jobs=jobs,
-            device=device,
-            threads=threads,
-            stack_seeds=stack_seeds,
-            stack_anyway=stack_anyway,
-            margin=None if margin is None else margin / 100,
-            reference=against,
-        )
-        api.check_device(device, threads)
-        check_log(log)
-        if plot is not None:
-            _check_plot(plot, dry_run=dry_run)
-        if folder is not None:
-            _refuse_others(ctx)
-            _redraw(folder, options, shown)
-            return
-        plan = plan_comparison(options)
+    options = StudyOptions(
+        preset=preset,
+        variants=variant or (),
+        settings=setting or (),
+        seeds=_seeds(seeds, seed),
+        grid=grid or (),
+        study=study,
+        init=init,
+        scratch=scratch,
+        pretrain=pretrain,
+        pretrain_settings=pretrain_set or (),
+        out=out,
+        jobs=jobs,
+        device=device,
+        threads=threads,
+        stack_seeds=stack_seeds,
+        stack_anyway=stack_anyway,
+        margin=None if margin is None else margin / 100,
+        reference=against,
+    )
+    api.check_device(device, threads)
+    check_log(log)
+    if plot is not None:
+        _check_plot(plot, dry_run=dry_run)
+    if folder is not None:
+        _refuse_others(ctx)
+        _redraw(folder, options, shown)
+        return
+    plan = plan_comparison(options)
     for stage in plan.stages():
         if dry_run:
             if stage is not plan and all(run.finished for run in stage.runs):
                 continue
-            check_plan(stage, options, launch)
-            if launch is None or launch.rank == 0:
-                _show_plan(stage, options, shown)
+            check_plan(stage, options)
+            _show_plan(stage, options, shown)
             return  # what a second stage takes is known after the first
-        comparison = _run(stage, options, launch, log, quiet=quiet)
-        if comparison is not None:
-            if stage is plan or shown.fmt not in ("csv", "json"):  # for a program there is one document
-                _show(comparison, shown if stage is plan else replace(shown, plot=None))
-            _write_files(stage.out, options, shown, stage.source)
+        comparison = _run(stage, options, log, quiet=quiet)
+        if stage is plan or shown.fmt not in ("csv", "json"):  # for a program there is one document
+            _show(comparison, shown if stage is plan else replace(shown, plot=None))
+        _write_files(stage.out, options, shown, stage.source)
 
 
 @dataclass(frozen=True)
@@ -144,6 +141,17 @@ class _Shown:
     fmt: str
     plot: Path | None
     quiet: bool
+
+
+def _refuse_launch() -> None:
+    """Raises `InputError` under torchrun, whose processes would each do the whole study; one of them says it."""
+    launch = launched()
+    if launch is not None and launch.world_size > 1:
+        with silent(*([InputError] if launch.rank > 0 else [])):
+            raise InputError(
+                f"compare: the {launch.world_size} processes of torchrun are for one model, and a study trains many; "
+                "accepted: without torchrun; on several machines, the same command on each with one --out"
+            )
 
 
 def _seeds(num: int | None, each: list[int] | None) -> int | list[int] | None:
@@ -176,15 +184,12 @@ def _check_plot(plot: Path, *, dry_run: bool) -> None:
         raise InputError("--plot: --dry-run has no results to draw")
 
 
-def _run(
-    plan: Plan, options: StudyOptions, launch: Launch | None, log: str | None, *, quiet: bool
-) -> Comparison | None:
+def _run(plan: Plan, options: StudyOptions, log: str | None, *, quiet: bool) -> Comparison:
     """Trains what is left, with live progress and, if asked for, a log of every run."""
     from minform_cli.cli.study_progress import StudyProgress
     from minform_cli.study.comparison import run_comparison
 
-    others = launch is not None and launch.rank > 0  # the first process shows their runs, too
-    with StudyProgress(plan, quiet=quiet or others) as progress, logging(log) as logs:
+    with StudyProgress(plan, quiet=quiet) as progress, logging(log) as logs:
         for name, reason in plan.skipped.items():
             progress.say(f"{name} left out: {reason}")
         for note in plan.notes():
@@ -194,7 +199,7 @@ def _run(
             progress.listen(run, news)
             logs(run.folder, news)
 
-        return run_comparison(plan, options, launch=launch, on_progress=tell)
+        return run_comparison(plan, options, on_progress=tell)
 
 
 def _redraw(folder: Path, options: StudyOptions, shown: _Shown) -> None:
@@ -239,14 +244,15 @@ def _show_plan(plan: Plan, options: StudyOptions, shown: _Shown) -> None:
     from minform_cli.cli.progress import Display
     from minform_cli.report.plan_table import plan_caption, plan_table
     from minform_cli.study.comparison import preview
-    from minform_cli.study.preview import side_by_side
+    from minform_cli.study.execute import side_by_side
 
     with Display(quiet=shown.quiet) as display:
         records = preview(plan, options, display.say)
     show(plan_table(records, shown.fmt))
     if not shown.quiet:
         skipped = [f"{name} left out: {reason}" for name, reason in plan.skipped.items()]
-        together = 1 if options.stacks else side_by_side(plan, options.jobs, options.device)
+        num_left = sum(not run.finished for run in plan.runs)
+        together = 1 if options.stacks else side_by_side(options.jobs, options.device, num_left)
         stacks = (
             ["The seeds of each variant are trained as one model; the times are those of each alone."]
             if options.stacks

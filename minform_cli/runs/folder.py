@@ -29,6 +29,10 @@ ORIGINAL, REDUCED = INSIDE = ("original", "reduced")
 RUN = "run description"
 
 
+class InUseError(InputError):
+    """Another process trains in the folder."""
+
+
 def look(folder: RunFolder, config: RunConfig, *, resume: bool) -> dict[str, Any] | None:
     """``run.json`` of the run to resume, once it is known to be of the same settings; None if nothing was begun.
 
@@ -95,18 +99,21 @@ def check_data(folder: RunFolder, meta: Mapping[str, Any], fingerprint: str) -> 
 
 @contextmanager
 def claimed(folder: RunFolder) -> Generator[None]:
-    """Creates the folder and keeps every other process from training in it meanwhile.
+    """Creates the folder and keeps every other process from training in it meanwhile; dies with the process.
+
+    Whoever has claimed it may claim it again: a worker of a study does before its run does.
 
     Raises:
-        InputError: another process trains here, or the path is no folder.
+        InUseError: another process trains here.
+        InputError: the path is no folder.
         MachineError: the folder cannot be made or written.
     """
-    lock = FileLock(folder.path / LOCK, timeout=0)
+    lock = FileLock(folder.path / LOCK, timeout=0, is_singleton=True)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise InputError(f"{folder.path}: another process is training this run; wait for it, or use --out") from None
+        raise InUseError(f"{folder.path}: another process is training this run; wait for it, or use --out") from None
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{folder.path} is not a folder: --out names another") from None
     except OSError as error:

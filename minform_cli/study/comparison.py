@@ -21,10 +21,9 @@ from minform_cli.tasks import TASKS, check_labels, check_task
 if TYPE_CHECKING:
     from minform_cli.data.source import Source
     from minform_cli.report.records import StudyDetails
-    from minform_cli.study.execute import StudyListener
     from minform_cli.study.plan import Plan
     from minform_cli.study.stored import StoredStudy
-    from minform_cli.training.launch import Launch
+    from minform_cli.study.worker import StudyListener
 
 TABLES = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "table.json": "json"}
 """Tables in a study's folder -> their format."""
@@ -112,11 +111,11 @@ def _check_plan(plan: Plan) -> None:
         check_task(run.config, run.source.spec)
 
 
-def check_plan(plan: Plan, options: StudyOptions = DEFAULT, launch: Launch | None = None) -> None:
+def check_plan(plan: Plan, options: StudyOptions = DEFAULT) -> None:
     """Finds what `run_comparison` would refuse before its first run, or during it: for a dry run, too. Writes nothing.
 
     Raises:
-        InputError: the reference is no variant, --jobs stands beside a launch, seeds cannot be stacked, the folder is
+        InputError: the reference is no variant, --jobs is no number, seeds cannot be stacked, the folder is
             none, the device is not there, weights to start from are damaged, or the data are not those that the study
             was begun with.
         MachineError: the folder cannot be written.
@@ -129,9 +128,9 @@ def check_plan(plan: Plan, options: StudyOptions = DEFAULT, launch: Launch | Non
 
     if options.reference not in (BASELINE, *plan.variants):
         raise unknown_name("variant", options.reference, plan.variants, "--against")
-    check_jobs(options.jobs, launch)
+    check_jobs(options.jobs)
     if options.stacks:
-        check_stacking(plan, options, launch)
+        check_stacking(plan, options)
     left = [run for run in plan.runs if not run.finished]
     if left:
         check_folder(plan.out)
@@ -160,19 +159,14 @@ def run_comparison(
     plan: Plan,
     options: StudyOptions = DEFAULT,
     *,
-    launch: Launch | None = None,
     on_progress: StudyListener | None = None,
-) -> Comparison | None:
+) -> Comparison:
     """Does what is left of a plan and summarises its rows.
 
     Args:
         plan: the runs.
         options: how they are done, and how judged.
-        launch: this process among several that share them.
         on_progress: is told how each run goes.
-
-    Returns:
-        The comparison; None in a process of a launch in which another one reports.
 
     Raises:
         InputError, NumericalError, MachineError, Interrupted: as `check_plan` and `study.execute.execute`.
@@ -184,13 +178,12 @@ def run_comparison(
     from minform_cli.study.stored import check_same_data
     from minform_cli.study.summary import count_plan, summarise
 
-    check_plan(plan, options, launch)
+    check_plan(plan, options)
     counts = count_plan(plan)  # a model that cannot be counted must not surface after hours of training
     fresh = next((run for run in plan.runs if not run.begun), None)
     if fresh is not None and plan.fingerprint is None and fresh.source.spec.kind != "images":
         fresh.source.load()  # images' files the plan has seen
-    if launch is None or launch.rank == 0:
-        write_record(plan.out, extended(plan.out, plan.record()))
+    write_record(plan.out, extended(plan.out, plan.record()))
     if options.stacks:
         results = execute_stacked(plan, device=options.device, threads=options.threads, on_progress=on_progress)
     else:
@@ -199,11 +192,8 @@ def run_comparison(
             jobs=options.jobs,
             device=options.device,
             threads=options.threads,
-            launch=launch,
             on_progress=on_progress,
         )
-    if results is None:
-        return None
     check_same_data(results)
     return Comparison(summarise(counts, results, options.margin, options.reference), results, plan.notes())
 

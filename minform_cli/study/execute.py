@@ -1,4 +1,4 @@
-"""Does the runs of a plan: those that are not finished, one after another, side by side, or shared by a launch.
+"""Does the runs of a plan that are not finished: one after another, or side by side.
 
 Every run computes with one CPU thread unless told otherwise, however many run side by side: results depend on the
 number of threads, and must not depend on how many jobs there happened to be.
@@ -7,23 +7,16 @@ number of threads, and must not depend on how many jobs there happened to be.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
-from minform_cli.errors import InputError, Interrupted, named
+from minform_cli.errors import InputError, Interrupted
 from minform_cli.runs.progress import Progress
 from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.study.jobs import Jobs
 from minform_cli.study.plan import Plan, PlannedRun
-from minform_cli.study.queue import Pace
-from minform_cli.study.shared import Shared
-from minform_cli.study.worker import Trainer, train_planned
+from minform_cli.study.worker import StudyListener, Trainer, Worker, one_after_another
 from minform_cli.training.interrupt import StopRequest
-from minform_cli.training.launch import Launch
 
 ADVICE = "the same command goes on from the last checkpoints"
-
-StudyListener = Callable[[PlannedRun, Progress], None]
-"""Is told how each run goes."""
 
 
 def execute(
@@ -34,36 +27,39 @@ def execute(
     threads: int | None = None,
     on_progress: StudyListener | None = None,
     trainer: Trainer | None = None,
-    launch: Launch | None = None,
-    pace: Pace | None = None,
-) -> list[ResultRecord] | None:
+) -> list[ResultRecord]:
     """Does what is left of `plan`; a run that was begun goes on from its checkpoint.
+
+    Two of these in one folder at once, in whatever processes, share the runs (`worker`), and both return all results.
 
     Args:
         plan: what to do.
-        jobs: how many runs side by side; None takes one per CPU core, or one on a GPU. Not with a launch.
+        jobs: how many runs side by side; None takes one per CPU core, or one on a GPU.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         threads: CPU threads of each run; None takes 1 on a CPU and torch's own number beside a GPU.
-        on_progress: is told how each run goes, in the calling process; in a launch also of those others finish.
+        on_progress: is told how each run goes, in the calling process.
         trainer: trains one run; None takes `minform_cli.training.run.train`. Must be importable by name.
-        launch: this process among several that do the plan together, one run each at a time, all of which call this
-            with the same plan, in a folder they all see.
-        pace: how fast the processes of a launch notice each other's end; None takes what suits long runs.
 
     Returns:
-        The results of all runs, in the plan's order; None in all processes of a launch but one, which is rank 0 or
-        the lowest rank that is still alive.
+        The results of all runs, in the plan's order.
 
     Raises:
         Interrupted: a signal came; all progress is saved, and the same call goes on from there.
-        MinformError: a run failed, or its process died; the other runs' progress is saved. In a launch all
-            processes raise, with the same exit code, and one says the reason in full.
+        MinformError: a run failed, or its process died; the other runs' progress is saved.
     """
-    check_jobs(jobs, launch)
+    check_jobs(jobs)
     tell = on_progress or silent
     tell_finished(plan, tell)
-    if not _do(plan, jobs, device, threads, tell, trainer, launch, pace or Pace()):
-        return None
+    # One seed of every variant, then the next: whoever stops early has something to compare.
+    pending = sorted((run for run in plan.runs if not run.finished), key=lambda run: run.config.seed)
+    if pending:
+        worker = _worker(trainer, device, threads)
+        try:
+            with StopRequest(ADVICE) as stop:
+                stop.defer()
+                _do(pending, side_by_side(jobs, device, len(pending)), worker, tell, stop)
+        except Interrupted as stopped:
+            raise Interrupted(stopped.signum, f"{stopped.signal_name}: stopped; {ADVICE}") from None
     return results_of(plan)
 
 
@@ -79,74 +75,40 @@ def results_of(plan: Plan) -> list[ResultRecord]:
     return [_as_named(read_result(run.folder), run) for run in plan.runs]
 
 
-def check_jobs(jobs: int | None, launch: Launch | None) -> None:
-    """Raises `InputError` if so many runs cannot go side by side here."""
+def check_jobs(jobs: int | None) -> None:
+    """Raises `InputError` if so many runs cannot go side by side."""
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: {jobs} is not a positive number")
-    if jobs is not None and launch is not None:
-        raise InputError(f"--jobs {jobs}: each process of a launch does one run at a time; start more of them instead")
 
 
-def _do(
-    plan: Plan,
-    jobs: int | None,
-    device: str,
-    threads: int | None,
-    tell: StudyListener,
-    trainer: Trainer | None,
-    launch: Launch | None,
-    pace: Pace,
-) -> bool:
-    """Does the runs; whether this process is the one to return their results."""
-    # One seed of every variant, then the next: whoever stops early has something to compare.
-    pending = sorted((run for run in plan.runs if not run.finished), key=lambda run: run.config.seed)
-    if not pending and launch is None:
-        return True
+def side_by_side(jobs: int | None, device: str, num_left: int) -> int:
+    """How many of `num_left` runs are done at a time; 1 at least."""
+    return max(1, min(jobs or (num_cores() if _on_cpu(device) else 1), num_left))
+
+
+def threads_of(threads: int | None, device: str) -> int | None:
+    """CPU threads of a run on `device`, where the user asked for `threads`; None: torch's own number."""
+    return threads or (1 if _on_cpu(device) else None)
+
+
+def _worker(trainer: Trainer | None, device: str, threads: int | None) -> Worker:
     from minform_cli.training.run import train
 
-    on_cpu, device = _placed(device, launch)
-    threads = threads or (1 if on_cpu else None)
-    side_by_side = min(jobs or (num_cores() if on_cpu else 1), len(pending))
-    trainer = trainer or train
-    try:
-        with StopRequest(ADVICE) as stop:
-            stop.defer()
-            if launch is not None:
-                return Shared(plan, launch, trainer, device, threads, tell, stop, pace).work()
-            if side_by_side == 1:
-                _one_after_another(pending, device, threads, tell, trainer, stop)
-            else:
-                with Jobs(side_by_side, trainer, device, threads, tell) as workers:
-                    workers.do(pending, stop)
-    except Interrupted as stopped:
-        raise Interrupted(stopped.signum, f"{stopped.signal_name}: stopped; {ADVICE}") from None
-    return True
+    return Worker(trainer or train, device, threads_of(threads, device))
 
 
-def _placed(device: str, launch: Launch | None) -> tuple[bool, str]:
-    """Whether the runs are done on the CPU, and the device of this process: in a launch each has a GPU of its own."""
-    import torch
+def _do(pending: list[PlannedRun], num: int, worker: Worker, tell: StudyListener, stop: StopRequest) -> None:
+    if num == 1:
+        one_after_another(pending, worker, tell, stop.check)
+        return
+    with Jobs(num, worker, tell) as processes:
+        processes.do(pending, stop)
 
+
+def _on_cpu(device: str) -> bool:
     from minform_cli.training.runtime import choose_device
 
-    chosen = choose_device(device)[0]
-    if launch is not None and device in ("auto", "cuda") and chosen.type == "cuda":
-        device = f"cuda:{launch.local_rank % torch.cuda.device_count()}"  # more processes than GPUs share them
-    return chosen.type == "cpu", device
-
-
-def _one_after_another(
-    pending: list[PlannedRun],
-    device: str,
-    threads: int | None,
-    tell: StudyListener,
-    trainer: Trainer,
-    stop: StopRequest,
-) -> None:
-    for run in pending:
-        stop.check()
-        with named(str(run)):
-            train_planned(run, trainer, device, threads, lambda news, run=run: tell(run, news))
+    return choose_device(device)[0].type == "cpu"
 
 
 def num_cores() -> int:

@@ -23,10 +23,10 @@ def preview(
         threads: CPU threads of each run; None takes what `execute` takes.
         tell: is told which model is being timed.
     """
-    from minform_cli.training.runtime import choose_device
+    from minform_cli.study.execute import threads_of
     from minform_cli.training.timing import Speed, time_run
 
-    threads = threads or (1 if choose_device(device)[0].type == "cpu" else None)
+    threads = threads_of(threads, device)
     counts = {_row(count["variant"], count.get("grid", {})): count["parameters"] for count in count_plan(plan)}
     speeds: dict[str, Speed] = {}
     records: list[PlanRecord] = []
@@ -49,15 +49,6 @@ def preview(
             )
         )
     return records
-
-
-def side_by_side(plan: Plan, jobs: int | None, device: str) -> int:
-    """How many of the plan's runs `execute` would do at a time; 1 at least."""
-    from minform_cli.study.execute import num_cores
-    from minform_cli.training.runtime import choose_device
-
-    chosen = jobs or (num_cores() if choose_device(device)[0].type == "cpu" else 1)
-    return max(1, min(chosen, sum(not run.finished for run in plan.runs)))
 
 
 def steps_done(run: PlannedRun) -> int:

@@ -1,28 +1,41 @@
-"""What a process of a study does: one run after another, as its parent says.
+"""The worker of a study: does a run whose folder no other process has, from its checkpoint if it was begun.
 
-Of the signals only the parent's word counts, which comes through the pipe: a Ctrl-C in the terminal or a SIGTERM to
-the whole group would reach a run twice, and the second signal means to leave without saving. If the parent dies, the
-pipe ends and the run saves itself.
+The lock of a run's folder says who does it, on one machine or on many that see one file system, and dies with its
+process; nothing else is agreed upon, and there is nobody to ask. Workers of one command are handed different runs;
+those of two commands in one folder meet at its locks and share the work: a run that the other command does is passed
+over, and comes again later (`Turns`), when it is finished and taken as it is, or when its process has died and it goes
+on from its checkpoint. So both commands end with the whole study. (Refusing the second one would have been the
+alternative: then an array of jobs could not do one study, and a command that was started again would have to be told
+when the last process of the first one has ended.)
+
+What a process of its own does stands in `jobs`, in a Ray task in `on_ray`.
 """
 
 from __future__ import annotations
 
-import os
-import queue
-import signal
-import threading
+import math
+import time
 import traceback
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from minform_cli.errors import Interrupted, MinformError
+from minform_cli.errors import Interrupted, MinformError, named
 from minform_cli.files import RunFolder
+from minform_cli.runs.folder import InUseError, claimed, look
 from minform_cli.runs.progress import Listener, Progress
+from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.study.plan import PlannedRun
 from minform_cli.training.prepare import Prepared
+
+AGAIN_S = 0.5
+"""How long a run that another process does is left alone before its folder is looked at again."""
+
+StudyListener = Callable[[PlannedRun, Progress], None]
+"""Is told how each run goes."""
 
 
 class Trainer(Protocol):
@@ -44,29 +57,18 @@ class Trainer(Protocol):
 
 
 @dataclass(frozen=True)
-class Stopped:
-    """To the process: save and end."""
-
-
-Assignment = PlannedRun | Stopped | None
-"""What the parent sends: a run, or `Stopped`, or None when there is nothing left."""
-
-
-@dataclass(frozen=True)
-class News:
-    """To the parent: how the run goes."""
-
-    progress: Progress
-
-
-@dataclass(frozen=True)
 class Finished:
-    """To the parent: the run has its result."""
+    """The end of a run: it has its result."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """It was not begun: another process has its folder."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """To the parent: the run failed. The error is taken apart, as not every class of ours can be pickled."""
+    """It failed. The error is taken apart, as not every class of ours can be pickled."""
 
     kind: type[MinformError]
     message: str
@@ -74,72 +76,140 @@ class Failed:
 
 @dataclass(frozen=True)
 class Broken:
-    """To the parent: a bug, and where."""
+    """A bug, and where."""
 
     traceback: str
 
 
-def train_planned(
-    run: PlannedRun, trainer: Trainer, device: str, threads: int | None, tell: Callable[[Progress], None]
-) -> None:
-    """Trains a planned run, from its checkpoint if it was begun."""
-    begun = RunFolder(run.folder).meta.is_file()
-    prepared = Prepared(run.config, run.source)  # as the plan found it: nothing is looked at again
-    trainer(prepared, run.folder, resume=begun, device=device, threads=threads, on_progress=tell)
+End = Finished | Elsewhere | Failed | Broken
 
 
-def work(pipe: Connection, trainer: Trainer, device: str, threads: int | None) -> None:
-    """The process: does what comes through the pipe until None, `Stopped` or the pipe's end."""
-    try:
-        _own_signals()
-        assignments: queue.SimpleQueue[PlannedRun | None] = queue.SimpleQueue()
-        threading.Thread(target=_listen, args=(pipe, assignments), daemon=True).start()
-        while (run := assignments.get()) is not None:
-            _send(pipe, _done(run, trainer, device, threads, pipe))
-    except (KeyboardInterrupt, Interrupted):
-        return  # asked to stop, and whatever was there to save is saved
+@dataclass(frozen=True)
+class Worker:
+    """How runs are done.
 
+    Attributes:
+        trainer: trains one.
+        device, threads: as of `execute.execute`.
+    """
 
-def _done(run: PlannedRun, trainer: Trainer, device: str, threads: int | None, pipe: Connection) -> Any:
-    """Does one run; what to tell the parent of its end."""
-    try:
-        train_planned(run, trainer, device, threads, lambda progress: _send(pipe, News(progress)))
-    except Interrupted:
-        raise
-    except MinformError as error:
-        return Failed(type(error), str(error))
-    except Exception:
-        return Broken(traceback.format_exc())
-    return Finished()
+    trainer: Trainer
+    device: str
+    threads: int | None
 
+    def do(self, run: PlannedRun, tell: Listener) -> bool:
+        """Does a run to its end; whether its folder was free.
 
-def _listen(pipe: Connection, assignments: queue.SimpleQueue[PlannedRun | None]) -> None:
-    """Reads the pipe beside the run, so that `Stopped` and the parent's death are noticed at once."""
-    while True:
+        Raises:
+            MinformError: it failed.
+        """
+        folder = RunFolder(run.folder)
+        with ExitStack() as held:
+            try:
+                held.enter_context(claimed(folder))
+            except InUseError:
+                return False
+            if folder.is_finished():  # by another process, since the plan was made
+                look(folder, run.config, resume=True)
+                tell(_done(read_result(run.folder)))
+                return True
+            begun = folder.meta.is_file()
+            prepared = Prepared(run.config, run.source)  # as the plan found it: nothing is looked at again
+            self.trainer(prepared, run.folder, resume=begun, device=self.device, threads=self.threads, on_progress=tell)
+        return True
+
+    def end_of(self, run: PlannedRun, tell: Listener) -> End:
+        """Does a run; its end as a value, for another process.
+
+        Raises:
+            Interrupted: a signal came; what there was to save is saved.
+        """
         try:
-            said: Assignment = pipe.recv()
-        except (EOFError, OSError):
-            said = Stopped()
-        if isinstance(said, Stopped):
-            assignments.put(None)
-            os.kill(os.getpid(), signal.SIGINT)
-            return
-        assignments.put(said)
+            return Finished() if self.do(run, tell) else Elsewhere()
+        except Interrupted:
+            raise
+        except MinformError as error:
+            return Failed(type(error), str(error))
+        except Exception:
+            return Broken(traceback.format_exc())
 
 
-def _send(pipe: Connection, message: Any) -> None:
-    try:
-        pipe.send(message)
-    except OSError:
-        return  # the parent is gone; `_listen` has seen it and the run is about to save itself
+class Turns:
+    """The runs that are not handed out, in the order in which they are to be.
+
+    Args:
+        runs: those to do.
+        tell: is told once of each run that another process does.
+        again_s: how long such a run is left alone.
+    """
+
+    def __init__(self, runs: Sequence[PlannedRun], tell: StudyListener, again_s: float = AGAIN_S) -> None:
+        self._waiting = deque(runs)
+        self._tell, self._again_s = tell, again_s
+        self._not_before: dict[Path, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self) -> PlannedRun | None:
+        """The next run; None if there is none at the moment."""
+        now = time.monotonic()
+        for run in self._waiting:
+            if self._not_before.get(run.folder, now) <= now:
+                self._waiting.remove(run)
+                return run
+        return None
+
+    def hear(self, run: PlannedRun, end: End) -> None:
+        """How a run that was taken has ended: one that another process does comes again later.
+
+        Raises:
+            MinformError: it failed; the error names it.
+            RuntimeError: it met a bug of ours.
+        """
+        match end:
+            case Finished():
+                return
+            case Elsewhere():
+                if run.folder not in self._not_before:
+                    text = "another process trains it; here it is taken once it is finished, or done if that one ends"
+                    self._tell(run, Progress("note", text=text))
+                self._not_before[run.folder] = time.monotonic() + self._again_s
+                self._waiting.append(run)
+            case Failed(kind, message):
+                raise kind(f"{run}: {message}")
+            case Broken(found):
+                raise RuntimeError(f"{run}: an error of ours in the process of the run:\n{found}")
 
 
-def _own_signals() -> None:
-    """From here on SIGINT comes from `_listen` alone, and SIGTERM is ignored; what came before is forgotten."""
-    if hasattr(os, "setsid"):
-        os.setsid()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def one_after_another(
+    runs: Sequence[PlannedRun], worker: Worker, tell: StudyListener, check: Callable[[], None]
+) -> None:
+    """Does `runs` in this process.
+
+    Args:
+        runs: in their order.
+        worker: how.
+        tell: is told how each goes.
+        check: is called between runs and while there is none to do; raises to stop.
+
+    Raises:
+        MinformError: a run failed; the error names it.
+    """
+    turns = Turns(runs, tell)
+    while turns:
+        check()
+        run = turns.take()
+        if run is None:
+            time.sleep(AGAIN_S / 5)
+            continue
+        with named(str(run)):
+            free = worker.do(run, lambda news, run=run: tell(run, news))
+        turns.hear(run, Finished() if free else Elsewhere())
+
+
+def _done(result: ResultRecord) -> Progress:
+    """The last news of a run, from its result."""
+    metrics = {name: float(value) for name, value in result["metrics"].items() if value is not None}
+    epochs, steps = math.ceil(result["epochs"]), result["steps"]
+    return Progress("done", epochs, epochs, steps, steps, metrics, metric=result["metric"])

@@ -157,7 +157,7 @@ plan = plan_study(Path(sys.argv[1]), "debug", ["no-mlp", "minimal"], [0], ["trai
 trainer = getattr(trainers, sys.argv[2])
 if trainer is not trainers.held:  # the others need no torch, and to import it takes longer than all the rest
     sys.modules["minform_cli.training.run"] = types.SimpleNamespace(train=None)
-    execute_module._placed = lambda device, launch: (True, device)
+    execute_module._on_cpu = lambda device: True
 tell = lambda run, progress: print(run, progress.kind, progress.epoch, flush=True)
 try:
     execute(plan, jobs=2, trainer=trainer, on_progress=tell)

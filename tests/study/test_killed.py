@@ -36,10 +36,10 @@ from minform_cli.study.jobs import Jobs
 ready, left = Path(sys.argv.pop(1)), int(sys.argv.pop(1))
 hear = Jobs._hear
 
-def counted(self, worker, waiting):
+def counted(self, process, turns):
     # Hands out no further run from then on: what a run is killed in, it cannot be over before.
     global left
-    hear(self, worker, waiting)
+    hear(self, process, turns)
     left -= 1
     if left <= 0:
         ready.touch()

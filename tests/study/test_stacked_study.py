@@ -16,7 +16,6 @@ from minform_cli.runs.records import read_result
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan, PlannedRun, plan_study
 from minform_cli.study.stacked import check_stacking, execute_stacked, groups
-from minform_cli.training.launch import Launch
 from minform_cli.training.run import train
 from minform_cli.training.stacked import SeedStack
 
@@ -102,20 +101,19 @@ def test_a_seed_that_fails_is_named_once_the_others_are_finished(
 
 
 @pytest.mark.parametrize(
-    ("settings", "options", "launch", "said"),
+    ("settings", "options", "said"),
     [
-        ((), {"jobs": 2}, None, "--stack-seeds: one group of seeds is trained at a time; accepted: --jobs 1, not 2"),
-        ((), {}, Launch(0, 2, 0, "localhost", 1), "--stack-seeds: one process trains all seeds"),
-        ((), {"stack_anyway": False}, None, "--stack-seeds: on a CPU it does not pay (0 to 20 % of the time saved"),
+        ((), {"jobs": 2}, "--stack-seeds: one group of seeds is trained at a time; accepted: --jobs 1, not 2"),
+        ((), {"stack_anyway": False}, "--stack-seeds: on a CPU it does not pay (0 to 20 % of the time saved"),
     ],
 )
 def test_what_cannot_be_stacked_is_refused_in_one_line(
-    settings: tuple[str, ...], options: dict[str, Any], launch: Launch | None, said: str, tmp_path: Path
+    settings: tuple[str, ...], options: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     plan = planned(tmp_path, (0, 1), *settings)
     asked = {"device": "cpu", "stack_seeds": True, "stack_anyway": True, **options}
     with pytest.raises(InputError) as caught:
-        check_stacking(plan, StudyOptions(**asked), launch)
+        check_stacking(plan, StudyOptions(**asked))
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
