@@ -13,7 +13,7 @@ import time
 import torch
 
 from minform_cli.config.schema import DataConfig, TrainConfig
-from minform_cli.data.image_batches import ImageBatches
+from minform_cli.data.images.image_batches import ImageBatches
 from minform_cli.data.load import load_data
 from minform_cli.errors import InputError
 

@@ -6,8 +6,8 @@ import torch
 
 from minform_cli.config.schema import TOKENIZERS, RunConfig
 from minform_cli.data.batch import WHOLE, Batches, Share
-from minform_cli.data.image_batches import ImageBatches
-from minform_cli.data.images import ImageData
+from minform_cli.data.images.image_batches import ImageBatches
+from minform_cli.data.images.pixels import ImageData
 from minform_cli.data.load import Data
 from minform_cli.data.spec import check_batch_tokens
 

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.duplicates import duplicate_notes
-from minform_cli.data.images import ImageData, ImageSplit, OfficialData, channel_statistics, chunks, fingerprint
+from minform_cli.data.images.duplicates import duplicate_notes
+from minform_cli.data.images.pixels import ImageData, ImageSplit, OfficialData, channel_statistics, chunks, fingerprint
 from minform_cli.data.source import Source, opened
 from minform_cli.data.spec import DATA_SETS, DataSpec, ImageSpec
 from minform_cli.data.split import stratified
@@ -123,7 +123,9 @@ def _statistics(train: ImageSplit) -> tuple[tuple[float, ...], tuple[float, ...]
     images = train.images
     if isinstance(images, np.ndarray):
         return channel_statistics(chunks(images))
-    from minform_cli.data.stream import read_batches  # torch, which an image folder that fits in memory can do without
+    from minform_cli.data.images.stream import (
+        read_batches,  # torch, which an image folder that fits in memory can do without
+    )
 
     size = min(len(train), max(SAMPLE_SIZE, len(np.unique(train.labels))))
     sample = stratified(train.labels, size, SAMPLE_SEED)

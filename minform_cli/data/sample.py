@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minform_cli.data.glue.sentences import SentenceData, SentenceSplit
-from minform_cli.data.images import ImageData, ImageSplit
+from minform_cli.data.images.pixels import ImageData, ImageSplit
 from minform_cli.data.load import Data
 from minform_cli.data.pairs.load import PairData, PairSplit
 from minform_cli.data.pairs.ragged import Ragged, ragged

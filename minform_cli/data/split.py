@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from minform_cli.data.images import Labels
+from minform_cli.data.images.pixels import Labels
 
 
 def stratified(labels: Labels, count: int, seed: int) -> NDArray[np.intp]:

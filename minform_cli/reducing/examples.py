@@ -15,13 +15,13 @@ from typing import cast
 import numpy as np
 
 from minform_cli.config.schema import DataConfig, RunConfig
-from minform_cli.data.container import Folder
-from minform_cli.data.decode import Decoder
-from minform_cli.data.files import decode_members
 from minform_cli.data.glue.sentences import SentenceData, SentenceSplit, encoded
 from minform_cli.data.glue.table import Table
-from minform_cli.data.images import ImageData, ImageSplit
-from minform_cli.data.images import fingerprint as images_fingerprint
+from minform_cli.data.images.container import Folder
+from minform_cli.data.images.decode import Decoder
+from minform_cli.data.images.files import decode_members
+from minform_cli.data.images.pixels import ImageData, ImageSplit
+from minform_cli.data.images.pixels import fingerprint as images_fingerprint
 from minform_cli.data.load import Data
 from minform_cli.data.source import Loaded, Source, opened
 from minform_cli.data.spec import DATA_SETS, DataSpec, ImageSpec, TextSpec

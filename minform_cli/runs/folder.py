@@ -20,7 +20,7 @@ from minform_cli.files import RunFolder, write_atomic, write_json
 from minform_cli.runs.seal import read_sealed, sealed
 
 if TYPE_CHECKING:
-    from minform_cli.data.images import ImageData
+    from minform_cli.data.images.pixels import ImageData
     from minform_cli.data.load import Data
 
 LOCK = ".lock"

@@ -20,7 +20,7 @@ from minform_cli.runs.stored import StoredRun, with_tokenizer
 from minform_cli.tasks import TASKS
 
 if TYPE_CHECKING:
-    from minform_cli.data.images import ImageData
+    from minform_cli.data.images.pixels import ImageData
     from minform_cli.data.load import Data
 
 ACCEPTED = ("name", *CHOICES, "limit", "bleu_tokenizer")

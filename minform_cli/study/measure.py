@@ -15,8 +15,8 @@ from PIL import Image
 
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batches import make_batches
-from minform_cli.data.files import ImageFiles
-from minform_cli.data.images import ImageData, ImageSplit
+from minform_cli.data.images.files import ImageFiles
+from minform_cli.data.images.pixels import ImageData, ImageSplit
 from minform_cli.data.source import Source
 from minform_cli.models.stack import ImageEncoder
 from minform_cli.report.records import ExampleRecord, MeasuredRecord

@@ -20,7 +20,7 @@ from minform_cli.training.distillation import Distillation
 from minform_cli.training.objective import Labels, Objective
 
 if TYPE_CHECKING:
-    from minform_cli.data.images import ImageData
+    from minform_cli.data.images.pixels import ImageData
     from minform_cli.data.load import Data
 
 OPTION = "--teacher"

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.images import ImageData
+from minform_cli.data.images.pixels import ImageData
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import DATA_SETS, DataSpec
 

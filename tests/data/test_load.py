@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.images import channel_statistics, chunks
+from minform_cli.data.images.pixels import channel_statistics, chunks
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import DATA_SETS
 from minform_cli.data.split import allocate, stratified

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data import cifar as cifar_module
-from minform_cli.data import idx
-from minform_cli.data.cifar import CifarSet, load_cifar
-from minform_cli.data.idx import IdxFile, IdxSet, load_idx
+from minform_cli.data.images import cifar as cifar_module
+from minform_cli.data.images import idx
+from minform_cli.data.images.cifar import CifarSet, load_cifar
+from minform_cli.data.images.idx import IdxFile, IdxSet, load_idx
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import DATA_SETS
 from minform_cli.errors import InputError

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data import folder as folder_module
-from minform_cli.data import stream
-from minform_cli.data.container import Folder
+from minform_cli.data.images import folder as folder_module
+from minform_cli.data.images import stream
+from minform_cli.data.images.container import Folder
 from minform_cli.data.load import load_data
 from minform_cli.data.source import opened
 from minform_cli.data.spec import described

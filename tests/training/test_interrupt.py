@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from minform_cli.data.batch import Batch
-from minform_cli.data.image_batches import ImageBatches as Batches
+from minform_cli.data.images.image_batches import ImageBatches as Batches
 from minform_cli.data.source import Source
 from minform_cli.errors import Interrupted
 from minform_cli.files import RunFolder

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from minform_cli.config import legality, presets
-from minform_cli.data import folder
+from minform_cli.data.images import folder
 from minform_cli.models import verify
 from minform_cli.training.run import train
 from tests.cli.commands import Command

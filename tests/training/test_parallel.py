@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from minform_cli.config.schema import DataConfig, TrainConfig
 from minform_cli.data.batch import Share
-from minform_cli.data.image_batches import ImageBatches
+from minform_cli.data.images.image_batches import ImageBatches
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import spec_for
 from minform_cli.files import RunFolder

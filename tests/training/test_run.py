@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from minform_cli.config.presets import load_config
-from minform_cli.data.image_batches import ImageBatches as Batches
+from minform_cli.data.images.image_batches import ImageBatches as Batches
 from minform_cli.errors import InputError
 from minform_cli.files import RunFolder
 from minform_cli.runs.checkpoint import read_checkpoint

@@ -8,7 +8,7 @@ from minform_cli.config.schema import DataConfig
 from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
-    from minform_cli.data.images import OfficialData
+    from minform_cli.data.images.pixels import OfficialData
 
 SUMMARY = "60,000 photographs in 100 classes, 32x32 colour; downloaded once (169 MB)"
 SOURCE = "Krizhevsky 2009, Learning multiple layers of features from tiny images"
@@ -36,7 +36,7 @@ def spec(data: DataConfig) -> ImageSpec:
 
 def load_official(data: DataConfig) -> OfficialData:  # noqa: ARG001  (every data set takes its section)
     """The 50,000 training and 10,000 test images; errors as `load_cifar` raises them."""
-    from minform_cli.data.cifar import CifarSet, load_cifar
+    from minform_cli.data.images.cifar import CifarSet, load_cifar
 
     published = CifarSet(
         title="CIFAR-100",

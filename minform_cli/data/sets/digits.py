@@ -12,7 +12,7 @@ from minform_cli.config.schema import DataConfig
 from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
-    from minform_cli.data.images import OfficialData
+    from minform_cli.data.images.pixels import OfficialData
 
 SUMMARY = "1,797 handwritten digits, 8x8 grey; comes with scikit-learn, needs no network"
 SOURCE = "Alpaydin, Kaynak 1998, Optical recognition of handwritten digits, UCI (its test part)"
@@ -41,7 +41,7 @@ def load_official(data: DataConfig) -> OfficialData:  # noqa: ARG001  (every dat
     import numpy as np
     from sklearn.datasets import load_digits
 
-    from minform_cli.data.images import ImageSplit, OfficialData
+    from minform_cli.data.images.pixels import ImageSplit, OfficialData
     from minform_cli.data.split import stratified
 
     values, targets = load_digits(return_X_y=True)

@@ -12,7 +12,7 @@ from minform_cli.config.schema import DataConfig
 from minform_cli.data.spec import ImageSpec, split_sizes
 
 if TYPE_CHECKING:
-    from minform_cli.data.images import OfficialData
+    from minform_cli.data.images.pixels import OfficialData
 
 SUMMARY = "70,000 pieces of clothing, 28x28 grey; downloaded once (31 MB)"
 SOURCE = "Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747"
@@ -49,7 +49,7 @@ def spec(data: DataConfig) -> ImageSpec:
 
 def load_official(data: DataConfig) -> OfficialData:  # noqa: ARG001  (every data set takes its section)
     """The 60,000 training and 10,000 test images; errors as `load_idx` raises them."""
-    from minform_cli.data.idx import IdxFile, IdxSet, load_idx
+    from minform_cli.data.images.idx import IdxFile, IdxSet, load_idx
 
     published = IdxSet(
         title="Fashion-MNIST",

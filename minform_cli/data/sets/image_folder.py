@@ -15,8 +15,8 @@ from minform_cli.config.schema import DataConfig
 from minform_cli.data.spec import IMAGE_FILES, ImageSpec, split_sizes
 
 if TYPE_CHECKING:
-    from minform_cli.data.folder import ImagesOnDisk
-    from minform_cli.data.images import OfficialData
+    from minform_cli.data.images.folder import ImagesOnDisk
+    from minform_cli.data.images.pixels import OfficialData
 
 SUMMARY = "your images: data.path is a folder with train/<class>/* or <class>/*, or a .zip, .tar, .tar.gz of one"
 SOURCE = "your own; the layout is that of torchvision's ImageFolder"
@@ -29,7 +29,7 @@ def look(data: DataConfig) -> ImagesOnDisk:
     Raises:
         InputError: `data.path` is missing, damaged, hostile or laid out in another way.
     """
-    from minform_cli.data.folder import open_images
+    from minform_cli.data.images.folder import open_images
 
     return open_images(data)
 
@@ -65,6 +65,6 @@ def load_official(data: DataConfig, images: ImagesOnDisk, tell: Callable[[str], 
     Raises:
         InputError: a file is damaged or of another shape, or an archive is too large for memory.
     """
-    from minform_cli.data.folder import load_images
+    from minform_cli.data.images.folder import load_images
 
     return load_images(images, tell)

@@ -15,8 +15,8 @@ from minform_cli.data.spec import IMAGE_FILES, ImageSpec, split_sizes
 from minform_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from minform_cli.data.folder import ImagesOnDisk
-    from minform_cli.data.images import OfficialData
+    from minform_cli.data.images.folder import ImagesOnDisk
+    from minform_cli.data.images.pixels import OfficialData
 
 SUMMARY = "ImageNet-1k, 1,281,167 photographs in 1,000 classes; data.path is the folder with train/ and val/"
 SOURCE = "Russakovsky et al. 2015, ImageNet large scale visual recognition challenge, arXiv 1409.0575"

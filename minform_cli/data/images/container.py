@@ -8,8 +8,8 @@ from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from typing import IO
 
-from minform_cli.data.archive import TarArchive, ZipArchive
-from minform_cli.data.members import MAX_MEMBER_BYTES, Container, Listing, suffix_of, suffixes
+from minform_cli.data.images.archive import TarArchive, ZipArchive
+from minform_cli.data.images.members import MAX_MEMBER_BYTES, Container, Listing, suffix_of, suffixes
 from minform_cli.data.walk import walk
 from minform_cli.errors import InputError
 

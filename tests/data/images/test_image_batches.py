@@ -10,8 +10,8 @@ import torch
 
 from minform_cli.config.schema import DataConfig, TrainConfig
 from minform_cli.data.batch import generator
-from minform_cli.data.image_batches import ImageBatches
-from minform_cli.data.images import ImageData
+from minform_cli.data.images.image_batches import ImageBatches
+from minform_cli.data.images.pixels import ImageData
 from minform_cli.data.load import load_data
 from minform_cli.errors import InputError
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data import container, decode, folder, members
-from minform_cli.data.decode import Decoder
+from minform_cli.data.images import container, decode, folder, members
+from minform_cli.data.images.decode import Decoder
 from minform_cli.data.source import opened
 from minform_cli.errors import InputError
 from tests.data.pictures import archived, config, draw, load, make_folder, spec

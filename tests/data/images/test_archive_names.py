@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minform_cli.errors import InputError
-from tests.data.archives import png
+from tests.data.images.archives import png
 from tests.data.pictures import archived, load, make_folder
 
 ESCAPING = [

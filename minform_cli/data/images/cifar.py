@@ -16,7 +16,7 @@ import numpy as np
 
 from minform_cli.data import cache
 from minform_cli.data.download import Remote, fetch
-from minform_cli.data.images import ImageSplit, OfficialData
+from minform_cli.data.images.pixels import ImageSplit, OfficialData
 from minform_cli.errors import InputError
 
 PIXELS = 3 * 32 * 32

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minform_cli.data.images import Labels
-from minform_cli.data.members import Listing, Member
+from minform_cli.data.images.members import Listing, Member
+from minform_cli.data.images.pixels import Labels
 from minform_cli.data.split_names import alluded_splits, named_splits, split_of
 from minform_cli.data.walk import MOST_NAMES, some_names
 from minform_cli.errors import InputError, counted, did_you_mean

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from minform_cli.data import cache
 from minform_cli.data.download import Remote, fetch
-from minform_cli.data.images import ImageSplit, OfficialData
+from minform_cli.data.images.pixels import ImageSplit, OfficialData
 from minform_cli.errors import InputError
 
 SIDE = 28

@@ -16,11 +16,11 @@ from PIL import Image
 
 import minform_cli.data
 from minform_cli.config.schema import DataConfig
-from minform_cli.data import archive as archive_module
-from minform_cli.data.decode import is_grey_file
+from minform_cli.data.images import archive as archive_module
+from minform_cli.data.images.decode import is_grey_file
 from minform_cli.data.spec import DATA_SETS
 from minform_cli.errors import InputError, Interrupted, MinformError
-from tests.data.archives import png, tar_with, zip_with
+from tests.data.images.archives import png, tar_with, zip_with
 from tests.data.pictures import load, make_folder
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minform_cli.data.duplicates import num_shared
+from minform_cli.data.images.duplicates import num_shared
 from tests.data.pictures import load, sizes
 
 

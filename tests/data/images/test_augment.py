@@ -10,9 +10,9 @@ from torchvision.transforms import v2
 
 from minform_cli.config.presets import resolve
 from minform_cli.config.schema import DataConfig, TrainConfig
-from minform_cli.data.augment import AREAS, POLICIES, RATIOS, Mix, drawn, erased, mixed, moved, varied
 from minform_cli.data.batch import Batch, Second, Share, generator
-from minform_cli.data.image_batches import ImageBatches
+from minform_cli.data.images.augment import AREAS, POLICIES, RATIOS, Mix, drawn, erased, mixed, moved, varied
+from minform_cli.data.images.image_batches import ImageBatches
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError

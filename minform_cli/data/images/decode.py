@@ -12,8 +12,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 
-from minform_cli.data.images import Pixels
-from minform_cli.data.members import formats
+from minform_cli.data.images.members import formats
+from minform_cli.data.images.pixels import Pixels
 from minform_cli.errors import InputError, MinformError
 
 MAX_PIXELS = 40_000_000

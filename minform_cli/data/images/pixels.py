@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from minform_cli.data.files import ImageFiles
+    from minform_cli.data.images.files import ImageFiles
     from minform_cli.data.spec import ImageSpec
 
 Pixels = NDArray[np.uint8]

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from minform_cli.config.schema import DataConfig, TrainConfig
-from minform_cli.data.augment import drawn, erased, mixed, moved, varied
 from minform_cli.data.batch import WHOLE, Batch, Second, Share, Split, generator, there
-from minform_cli.data.files import ImageFiles
-from minform_cli.data.images import ImageData, ImageSplit, Pixels
-from minform_cli.data.stream import read_batches
+from minform_cli.data.images.augment import drawn, erased, mixed, moved, varied
+from minform_cli.data.images.files import ImageFiles
+from minform_cli.data.images.pixels import ImageData, ImageSplit, Pixels
+from minform_cli.data.images.stream import read_batches
 from minform_cli.errors import MachineError
 
 

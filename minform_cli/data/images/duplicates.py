@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from minform_cli.data.images import ImageSplit, Pixels
+from minform_cli.data.images.pixels import ImageSplit, Pixels
 
 SAMPLE = 64
 """Values of each image that are compared first, so that few images have to be compared as a whole."""

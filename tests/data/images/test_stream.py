@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from minform_cli.config.schema import TrainConfig
-from minform_cli.data import files, folder, stream
-from minform_cli.data.files import ImageFiles
-from minform_cli.data.image_batches import ImageBatches
-from minform_cli.data.images import ImageData
+from minform_cli.data.images import files, folder, stream
+from minform_cli.data.images.files import ImageFiles
+from minform_cli.data.images.image_batches import ImageBatches
+from minform_cli.data.images.pixels import ImageData
 from minform_cli.errors import InputError
 from tests.data.pictures import archived, config, draw, load, sizes
 from tests.waiting import until

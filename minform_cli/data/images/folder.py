@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data.archive import TarArchive
 from minform_cli.data.cache import Arrays, cached_arrays, digest_of
-from minform_cli.data.container import ARCHIVES, Folder, open_container
-from minform_cli.data.decode import Decoder, is_grey_file, size_of
-from minform_cli.data.files import ImageFiles, decode_members, memory_budget
-from minform_cli.data.images import ImageSplit, OfficialData
-from minform_cli.data.layout import Layout, layout_of
-from minform_cli.data.members import Container, Listing, Member
+from minform_cli.data.images.archive import TarArchive
+from minform_cli.data.images.container import ARCHIVES, Folder, open_container
+from minform_cli.data.images.decode import Decoder, is_grey_file, size_of
+from minform_cli.data.images.files import ImageFiles, decode_members, memory_budget
+from minform_cli.data.images.layout import Layout, layout_of
+from minform_cli.data.images.members import Container, Listing, Member
+from minform_cli.data.images.pixels import ImageSplit, OfficialData
 from minform_cli.errors import InputError, counted
 
 FORMAT = 2

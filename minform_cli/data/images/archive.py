@@ -18,7 +18,7 @@ from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from minform_cli.data.members import MAX_MEMBER_BYTES, Listing, is_image
+from minform_cli.data.images.members import MAX_MEMBER_BYTES, Listing, is_image
 from minform_cli.data.walk import is_left_alone
 from minform_cli.errors import InputError
 

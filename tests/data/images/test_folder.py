@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from minform_cli.config.schema import DataConfig
-from minform_cli.data import folder
+from minform_cli.data.images import folder
 from minform_cli.data.load import load_data
 from minform_cli.data.spec import DATA_SETS
 from minform_cli.errors import InputError

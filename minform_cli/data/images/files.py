@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minform_cli.data.container import Folder
-from minform_cli.data.decode import Decoder
-from minform_cli.data.images import Pixels
-from minform_cli.data.members import Container, Member
+from minform_cli.data.images.container import Folder
+from minform_cli.data.images.decode import Decoder
+from minform_cli.data.images.members import Container, Member
+from minform_cli.data.images.pixels import Pixels
 from minform_cli.data.walk import some_names
 from minform_cli.errors import InputError, counted
 

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from minform_cli.data.files import ImageFiles
-from minform_cli.data.images import Pixels
+from minform_cli.data.images.files import ImageFiles
+from minform_cli.data.images.pixels import Pixels
 from minform_cli.errors import InputError
 
 MAX_WORKERS = 8

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.data.archives import png, zip_with
+from tests.data.images.archives import png, zip_with
 from tests.waiting import HANGS_S
 
 

@@ -1,0 +1,1 @@
+"""Images: from files, folders and archives to pixels, and batches of them."""
