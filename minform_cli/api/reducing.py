@@ -10,7 +10,7 @@ from minform_cli.errors import InputError
 from minform_cli.files import RunFolder
 from minform_cli.reducing.options import ReduceOptions
 from minform_cli.reducing.records import ReduceRecord
-from minform_cli.runs.progress import Listener, Progress
+from minform_cli.runs.progress import Listener, silent
 
 
 def reduce(
@@ -44,8 +44,4 @@ def reduce(
     from minform_cli.reducing.reduce import reduce_run
     from minform_cli.report.reduce_files import write_files
 
-    return reduce_run(source, Path(out), options, on_progress or _silent, write_files)
-
-
-def _silent(_news: Progress) -> None:
-    """Nobody listens."""
+    return reduce_run(source, Path(out), options, on_progress or silent, write_files)

@@ -98,6 +98,11 @@ def row_label(variant: str, grid: Mapping[str, Any]) -> str:
     return f"{variant}, {grid_name(grid)}" if grid else variant
 
 
+def row_key(variant: str, grid: Mapping[str, Any]) -> tuple[str, str]:
+    """What decides which row of a table a record belongs to."""
+    return variant, json.dumps(grid, sort_keys=True)
+
+
 def grid_name(grid: Mapping[str, Any]) -> str:
     """A grid point for people: ``heads=1, depth=6``."""
     return ", ".join(f"{key.rpartition('.')[2]}={grid_value(value)}" for key, value in grid.items())

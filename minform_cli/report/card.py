@@ -11,10 +11,10 @@ from minform_cli.counting.records import GROUPS
 from minform_cli.exporting.records import ExportRecord
 from minform_cli.reducing.records import ReduceRecord
 from minform_cli.report import notes
-from minform_cli.report.eval_table import CONFIDENCE, wilson_interval
 from minform_cli.report.export_table import LIMIT, PARITY, pixels
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import render
+from minform_cli.report.intervals import CONFIDENCE, wilson
 from minform_cli.report.numbers import integer, metric_name, percent, with_sign
 from minform_cli.report.reduce_table import reduce_caption, reduce_table
 
@@ -160,7 +160,7 @@ def _measured(record: ExportRecord) -> str:
     split = "test set, which was also validated on" if data["validation"] == "test" else "validation split"
     text = f"{metric_name(metric)} {with_sign(metric, percent(score))} on the {split} of {data['title']} ({number:,})"
     if metric == "accuracy" and number:
-        low, high = wilson_interval(round(score * number), number)
+        low, high = wilson(score, number)
         chance = f"[{percent(low)}, {percent(high)}], {100 * CONFIDENCE:g} % Wilson, for the choice of examples alone"
         text = f"{text}; {chance}"
     test = metrics.get(f"test_{metric}")

@@ -11,11 +11,9 @@ from rich.text import Text
 
 from minform_cli.report.fit import Column
 from minform_cli.report.formats import FittedTable, check_format, render, to_csv, to_json
+from minform_cli.report.intervals import CONFIDENCE, wilson
 from minform_cli.report.numbers import integer, loss, metric_title, percent, perplexity
 from minform_cli.runs.records import EvaluationRecord, TranslationRecord
-
-CONFIDENCE = 0.95
-"""Of the Wilson interval around an accuracy."""
 
 _INTERVAL = (
     f"Interval: {100 * CONFIDENCE:g} % Wilson, for the choice of examples alone (not of seeds); "
@@ -56,7 +54,7 @@ def eval_table(record: EvaluationRecord, fmt: str = "rich", width: int | None = 
     full: dict[str, Any] = {**record, "accuracy_low": None, "accuracy_high": None, "confidence": CONFIDENCE}
     if record["class_names"]:
         correct = sum(row[i] for i, row in enumerate(record["confusion"]))
-        full["accuracy_low"], full["accuracy_high"] = wilson_interval(correct, record["num_examples"])
+        full["accuracy_low"], full["accuracy_high"] = wilson(correct / record["num_examples"], record["num_examples"])
     if fmt == "json":
         return to_json([full])
     if fmt == "csv":
@@ -86,14 +84,6 @@ def eval_caption(record: EvaluationRecord) -> list[str]:
         *([_INTERVAL] if record["class_names"] else []),
         *record["notes"],
     ]
-
-
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """The Wilson interval of a proportion at the level `CONFIDENCE`, as fractions."""
-    from scipy.stats import binomtest
-
-    interval: Any = binomtest(correct, total).proportion_ci(CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 Tabled = tuple[str, list[dict[str, Any]], list[Column]]

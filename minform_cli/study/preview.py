@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any
 
+from minform_cli.counting.records import row_key
 from minform_cli.files import RunFolder
 from minform_cli.report.records import PlanRecord
 from minform_cli.study.plan import Plan, PlannedRun
@@ -27,11 +26,11 @@ def preview(
     from minform_cli.training.timing import Speed, time_run
 
     threads = threads_of(threads, device)
-    counts = {_row(count["variant"], count.get("grid", {})): count["parameters"] for count in count_plan(plan)}
-    speeds: dict[str, Speed] = {}
+    counts = {row_key(count["variant"], count.get("grid", {})): count["parameters"] for count in count_plan(plan)}
+    speeds: dict[tuple[str, str], Speed] = {}
     records: list[PlanRecord] = []
     for run in plan.runs:
-        row = _row(run.config.variant, run.grid)
+        row = row_key(run.config.variant, run.grid)
         if not run.finished and row not in speeds:
             if tell is not None:
                 tell(f"timing {run}")
@@ -56,7 +55,3 @@ def steps_done(run: PlannedRun) -> int:
     from minform_cli.runs.stored import read_run
 
     return read_run(run.folder).checkpoint().state.step if RunFolder(run.folder).checkpoint.is_file() else 0
-
-
-def _row(variant: str, grid: dict[str, Any]) -> str:
-    return f"{variant} {json.dumps(grid, sort_keys=True)}"

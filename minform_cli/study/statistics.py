@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-CONFIDENCE = 0.95
-"""Level of every interval of a study."""
+from minform_cli.report.intervals import CONFIDENCE
 
 BOOTSTRAP_FROM = 20
 """From so many pairs on a bootstrap interval is given beside the t interval."""
@@ -81,15 +80,3 @@ def bootstrap_interval(values: ArrayLike, baseline: ArrayLike) -> tuple[float, f
         (differences,), np.mean, n_resamples=_RESAMPLES, confidence_level=CONFIDENCE, method="BCa", rng=random
     )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
-
-
-def binomial_interval(accuracy: float, num_examples: int) -> tuple[float, float]:
-    """Wilson's interval of an accuracy measured on `num_examples` examples: the chance in which examples they were.
-
-    Args:
-        accuracy: fraction of the examples that were right; a mean over seeds is rounded to whole examples.
-        num_examples: at least 1.
-    """
-    correct = round(accuracy * num_examples)
-    interval = stats.binomtest(correct, num_examples).proportion_ci(CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minform_cli import __version__
-from minform_cli.counting.records import CountRecord, row_label
+from minform_cli.counting.records import CountRecord, row_key, row_label
 from minform_cli.errors import InputError, counted
 from minform_cli.files import RunFolder
 from minform_cli.runs.records import ResultRecord, read_result
@@ -77,20 +77,12 @@ def _recipe_notes(folder: Path, entries: Sequence[RunEntry]) -> list[str]:
 
 def counts_of(results: Sequence[ResultRecord]) -> list[CountRecord]:
     """The count in the first result of each row, with its grid point."""
-    counts: list[CountRecord] = []
-    seen: list[tuple[str, object]] = []
+    counts: dict[tuple[str, str], CountRecord] = {}
     for result in results:
-        row = (result["variant"], result.get("grid", {}))
-        if row not in seen:
-            seen.append(row)
-            count = result["count"].copy()
-            count["preset"], count["variant"], count["grid"] = (
-                result["preset"],
-                result["variant"],
-                result.get("grid", {}),
-            )
-            counts.append(count)
-    return counts
+        variant, grid = result["variant"], result.get("grid", {})
+        named: CountRecord = {**result["count"], "preset": result["preset"], "variant": variant, "grid": grid}
+        counts.setdefault(row_key(variant, grid), named)
+    return list(counts.values())
 
 
 def check_same_data(results: Sequence[ResultRecord]) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from minform_cli.config.presets import BASELINE
-from minform_cli.counting.records import CountRecord
+from minform_cli.counting.records import CountRecord, row_key
 from minform_cli.errors import unknown_name
+from minform_cli.report.intervals import CONFIDENCE, wilson
 from minform_cli.report.records import CompareRecord
 from minform_cli.runs.records import ResultRecord
 from minform_cli.study.plan import Plan
 from minform_cli.study.statistics import (
-    CONFIDENCE,
-    binomial_interval,
     bootstrap_interval,
     estimate,
     paired_difference,
@@ -74,7 +72,7 @@ def summarise(
 
 def _row(record: CountRecord | ResultRecord, variant: str | None = None) -> tuple[str, str]:
     """What decides which row of the table a record belongs to; `variant` looks for another one's at its grid point."""
-    return variant or record["variant"], json.dumps(record.get("grid", {}), sort_keys=True)
+    return row_key(variant or record["variant"], record.get("grid", {}))
 
 
 def _record(
@@ -142,7 +140,7 @@ def _binomial(run: ResultRecord, mean: float | None, size: str) -> tuple[float |
     """The binomial interval of a mean accuracy; nothing of another metric, or of tokens, which are not independent."""
     if mean is None or run["metric"] != "accuracy" or not run["data"]["num_classes"]:
         return None, None
-    return binomial_interval(mean, run["data"][size])
+    return wilson(mean, run["data"][size])
 
 
 def _pairs(runs: Sequence[ResultRecord], others: Sequence[ResultRecord]) -> tuple[list[float], list[float]] | None:

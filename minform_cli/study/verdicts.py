@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from minform_cli.study.statistics import CONFIDENCE, Estimate
+from minform_cli.report.intervals import CONFIDENCE
+from minform_cli.study.statistics import Estimate
 
 MAX_SEEDS = 1_000
 """More seeds than that are not suggested to anybody."""

@@ -26,7 +26,7 @@ from minform_cli.models.verify import verify
 from minform_cli.runs import folder as run_folder
 from minform_cli.runs.checkpoint import Checkpoint, CheckpointStore, State, read_checkpoint, remove_unnamed, restore
 from minform_cli.runs.journal import EMPTY, Journal
-from minform_cli.runs.progress import Listener, Progress
+from minform_cli.runs.progress import Listener, Progress, silent
 from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.runs.result import data_record
 from minform_cli.training.compiled import check_compiled
@@ -80,7 +80,7 @@ def train(
         Interrupted: a signal came; what was done is saved.
     """
     with StopRequest() as stop, joined(launch, stop) as team, ExitStack() as held:
-        tell = on_progress if on_progress is not None and team.leads else _silent
+        tell = on_progress if on_progress is not None and team.leads else silent
         begun = begin(run, out, Means(team, stop, held, device, threads), resume=resume, tell=tell)
         if not isinstance(begun, Begun):
             return begun
@@ -387,7 +387,3 @@ def _resume_notes(
 
 def _note(text: str) -> Progress:
     return Progress("note", text=text)
-
-
-def _silent(_news: Progress) -> None:
-    """Nobody listens."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.report.eval_table import MAX_CLASSES, eval_caption, eval_table, wilson_interval
+from minform_cli.report.eval_table import MAX_CLASSES, eval_caption, eval_table
+from minform_cli.report.intervals import wilson
 from minform_cli.report.train_table import train_caption, train_table
 from tests.report.records import evaluation_record, result_record
 
@@ -19,7 +20,7 @@ def test_wilson_interval_equals_the_closed_form() -> None:
     z, n, p = 1.959963984540054, 30, 0.9
     centre, half = p + z * z / 2 / n, z * (p * (1 - p) / n + z * z / 4 / n**2) ** 0.5
     expected = ((centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n))
-    assert wilson_interval(27, 30) == pytest.approx(expected, rel=1e-9)  # both are float64 arithmetic
+    assert wilson(27 / 30, 30) == pytest.approx(expected, rel=1e-9)  # both are float64 arithmetic
 
 
 def test_plain_evaluation_golden() -> None:
@@ -47,7 +48,7 @@ def test_json_evaluation_is_the_record_with_its_interval() -> None:
     record = evaluation_record(3)
     (read,) = json.loads(str(eval_table(record, "json")))
     assert {key: read[key] for key in record} == record
-    assert (read["accuracy_low"], read["accuracy_high"]) == wilson_interval(27, 30)
+    assert (read["accuracy_low"], read["accuracy_high"]) == wilson(27 / 30, 30)
 
 
 def test_csv_evaluation_is_one_line_with_a_column_per_class() -> None:

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from minform_cli.report.intervals import CONFIDENCE, wilson
 from minform_cli.study.statistics import (
-    CONFIDENCE,
-    binomial_interval,
     bootstrap_interval,
     estimate,
     paired_difference,
@@ -92,9 +91,9 @@ def test_the_bootstrap_is_an_extra_from_20_pairs_on_and_repeats_itself() -> None
 
 def test_the_binomial_interval_is_wilsons() -> None:
     # Wilson (1927) for 90 of 100: (0.9 + z2/200 -+ z sqrt(0.09/100 + z2/40000)) / (1 + z2/100), z = 1.959964.
-    low, high = binomial_interval(0.9, 100)
+    low, high = wilson(0.9, 100)
     z = 1.959963984540054
     middle, half = 0.9 + z**2 / 200, z * (0.09 / 100 + z**2 / 40_000) ** 0.5
     assert (low, high) == pytest.approx(((middle - half) / (1 + z**2 / 100), (middle + half) / (1 + z**2 / 100)))
-    assert binomial_interval(1.0, 10)[1] == 1.0
-    assert binomial_interval(0.0, 10)[0] == 0.0
+    assert wilson(1.0, 10)[1] == 1.0
+    assert wilson(0.0, 10)[0] == 0.0
