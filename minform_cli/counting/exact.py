@@ -22,11 +22,11 @@ from minform_cli.config.axes.readout import OfExamples, Readout
 from minform_cli.config.axes.similarity import Similarity
 from minform_cli.config.axes.value import Value
 from minform_cli.config.form import Form, Map
-from minform_cli.config.glue import task_of
 from minform_cli.config.schema import ModelConfig, RunConfig
 from minform_cli.counting.form import counted_form, whole_form
 from minform_cli.counting.parameters import groups_of
 from minform_cli.counting.records import RemovableRecord
+from minform_cli.data.glue.tasks import task_of
 from minform_cli.data.spec import DataSpec
 from minform_cli.tasks import TASKS
 

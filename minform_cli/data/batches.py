@@ -39,10 +39,10 @@ def make_batches(dataset: Data, config: RunConfig, device: torch.device, share: 
     check_batch_tokens(config, dataset.spec)
     if isinstance(dataset, ImageData):
         return ImageBatches(dataset, config.data, config.train, config.seed, device, share)
-    from minform_cli.data.glue.batches import SentenceBatches
+    from minform_cli.data.glue.sentence_batches import SentenceBatches
     from minform_cli.data.glue.sentences import SentenceData
-    from minform_cli.data.pairs.batches import PairBatches
-    from minform_cli.data.pairs.load import PairData
+    from minform_cli.data.pairs.pair_batches import PairBatches
+    from minform_cli.data.pairs.pair_data import PairData
     from minform_cli.data.text.corpora import TextData
     from minform_cli.data.text.text_batches import TextBatches
 

@@ -93,7 +93,7 @@ def cached_arrays(slot: str, key: str, build: Callable[[], Arrays]) -> Arrays:
     found = _read(path, key)
     if found is not None:
         return found
-    with _lock(path):
+    with locked(path):
         found = _read(path, key)
         if found is None:
             found = build()
@@ -102,14 +102,18 @@ def cached_arrays(slot: str, key: str, build: Callable[[], Arrays]) -> Arrays:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Generator[None]:
+def locked(path: Path) -> Generator[bool]:
+    """Whether `path` in the cache can be written, and this process is the only one that does; waits for others.
+
+    Where there is no cache folder, or no lock, every process makes for itself what it needs.
+    """
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(
-            OSError, NotImplementedError
-        ):  # no cache folder, no lock: every process then builds for itself
+        is_locked = False
+        with contextlib.suppress(OSError, NotImplementedError):
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(path.with_suffix(".lock")))
-        yield
+            is_locked = True
+        yield is_locked
 
 
 def _read(path: Path, key: str) -> Arrays | None:

@@ -2,6 +2,12 @@
 
 ``MINFORM_OFFLINE=1`` opens no socket. Every failure is one line that names the file, where to get it and the folder
 to put it in, so that a machine without a network can be served by hand.
+
+Why not pooch (1.9.0): of what follows it would take over five lines, the temporary name and the move from it. It tries
+one address, so mirrors, and a failure that will not pass told from one that may, stay here; it follows a redirect from
+https to http; it knows neither a largest size nor a slowest server, no lock between processes and no sync of the disk;
+and its checksum is of the file that comes, where MNIST's is of what is inside, whichever mirror packed it. Its place
+for a downloader of one's own would hold all of `_receive` and `_open`, beside requests as another dependency.
 """
 
 from __future__ import annotations

@@ -12,14 +12,8 @@ from minform_cli.data.images.duplicates import duplicate_notes
 from minform_cli.data.images.pixels import ImageData, ImageSplit, OfficialData, channel_statistics, chunks, fingerprint
 from minform_cli.data.source import Source, opened
 from minform_cli.data.spec import DATA_SETS, DataSpec, ImageSpec
-from minform_cli.data.split import stratified
+from minform_cli.data.split import HOLDOUT_SEED, LIMIT_SEED, stratified
 from minform_cli.errors import InputError
-
-HOLDOUT_SEED = 0
-"""Which examples are held out never depends on the run's seed: seeds are compared on one validation set."""
-
-LIMIT_SEED = 1
-"""Which examples `data.limit` keeps; likewise the same for every run."""
 
 SAMPLE_SEED = 2
 """Which images of a streamed folder the channel statistics are taken from."""

@@ -1,7 +1,8 @@
-"""Stratified choices that never change: the same examples on every machine, for every seed of a run.
+"""Which examples are held out and which are kept: the same on every machine, for every seed of a run.
 
-Written here because scikit-learn's splitter refuses a choice that leaves fewer examples than there are classes, and
-promises no fixed result between versions; numpy promises that for the stream of `RandomState`.
+Seeds are compared on one validation set. Written here because scikit-learn's splitter refuses a choice that leaves
+fewer examples than there are classes, and promises no fixed result between versions; numpy promises that for the
+stream of `RandomState`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from minform_cli.data.images.pixels import Labels
+HOLDOUT_SEED = 0
+"""Of what is held out; never the run's seed."""
+
+LIMIT_SEED = 1
+"""Of what `data.limit` keeps; likewise."""
+
+HOLDOUT_SHARE = 0.05
+"""Of the examples of a text or of sentence pairs that come without validation examples of their own."""
+
+HOLDOUT_BLOCK = 16
+"""Sequences of a text held out side by side: most then have no neighbour that is trained on."""
+
+MOST_HELD_OUT = 2_000
+"""Whoever has millions of sentence pairs measures on no more, as every epoch ends with it."""
 
 
-def stratified(labels: Labels, count: int, seed: int) -> NDArray[np.intp]:
+def stratified(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.intp]:
     """Indices of `count` examples with the classes in their own proportion, at least one of each; ascending.
 
     A larger `count` keeps what a smaller one chose, but for rounding between classes.
@@ -46,3 +60,33 @@ def allocate(counts: list[int], total: int) -> list[int]:
         open_classes = [i for i in range(len(counts)) if shares[i] > 1]
         shares[max(open_classes, key=lambda i: shares[i] - exact[i])] -= 1
     return shares
+
+
+def limited(places: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """`limit` of the `places`, ascending, by chance alone; a larger limit keeps what a smaller one chose."""
+    return np.sort(np.random.RandomState(LIMIT_SEED).permutation(places)[:limit])
+
+
+def held_out_blocks(num: int) -> NDArray[np.int64]:
+    """Which of `num` sequences of a text are validated on, ascending: whole blocks, a smaller one of a tiny text."""
+    wanted = max(1, round(HOLDOUT_SHARE * num))
+    block = min(HOLDOUT_BLOCK, wanted)
+    blocks = np.random.RandomState(HOLDOUT_SEED).permutation(num // block)[: round(wanted / block)]
+    return np.sort((blocks[:, None] * block + np.arange(block)).ravel().astype(np.int64))
+
+
+def held_out_groups(codes: NDArray[np.uint64]) -> NDArray[np.bool_] | None:
+    """Which of the examples with `codes` (n,) are validated on: of those with one code all are, or none is.
+
+    None where all have the same code, so that nothing would be left to train on.
+    """
+    # Codes are numbered as they come, so that the choice depends on which are equal and on nothing else.
+    _, firsts, numbers, counts = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
+    if len(firsts) < 2:
+        return None
+    order = np.argsort(firsts)[np.random.RandomState(HOLDOUT_SEED).permutation(len(firsts))]
+    wanted = min(MOST_HELD_OUT, max(1, round(HOLDOUT_SHARE * len(codes))))
+    chosen = order[np.cumsum(counts[order]) <= wanted]
+    if not len(chosen):
+        chosen = order[[np.argmin(counts[order])]]
+    return np.isin(numbers, chosen)

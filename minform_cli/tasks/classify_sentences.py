@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.axes.embedding import Embedding
-from minform_cli.config.glue import GLUE, GlueTask, task_of
 from minform_cli.config.schema import ModelConfig
+from minform_cli.data.glue.tasks import GLUE, GlueTask, task_of
 from minform_cli.data.spec import DataSpec, TextSpec
 from minform_cli.errors import IllegalModelError
 from minform_cli.tasks import Metric, divergence

@@ -21,7 +21,7 @@ def with_measures(config: RunConfig, data: Data) -> tuple[RunConfig, tuple[str, 
     """`config` with the tokeniser that BLEU is counted with chosen, and what the user should know of the figures."""
     if not TASKS.info(config.task).decodes:
         return config, ()
-    from minform_cli.data.pairs.load import PairData
+    from minform_cli.data.pairs.pair_data import PairData
     from minform_cli.data.text.tokenizer import from_json
     from minform_cli.tasks.text_metrics import chosen_for, num_words
 

@@ -25,7 +25,7 @@ from minform_cli.tasks.translate import Translate
 from minform_cli.training.team import Team
 
 if TYPE_CHECKING:
-    from minform_cli.data.pairs.load import PairSplit
+    from minform_cli.data.pairs.pair_data import PairSplit
     from minform_cli.data.text.tokenizer import Vocabulary
 
 TEST_BEAMS = 4
@@ -129,7 +129,7 @@ def translations_of(config: RunConfig, data: Data, split: Split, beams: int | No
     task = TASKS.get(config.task)
     if not isinstance(task, Translate) or split == "train":
         return None
-    from minform_cli.data.pairs.load import PairData  # the tokenizers, which runs on images can do without
+    from minform_cli.data.pairs.pair_data import PairData  # the tokenizers, which runs on images can do without
     from minform_cli.data.text.tokenizer import from_json
 
     assert isinstance(data, PairData), "what is translated comes in pairs"

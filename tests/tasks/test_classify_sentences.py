@@ -14,8 +14,8 @@ from sklearn import metrics
 from torch import nn
 
 from minform_cli.config.axes import AXES
-from minform_cli.config.glue import GLUE
 from minform_cli.config.schema import DataConfig, ModelConfig
+from minform_cli.data.glue.tasks import GLUE
 from minform_cli.data.sets import glue, text
 from minform_cli.data.spec import TextSpec
 from minform_cli.errors import IllegalModelError

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from minform_cli.data.glue.table import Table
 from minform_cli.data.spec import TextSpec
+from minform_cli.data.text.ragged import Ragged, ragged
 
 if TYPE_CHECKING:
     from minform_cli.data.text.tokenizer import Vocabulary
@@ -26,25 +27,24 @@ CHUNK = 10_000
 
 
 @dataclass(frozen=True)
-class SentenceSplit:
-    """One split.
+class SentenceSplit(Ragged):
+    """One split: its examples as rows of tokens.
 
     Attributes:
-        tokens: of all examples, one after another, int32.
-        offsets: (n + 1,) where each example begins and the last one ends, int64.
         seconds: (n,) how many tokens of each example stand before its second sentence, int64; None: there is no second.
         labels: (n,) class numbers, int64; or scores, float32.
         num_cut: how many examples were too long.
     """
 
-    tokens: NDArray[np.int32]
-    offsets: NDArray[np.int64]
     seconds: NDArray[np.int64] | None
     labels: NDArray[Any]
     num_cut: int
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def take(self, places: NDArray[np.intp]) -> SentenceSplit:
+        """The examples at `places`, in that order."""
+        rows = self.rows(places)
+        seconds = None if self.seconds is None else self.seconds[places]
+        return SentenceSplit(rows.tokens, rows.offsets, seconds, self.labels[places], num_cut=0)
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ def encoded(table: Table, vocabulary: Vocabulary, seq_len: int) -> SentenceSplit
             lengths.append(1 + sum(kept) + len(kept))
             seconds.append(2 + kept[0])
         pieces.append(np.array(flat, dtype=np.int32))
-    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    rows = ragged(np.concatenate(pieces), np.array(lengths, dtype=np.int64))
     places = np.array(seconds, dtype=np.int64) if is_pair else None
-    return SentenceSplit(np.concatenate(pieces), offsets, places, table.labels, num_cut)
+    return SentenceSplit(rows.tokens, rows.offsets, places, table.labels, num_cut)
 
 
 def shortened(counts: Sequence[int], most: int) -> list[int]:
@@ -115,8 +115,7 @@ def fingerprint(splits: Mapping[str, SentenceSplit], tokenizer: bytes) -> str:
     digest = hashlib.sha256(hashlib.sha256(tokenizer).digest())
     for name, split in splits.items():
         digest.update(f"{name} {len(split)} {split.seconds is not None} ".encode())
-        digest.update(split.tokens.astype("<i4").tobytes())
-        digest.update(split.offsets.astype("<i8").tobytes())
+        split.update_digest(digest.update)
         if split.seconds is not None:
             digest.update(split.seconds.astype("<i8").tobytes())
         digest.update(split.labels.astype("<f4" if split.labels.dtype.kind == "f" else "<i8").tobytes())

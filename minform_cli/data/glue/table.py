@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minform_cli.config.glue import LARGEST_SCORE, GlueTask
+from minform_cli.data.glue.tasks import LARGEST_SCORE, GlueTask
 from minform_cli.errors import InputError, counted
 
 OTHER_NAMES = {"sentence": "content"}

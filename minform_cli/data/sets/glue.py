@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from minform_cli.config.glue import PREFIX, glue_task
 from minform_cli.config.schema import DataConfig
+from minform_cli.data.glue.tasks import PREFIX, glue_task
 from minform_cli.data.spec import TextSpec
 from minform_cli.errors import InputError
 
@@ -46,6 +46,6 @@ def spec(data: DataConfig) -> TextSpec:
 
 def load(data: DataConfig, tell: Callable[[str], None]) -> SentenceData:
     """The sentences as tokens; errors as `load_sentences` raises them."""
-    from minform_cli.data.glue.load import load_sentences
+    from minform_cli.data.glue.sentence_data import load_sentences
 
     return load_sentences(data, spec(data), tell)

@@ -13,7 +13,7 @@ from minform_cli.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from minform_cli.data.pairs.files import Pairs
-    from minform_cli.data.pairs.load import PairData
+    from minform_cli.data.pairs.pair_data import PairData
 
 SUMMARY = "29,000 English descriptions of pictures and their German translations; data.subset is en-de or de-en"
 SOURCE = "Elliott et al. 2016, Multi30K: Multilingual English-German Image Descriptions, arXiv 1605.00459"
@@ -49,7 +49,7 @@ def load(data: DataConfig, tell: Callable[[str], None]) -> PairData:
         InputError: a file is missing or damaged, or as `load_pairs` raises it.
         MachineError: as `load_pairs`.
     """
-    from minform_cli.data.pairs.load import load_pairs
+    from minform_cli.data.pairs.pair_data import load_pairs
 
     folder, described = _folder(data), spec(data)
     tell(f"reading {described.title}")

@@ -9,7 +9,7 @@ from minform_cli.config.schema import PAIR_FILES, DataConfig
 from minform_cli.data.spec import PairSpec
 
 if TYPE_CHECKING:
-    from minform_cli.data.pairs.load import PairData
+    from minform_cli.data.pairs.pair_data import PairData
 
 SUMMARY = "your own sentence pairs: data.source and data.target, UTF-8 files with one sentence a line"
 SOURCE = "the user's own sentence pairs"
@@ -25,6 +25,6 @@ def spec(data: DataConfig) -> PairSpec:
 
 def load(data: DataConfig, tell: Callable[[str], None]) -> PairData:
     """The pairs as tokens; errors as `load_files` raises them."""
-    from minform_cli.data.pairs.load import load_files
+    from minform_cli.data.pairs.pair_data import load_files
 
     return load_files(data, spec(data), tell)

@@ -16,27 +16,17 @@ from numpy.typing import NDArray
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.cache import digest_of
 from minform_cli.data.spec import TextSpec, split_sizes
+from minform_cli.data.split import held_out_blocks, limited
 from minform_cli.data.text.corpus import Corpus, Documents
 from minform_cli.data.text.places import Texts, open_texts
 from minform_cli.data.text.repeats import STRETCH, repeated_stretches
 from minform_cli.data.text.tokenizer import Special, Vocabulary
 from minform_cli.data.text.tokens import Row, Sequences, progress, row_of
-from minform_cli.data.text.vocabulary import Tell, vocabulary_for
+from minform_cli.data.text.vocabulary import Tell, slot_of, unused_notes, vocabulary_for
 from minform_cli.errors import InputError, counted
 
 ADDED = 2
 """Tokens of the longest example that are not of the text: one before and one behind."""
-
-HOLDOUT_SEED = 0
-"""Which sequences are held out never depends on the run's seed: seeds are compared on one validation set."""
-
-LIMIT_SEED = 1
-"""Which sequences `data.limit` keeps; likewise the same for every run."""
-
-HOLDOUT_SHARE = 0.05
-
-HOLDOUT_BLOCK = 16
-"""Sequences held out side by side: most then have no neighbour that is trained on."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +78,7 @@ def load_corpora(data: DataConfig, spec: TextSpec, texts: Texts, tell: Tell) -> 
         data, [train], lambda: Documents(train, progress(tell, "read for the tokenizer", train))
     )
     rows = {
-        name: row_of(corpus, vocabulary, _slot(data, train, corpus), tell)
+        name: row_of(corpus, vocabulary, slot_of(data, train.place, corpus.place), tell)
         for name, corpus in (("train", train), ("val", val), ("test", test))
         if corpus is not None
     }
@@ -99,15 +89,17 @@ def load_corpora(data: DataConfig, spec: TextSpec, texts: Texts, tell: Tell) -> 
     for name, corpus in (("val", val), ("test", test)):
         if corpus is not None:
             _check_enough(corpus, rows[name], length, 1)
-    held_out = _held_out(nums["train"]) if holds_out else np.zeros(0, dtype=np.int64)
+    held_out = held_out_blocks(nums["train"]) if holds_out else np.zeros(0, dtype=np.int64)
     sizes = split_sizes(data, nums["train"], len(held_out), nums.get("test", 0), 0, nums.get("val", 0))
     chosen = {name: np.arange(num) for name, num in nums.items()}
-    chosen["train"] = _limited(np.setdiff1d(chosen["train"], held_out), sizes["num_train"])
+    chosen["train"] = limited(np.setdiff1d(chosen["train"], held_out), sizes["num_train"])
     if data.validation == "test":
         rows["val"], chosen["val"] = rows.pop("test"), chosen.pop("test")
     elif holds_out:
         rows["val"], chosen["val"] = rows["train"], held_out
     splits = {name: Sequences(row.tokens, length, chosen[name]) for name, row in rows.items()}
+    num_tokens = counted(len(rows["train"].tokens), "token")
+    size = f"the training text: {counted(train.size_bytes, 'byte')}, {num_tokens}"
     return TextData(
         spec=replace(spec, **sizes),
         train=splits["train"],
@@ -117,13 +109,8 @@ def load_corpora(data: DataConfig, spec: TextSpec, texts: Texts, tell: Tell) -> 
         ordinary=vocabulary.ordinary,
         tokenizer=vocabulary.json,
         fingerprint=_fingerprint(rows, splits, vocabulary),
-        notes=(*notes, *_notes(data, vocabulary, train, rows["train"]), *train.notes, *_repeats(splits)),
+        notes=(*notes, size, *unused_notes(data, vocabulary), *train.notes, *_repeats(splits)),
     )
-
-
-def _slot(data: DataConfig, train: Corpus, corpus: Corpus) -> str:
-    """Of the cache: a changed text replaces its old tokens. A trained tokenizer is that of the training text."""
-    return digest_of(train.place, corpus.place, data.tokenizer, data.vocab_size)[:20]
 
 
 def _check_enough(corpus: Corpus, row: Row, length: int, needed: int) -> None:
@@ -139,20 +126,6 @@ def _check_enough(corpus: Corpus, row: Row, length: int, needed: int) -> None:
     )
 
 
-def _held_out(num: int) -> NDArray[np.int64]:
-    """Which of `num` sequences are validated on, ascending: whole blocks, a smaller one of a tiny text."""
-    wanted = max(1, round(HOLDOUT_SHARE * num))
-    block = min(HOLDOUT_BLOCK, wanted)
-    # numpy promises that the stream of `RandomState` is the same in every version.
-    blocks = np.random.RandomState(HOLDOUT_SEED).permutation(num // block)[: round(wanted / block)]
-    return np.sort((blocks[:, None] * block + np.arange(block)).ravel().astype(np.int64))
-
-
-def _limited(chosen: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
-    """`limit` of the sequences `chosen`, ascending; a larger limit keeps what a smaller one chose."""
-    return np.sort(np.random.RandomState(LIMIT_SEED).permutation(chosen)[:limit])
-
-
 def _fingerprint(rows: Mapping[str, Row], splits: Mapping[str, Sequences], vocabulary: Vocabulary) -> str:
     parts: list[object] = [hashlib.sha256(vocabulary.json).hexdigest()]
     for name in sorted(splits):
@@ -160,15 +133,6 @@ def _fingerprint(rows: Mapping[str, Row], splits: Mapping[str, Sequences], vocab
         chosen = hashlib.sha256(split.chosen.astype("<i8").tobytes()).hexdigest()
         parts += [name, rows[name].sha256, split.tokens.dtype.itemsize, split.length, chosen]
     return digest_of(*parts)
-
-
-def _notes(data: DataConfig, vocabulary: Vocabulary, train: Corpus, row: Row) -> tuple[str, ...]:
-    text = f"the training text: {counted(train.size_bytes, 'byte')}, {counted(len(row.tokens), 'token')}"
-    unused = data.vocab_size - vocabulary.size
-    if not unused:
-        return (text,)
-    rows = counted(unused, "row of the embedding is", "rows of the embedding are")
-    return (text, f"the tokenizer has {vocabulary.size:,} entries: {rows} never used")
 
 
 def _repeats(splits: Mapping[str, Sequences]) -> list[str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minform_cli.data.cache import digest_of
 from minform_cli.data.text.corpus import Corpus, Piece
-from minform_cli.data.text.kept import Kept, Put, kept
+from minform_cli.data.text.mapped import Mapped, Put, mapped
 from minform_cli.data.text.tokenizer import Vocabulary
 from minform_cli.data.text.vocabulary import FORMAT, Tell, now_and_then
 
@@ -70,7 +70,7 @@ def row_of(corpus: Corpus, vocabulary: Vocabulary, slot: str, tell: Tell) -> Row
 
     Raises:
         InputError: as `Corpus.pieces` or `Vocabulary.encode` raises it.
-        MachineError: as `kept` raises it.
+        MachineError: as `mapped` raises it.
     """
     width = np.dtype("<u2" if vocabulary.size <= 2**16 else "<u4")
 
@@ -90,7 +90,7 @@ def row_of(corpus: Corpus, vocabulary: Vocabulary, slot: str, tell: Tell) -> Row
     json = hashlib.sha256(vocabulary.json).hexdigest()
     key = digest_of(FORMAT, tokenizers.__version__, corpus.digest, json, width.str)
     # A token is rarely shorter than two bytes of the text.
-    found: Kept = kept(f"tokens-{slot}", key, corpus.size_bytes // 2 * width.itemsize, write)
+    found: Mapped = mapped(f"tokens-{slot}", key, corpus.size_bytes // 2 * width.itemsize, write)
     return Row(found.content.view(width), found.sha256)
 
 

@@ -10,8 +10,9 @@ import tokenizers
 
 from minform_cli.config.schema import TOKENIZERS, DataConfig
 from minform_cli.data.cache import digest_of
-from minform_cli.data.text.kept import Put, kept
+from minform_cli.data.text.mapped import Put, mapped
 from minform_cli.data.text.tokenizer import Role, Vocabulary, from_json, loaded, trained
+from minform_cli.errors import counted
 
 FORMAT = 1
 """Version of what is kept in the cache: to be raised when reading or tokenising changes."""
@@ -49,7 +50,7 @@ def vocabulary_for(
 
     Raises:
         InputError: as `trained` or `loaded` raises it.
-        MachineError: as `kept` raises it.
+        MachineError: as `mapped` raises it.
     """
     if data.tokenizer not in TOKENIZERS:
         return loaded(data.tokenizer, data.vocab_size, needs)
@@ -58,10 +59,27 @@ def vocabulary_for(
         put(trained(data, texts()).json)
 
     places, digests = [source.place for source in sources], [source.digest for source in sources]
-    slot = digest_of(*places, data.tokenizer, data.vocab_size)[:20]
+    slot = slot_of(data, *places)
     key = digest_of(FORMAT, tokenizers.__version__, *digests, data.tokenizer, data.vocab_size)
-    content = kept(f"tokenizer-{slot}", key, 0, write).content
+    content = mapped(f"tokenizer-{slot}", key, 0, write).content
     return from_json(content.tobytes(), "data.tokenizer")
+
+
+def slot_of(data: DataConfig, *places: str) -> str:
+    """Of the cache, for what is made of the texts at `places`: a changed text replaces what was made of it before.
+
+    The texts that a tokenizer is trained on come first, as what it makes of others depends on them, too.
+    """
+    return digest_of(*places, data.tokenizer, data.vocab_size)[:20]
+
+
+def unused_notes(data: DataConfig, vocabulary: Vocabulary) -> list[str]:
+    """A sentence where the embedding has rows that no entry of the tokenizer uses."""
+    unused = data.vocab_size - vocabulary.size
+    if not unused:
+        return []
+    rows = counted(unused, "row of the embedding is", "rows of the embedding are")
+    return [f"the tokenizer has {vocabulary.size:,} entries: {rows} never used"]
 
 
 def now_and_then(tell: Tell, sentence: Callable[[int], str]) -> Callable[[int], None]:

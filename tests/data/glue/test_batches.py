@@ -11,7 +11,7 @@ from torch import Tensor
 
 from minform_cli.config.schema import DataConfig, RunConfig, TrainConfig
 from minform_cli.data.batch import Batch, Share
-from minform_cli.data.glue.batches import SentenceBatches
+from minform_cli.data.glue.sentence_batches import SentenceBatches
 from minform_cli.data.glue.sentences import SentenceData
 from minform_cli.data.sets import glue
 from minform_cli.errors import InputError

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minform_cli.config.glue import GLUE
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.glue.sentences import CHUNK, SentenceData, SentenceSplit, shortened
+from minform_cli.data.glue.tasks import GLUE
 from minform_cli.data.sets import glue
 from minform_cli.data.spec import DATA_SETS
 from minform_cli.errors import InputError

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minform_cli.config.glue import GLUE
 from minform_cli.data.glue.table import read_table
+from minform_cli.data.glue.tasks import GLUE
 from minform_cli.errors import InputError
 from tests.data.glue.published import PUBLISHED, VAL_FILES, mnli, write
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from minform_cli.data.batch import WHOLE, Batch, Share
-from minform_cli.data.pairs.batches import PairBatches
-from minform_cli.data.pairs.load import PairData, PairSplit
+from minform_cli.data.pairs.pair_batches import PairBatches
+from minform_cli.data.pairs.pair_data import PairData, PairSplit
 from tests.data.pairs.made import run_config
 
 CPU = torch.device("cpu")

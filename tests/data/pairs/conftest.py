@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minform_cli.data.pairs.load import PairData
+from minform_cli.data.pairs.pair_data import PairData
 from tests.data.pairs.made import load, split
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from minform_cli.config.schema import DataConfig, RunConfig, TrainConfig
 from minform_cli.data.load import load_data
-from minform_cli.data.pairs.load import PairData, PairSplit
-from minform_cli.data.pairs.ragged import Ragged
+from minform_cli.data.pairs.pair_data import PairData, PairSplit
+from minform_cli.data.text.ragged import Ragged
 from minform_cli.data.text.tokenizer import from_json
 from tests.data.text.prose import WORDS, written
 

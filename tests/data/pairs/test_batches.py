@@ -13,9 +13,9 @@ import torch
 from minform_cli.config.schema import DataConfig, ModelConfig
 from minform_cli.data.batches import make_batches
 from minform_cli.data.load import load_data
-from minform_cli.data.pairs.batches import PairBatches
-from minform_cli.data.pairs.load import PairData, PairSplit
-from minform_cli.data.pairs.ragged import ragged
+from minform_cli.data.pairs.pair_batches import PairBatches
+from minform_cli.data.pairs.pair_data import PairData, PairSplit
+from minform_cli.data.text.ragged import ragged
 from minform_cli.data.text.tokenizer import from_json
 from minform_cli.errors import InputError
 from minform_cli.models.build import build_model

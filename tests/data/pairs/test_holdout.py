@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minform_cli.data import split as split_module
 from minform_cli.data.load import load_data
-from minform_cli.data.pairs import files, holdout
+from minform_cli.data.pairs import files
 from minform_cli.data.pairs.files import SentenceFile, open_pairs
-from minform_cli.data.pairs.holdout import MOST_HELD_OUT, held_out
+from minform_cli.data.pairs.holdout import held_out
+from minform_cli.data.split import MOST_HELD_OUT
 from minform_cli.errors import InputError
 from tests.data.pairs.made import all_pairs, content, load, pairs, sentences, settings, split, texts
 from tests.data.text.prose import written
@@ -77,7 +79,7 @@ def test_the_choice_depends_on_which_sentences_are_equal_and_on_nothing_else(tmp
     chosen = held_out(file_of(first))
     assert chosen.sum() in (14, 15)
     assert np.array_equal(chosen, held_out(file_of(second)))
-    monkeypatch.setattr(holdout, "HOLDOUT_SEED", 1)
+    monkeypatch.setattr(split_module, "HOLDOUT_SEED", 1)
     assert not np.array_equal(chosen, held_out(file_of(first)))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minform_cli.data.load import load_data
-from minform_cli.data.pairs.load import PairData
+from minform_cli.data.pairs.pair_data import PairData
 from minform_cli.data.spec import PairSpec
 from minform_cli.data.text.tokenizer import from_json
 from minform_cli.errors import InputError

@@ -9,7 +9,7 @@ import pytest
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.load import load_data
-from minform_cli.data.pairs.load import PairData
+from minform_cli.data.pairs.pair_data import PairData
 from minform_cli.errors import InputError
 from tests.data.pairs.made import content, equal, pairs, sentences, texts, translated
 from tests.data.text.prose import silent, written

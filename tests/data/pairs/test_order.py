@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from minform_cli.data.batch import WHOLE, Batch, Share
-from minform_cli.data.pairs.load import PairData
+from minform_cli.data.pairs.pair_data import PairData
 from minform_cli.errors import InputError
 from tests.data.pairs.checks import (
     WAYS,

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.batch import WHOLE, Batch, Share, Split, generator, there
-from minform_cli.data.pairs.load import ADDED, PairData, PairSplit
-from minform_cli.data.pairs.ragged import Ragged
+from minform_cli.data.pairs.pair_data import ADDED, PairData, PairSplit
+from minform_cli.data.text.ragged import Ragged
 from minform_cli.errors import InputError
 
 

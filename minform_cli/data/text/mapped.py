@@ -12,15 +12,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from minform_cli.data.cache import cache_root
+from minform_cli.data.cache import cache_root, locked
 from minform_cli.errors import MachineError
 from minform_cli.files import sync_folder
 
@@ -36,7 +35,7 @@ Put = Callable[[bytes], None]
 """Appends to the file."""
 
 
-class Kept(NamedTuple):
+class Mapped(NamedTuple):
     """What such a file holds.
 
     Attributes:
@@ -48,7 +47,7 @@ class Kept(NamedTuple):
     sha256: str
 
 
-def kept(slot: str, key: str, expected_bytes: int, write: Callable[[Put], None]) -> Kept:
+def mapped(slot: str, key: str, expected_bytes: int, write: Callable[[Put], None]) -> Mapped:
     """What `write` puts, from the cache if it is there; two processes at once write it once.
 
     Args:
@@ -64,23 +63,11 @@ def kept(slot: str, key: str, expected_bytes: int, write: Callable[[Put], None])
     found = _read(path, key)
     if found is not None:
         return found
-    with _lock(path) as locked:
+    with locked(path) as is_locked:
         found = _read(path, key)
-        if found is None and locked and _has_room(path.parent, expected_bytes):
+        if found is None and is_locked and _has_room(path.parent, expected_bytes):
             found = _kept(path, key, write)
     return _temporary(key, write) if found is None else found
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Generator[bool]:
-    """Whether the cache is there to be written, and this process the only one that does."""
-    with contextlib.ExitStack() as stack:
-        locked = False
-        with contextlib.suppress(OSError, NotImplementedError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(path.with_suffix(".lock")))
-            locked = True
-        yield locked
 
 
 def _has_room(folder: Path, expected_bytes: int) -> bool:
@@ -90,7 +77,7 @@ def _has_room(folder: Path, expected_bytes: int) -> bool:
         return False
 
 
-def _read(path: Path, key: str) -> Kept | None:
+def _read(path: Path, key: str) -> Mapped | None:
     """The content of a whole, undamaged file with that key. It is read once for the check, and mapped for use."""
     try:
         with path.open("rb") as file:
@@ -105,7 +92,7 @@ def _read(path: Path, key: str) -> Kept | None:
         return None
 
 
-def _kept(path: Path, key: str, write: Callable[[Put], None]) -> Kept | None:
+def _kept(path: Path, key: str, write: Callable[[Put], None]) -> Mapped | None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed: we have the lock
@@ -125,7 +112,7 @@ def _kept(path: Path, key: str, write: Callable[[Put], None]) -> Kept | None:
             temporary.unlink(missing_ok=True)
 
 
-def _temporary(key: str, write: Callable[[Put], None]) -> Kept:
+def _temporary(key: str, write: Callable[[Put], None]) -> Mapped:
     """In a file without a name, which is gone once it is not used any more."""
     try:
         with tempfile.TemporaryFile() as file:
@@ -155,9 +142,9 @@ def _fill(file: IO[bytes], key: str, write: Callable[[Put], None]) -> str:
     return digest.hexdigest()
 
 
-def _mapped(file: IO[bytes], checksum: str) -> Kept:
+def _mapped(file: IO[bytes], checksum: str) -> Mapped:
     size = os.fstat(file.fileno()).st_size - HEADER_BYTES
     if size <= 0:
-        return Kept(np.zeros(0, dtype=np.uint8), checksum)  # nothing cannot be mapped
+        return Mapped(np.zeros(0, dtype=np.uint8), checksum)  # nothing cannot be mapped
     mapped = np.memmap(file, dtype=np.uint8, mode="r", offset=HEADER_BYTES, shape=(size,))
-    return Kept(np.asarray(mapped), checksum)
+    return Mapped(np.asarray(mapped), checksum)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minform_cli.data.text import kept as kept_module
-from minform_cli.data.text.kept import HEADER_BYTES, Put, kept
+from minform_cli.data.text import mapped as mapped_module
+from minform_cli.data.text.mapped import HEADER_BYTES, Put, mapped
 from minform_cli.errors import InputError, MachineError
 
 CONTENT = np.random.default_rng(0).integers(256, size=5000, dtype=np.uint8).tobytes()
@@ -37,7 +37,7 @@ def files(folder: Path) -> list[str]:
 
 
 def right(write: Writer, key: str = "key") -> bool:
-    return kept("slot", key, 10, write).content.tobytes() == CONTENT
+    return mapped("slot", key, 10, write).content.tobytes() == CONTENT
 
 
 def test_content_is_written_once_and_again_when_the_key_changes(own_cache: Path) -> None:
@@ -46,19 +46,19 @@ def test_content_is_written_once_and_again_when_the_key_changes(own_cache: Path)
         assert right(write, key)
         assert write.calls == calls
     assert files(own_cache / "tokens") == ["slot.bin"]
-    assert kept("slot", "k2", 10, write).sha256 == kept("other", "k2", 10, write).sha256
+    assert mapped("slot", "k2", 10, write).sha256 == mapped("other", "k2", 10, write).sha256
 
 
 def test_what_is_mapped_stays_when_its_file_is_replaced(own_cache: Path) -> None:
-    first = kept("slot", "k1", 10, Writer()).content
-    kept("slot", "k2", 10, lambda put: put(b"other"))
+    first = mapped("slot", "k1", 10, Writer()).content
+    mapped("slot", "k2", 10, lambda put: put(b"other"))
     assert first.tobytes() == CONTENT
     assert not first.flags.writeable
 
 
 def test_a_damaged_or_foreign_file_is_made_again(own_cache: Path) -> None:
     write = Writer()
-    kept("slot", "key", 10, write)
+    mapped("slot", "key", 10, write)
     whole = entry(own_cache).read_bytes()
     random = np.random.default_rng(0)
     damaged = [
@@ -86,7 +86,7 @@ def test_a_damaged_or_foreign_file_is_made_again(own_cache: Path) -> None:
 
 def test_nothing_at_all_can_be_kept(own_cache: Path) -> None:
     for _ in range(2):
-        assert len(kept("slot", "key", 0, lambda put: put(b"")).content) == 0
+        assert len(mapped("slot", "key", 0, lambda put: put(b"")).content) == 0
 
 
 def fail(*args: object, **kwargs: object) -> None:
@@ -104,15 +104,15 @@ def test_a_cache_that_cannot_be_written_is_done_without(own_cache: Path, monkeyp
 
 
 def test_a_nearly_full_disk_is_not_filled(own_cache: Path, monkeypatch) -> None:
-    usage = kept_module.shutil.disk_usage("/")
-    monkeypatch.setattr(kept_module.shutil, "disk_usage", lambda path: usage._replace(free=15))
+    usage = mapped_module.shutil.disk_usage("/")
+    monkeypatch.setattr(mapped_module.shutil, "disk_usage", lambda path: usage._replace(free=15))
     assert right(Writer())
     assert files(own_cache / "tokens") == []
 
 
 def test_a_disk_that_fills_up_on_the_way_leaves_nothing_behind(own_cache: Path, monkeypatch, refused) -> None:
     monkeypatch.setattr(os, "fsync", fail)
-    message = refused(MachineError, kept, "slot", "key", 10, Writer())
+    message = refused(MachineError, mapped, "slot", "key", 10, Writer())
     assert "Read-only file system; MINFORM_CACHE names another folder" in message
     assert files(own_cache / "tokens") == []
 
@@ -120,7 +120,7 @@ def test_a_disk_that_fills_up_on_the_way_leaves_nothing_behind(own_cache: Path, 
 def test_no_place_at_all_is_told(own_cache: Path, monkeypatch, refused) -> None:
     monkeypatch.setattr(Path, "mkdir", fail)
     monkeypatch.setattr(tempfile, "TemporaryFile", fail)
-    assert str(own_cache) in refused(MachineError, kept, "slot", "key", 10, Writer())
+    assert str(own_cache) in refused(MachineError, mapped, "slot", "key", 10, Writer())
 
 
 def test_what_a_killed_process_left_is_cleared_away(own_cache: Path) -> None:
@@ -137,7 +137,7 @@ def test_errors_of_the_writer_pass_and_leave_nothing_behind(own_cache: Path) -> 
         raise InputError("from inside")
 
     with pytest.raises(InputError, match="from inside"):
-        kept("slot", "key", 10, write)
+        mapped("slot", "key", 10, write)
     assert files(own_cache / "tokens") == []
 
 
@@ -148,7 +148,7 @@ def test_two_at_once_write_once() -> None:
         threading.Event().wait(0.2)
         write(put)
 
-    threads = [threading.Thread(target=kept, args=("slot", "key", 10, slowly)) for _ in range(2)]
+    threads = [threading.Thread(target=mapped, args=("slot", "key", 10, slowly)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
+import tokenizers
 from numpy.typing import NDArray
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.cache import digest_of
 from minform_cli.data.pairs.files import Pairs, SentenceFile, Sentences, open_pairs
-from minform_cli.data.pairs.holdout import held_out, limited
-from minform_cli.data.pairs.ragged import Ragged, encoded
+from minform_cli.data.pairs.holdout import held_out
 from minform_cli.data.pairs.scripts import Script, script_of
 from minform_cli.data.spec import PairSpec, split_sizes
+from minform_cli.data.split import limited
+from minform_cli.data.text.mapped import Put, mapped
+from minform_cli.data.text.ragged import Ragged, ragged
 from minform_cli.data.text.repeats import row_hashes
 from minform_cli.data.text.tokenizer import Special, Vocabulary
-from minform_cli.data.text.vocabulary import Tell, vocabulary_for
+from minform_cli.data.text.vocabulary import FORMAT, Tell, now_and_then, slot_of, unused_notes, vocabulary_for
 from minform_cli.errors import InputError, counted
 
 ADDED = 1
@@ -41,6 +45,11 @@ class PairSplit:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def take(self, places: NDArray[np.intp]) -> PairSplit:
+        """The pairs at `places`, in that order."""
+        references = tuple(self.references[place] for place in places.tolist()) if self.references else ()
+        return PairSplit(self.source.rows(places), self.target.rows(places), references)
 
 
 @dataclass(frozen=True)
@@ -126,7 +135,9 @@ def load_pairs(
     vocabulary = vocabulary_for(data, train.files, sentences, needs=("pad",))
     whole = {name: _tokens(data, train, pairs, vocabulary, tell) for name, pairs in opened.items()}
     _check_lengths(data, opened, whole)
-    splits = {"train": _split(whole["train"], limited(~holdout, sizes["num_train"]), None)}
+    trained_on = np.zeros(len(train), bool)
+    trained_on[limited(np.flatnonzero(~holdout), sizes["num_train"])] = True
+    splits = {"train": _split(whole["train"], trained_on, None)}
     if holdout.any():
         splits["val"] = _split(whole["train"], holdout, train.target)
     for name in ("val", "test"):
@@ -142,7 +153,7 @@ def load_pairs(
         special=vocabulary.special,
         fingerprint=_fingerprint(splits, vocabulary),
         tokenizer=vocabulary.json,
-        notes=(*_notes(data, vocabulary, splits["train"]), *_repeats(splits)),
+        notes=(_size_note(splits["train"]), *unused_notes(data, vocabulary), *_repeats(splits)),
         script=script_of(train.target) if data.bleu_tokenizer == "auto" else "spaced",
     )
 
@@ -153,9 +164,43 @@ Sides = tuple[Ragged, Ragged]
 def _tokens(data: DataConfig, train: Pairs, pairs: Pairs, vocabulary: Vocabulary, tell: Tell) -> Sides:
     """Both sides of `pairs` as tokens."""
     trained_on = [file.place for file in train.files]
-    slots = [digest_of(*trained_on, file.place, data.tokenizer, data.vocab_size)[:20] for file in pairs.files]
-    source, target = (encoded(file, vocabulary, slot, tell) for file, slot in zip(pairs.files, slots, strict=True))
+    slots = [slot_of(data, *trained_on, file.place) for file in pairs.files]
+    source, target = (_encoded(file, vocabulary, slot, tell) for file, slot in zip(pairs.files, slots, strict=True))
     return source, target
+
+
+def _encoded(file: SentenceFile, vocabulary: Vocabulary, slot: str, tell: Tell) -> Ragged:
+    """The sentences of `file` as tokens.
+
+    Args:
+        file: of sentences.
+        vocabulary: what they are tokenised with.
+        slot: what stays the same when the file or a trained tokenizer changes; the cache keeps its tokens under it.
+        tell: called with a sentence every few seconds, while a long file is tokenised.
+
+    Raises:
+        InputError: as `SentenceFile.blocks` or `Vocabulary.encode` raises it.
+        MachineError: as `mapped` raises it.
+    """
+
+    def write(put: Put) -> None:
+        lengths: list[NDArray[np.int32]] = []
+        done, told = 0, now_and_then(tell, lambda num: f"tokenised {num:,} of {counted(file.num, 'sentence')}")
+        for block in file.blocks():
+            entries = vocabulary.encode(block)
+            lengths.append(np.array([len(each) for each in entries], dtype="<i4"))
+            put(np.fromiter(chain.from_iterable(entries), "<i4", int(lengths[-1].sum())).tobytes())
+            done += len(block)
+            told(done)
+        put(np.concatenate(lengths).tobytes())  # behind the tokens: only now all are known
+
+    json = hashlib.sha256(vocabulary.json).hexdigest()
+    key = digest_of("pairs", FORMAT, tokenizers.__version__, file.digest, json)
+    expected_bytes = 200 * file.num  # a sentence of 50 tokens
+    content = mapped(f"pairs-{slot}", key, expected_bytes, write).content
+    # Into memory: batches take sentences from all over the file.
+    numbers = np.frombuffer(content.tobytes(), "<i4").astype(np.int32, copy=False)
+    return ragged(numbers[: -file.num], numbers[-file.num :].astype(np.int64))
 
 
 def _check_lengths(data: DataConfig, opened: Mapping[str, Pairs], whole: Mapping[str, Sides]) -> None:
@@ -201,16 +246,11 @@ def _fingerprint(splits: Mapping[str, PairSplit], vocabulary: Vocabulary) -> str
     return digest.hexdigest()
 
 
-def _notes(data: DataConfig, vocabulary: Vocabulary, train: PairSplit) -> tuple[str, ...]:
+def _size_note(train: PairSplit) -> str:
     source, target = len(train.source.tokens), len(train.target.tokens)
-    text = (
+    return (
         f"the training pairs: {len(train):,}, of {counted(source, 'token')} to translate and {target:,} of translations"
     )
-    unused = data.vocab_size - vocabulary.size
-    if not unused:
-        return (text,)
-    rows = counted(unused, "row of the embedding is", "rows of the embedding are")
-    return (text, f"the tokenizer has {vocabulary.size:,} entries: {rows} never used")
 
 
 def _repeats(splits: Mapping[str, PairSplit]) -> list[str]:

@@ -9,20 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minform_cli.config.glue import GlueTask, glue_task
 from minform_cli.config.schema import TOKENIZERS, DataConfig
 from minform_cli.data.cache import find
 from minform_cli.data.glue.sentences import SentenceData, SentenceSplit, encoded, fingerprint
 from minform_cli.data.glue.table import Table, read_table
+from minform_cli.data.glue.tasks import GlueTask, glue_task
 from minform_cli.data.spec import TextSpec, split_sizes
-from minform_cli.data.split import stratified
+from minform_cli.data.split import LIMIT_SEED, limited, stratified
 from minform_cli.data.split_names import named_splits, split_of
 from minform_cli.data.text import tokenizer
 from minform_cli.data.walk import is_left_alone
 from minform_cli.errors import InputError, counted
-
-LIMIT_SEED = 1
-"""Which examples `data.limit` keeps: the same for every run."""
 
 TRAIN_FILE = "train.tsv"
 
@@ -125,7 +122,7 @@ def _chosen(train: Table, limit: int, task: GlueTask) -> NDArray[np.intp]:
     """Places of the examples that are kept, ascending; scores, which have no classes, are chosen by chance alone."""
     if not task.is_regression:
         return stratified(train.labels, limit, LIMIT_SEED)
-    return np.sort(np.random.RandomState(LIMIT_SEED).permutation(len(train))[:limit])
+    return limited(np.arange(len(train)), limit)
 
 
 def _check_classes(train: Table, where: str, task: GlueTask) -> None:
