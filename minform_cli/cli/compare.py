@@ -51,6 +51,18 @@ def compare(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs side by side [default: one per CPU core, one on a GPU].")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="What does the runs: processes of this command, or ray, on one machine or many.")
+    ] = "processes",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="With --engine ray: HOST:PORT of a cluster, or auto [default: RAY_ADDRESS, else a Ray of its own]."
+        ),
+    ] = None,
+    gpus_per_run: Annotated[
+        float | None, typer.Option(help="With --engine ray: GPUs of each run; 0.5 shares one [default: 1, if any].")
+    ] = None,
     stack_seeds: Annotated[
         bool, typer.Option("--stack-seeds", help="Train the seeds of a variant as one model: for GPUs.")
     ] = False,
@@ -105,6 +117,9 @@ def compare(
         pretrain_settings=pretrain_set or (),
         out=out,
         jobs=jobs,
+        engine=engine,
+        address=address,
+        gpus_per_run=gpus_per_run,
         device=device,
         threads=threads,
         stack_seeds=stack_seeds,
@@ -114,6 +129,8 @@ def compare(
     )
     api.check_device(device, threads)
     check_log(log)
+    if dry_run and options.on_ray is not None:
+        raise InputError("--dry-run: measures on this machine; accepted: without --engine ray")
     if plot is not None:
         _check_plot(plot, dry_run=dry_run)
     if folder is not None:
@@ -150,7 +167,7 @@ def _refuse_launch() -> None:
         with silent(*([InputError] if launch.rank > 0 else [])):
             raise InputError(
                 f"compare: the {launch.world_size} processes of torchrun are for one model, and a study trains many; "
-                "accepted: without torchrun; on several machines, the same command on each with one --out"
+                "accepted: without torchrun, on several machines with --engine ray"
             )
 
 

@@ -134,7 +134,7 @@ def check_plan(plan: Plan, options: StudyOptions = DEFAULT) -> None:
     left = [run for run in plan.runs if not run.finished]
     if left:
         check_folder(plan.out)
-        choose_device(options.device)
+        choose_device(options.own_device)
     for start in dict.fromkeys(run.config.init for run in left if run.config.init is not None):
         if RunFolder(Path(start)).is_finished():  # else it is a run of the stage before
             weights_digest(Path(start))
@@ -193,6 +193,7 @@ def run_comparison(
             device=options.device,
             threads=options.threads,
             on_progress=on_progress,
+            on_ray=options.on_ray,
         )
     check_same_data(results)
     return Comparison(summarise(counts, results, options.margin, options.reference), results, plan.notes())
@@ -243,7 +244,7 @@ def write_files(
         _put(folder / name, f"{compare_table(comparison.records, fmt)}\n")
     written = [folder / name for name in TABLES]
     try:
-        details = collect(folder, stored.runs(), device=options.device, tell=tell, source=source)
+        details = collect(folder, stored.runs(), device=options.own_device, tell=tell, source=source)
     except InputError as error:
         tell(f"no {REPORT}: {error}")
         return written

@@ -1,4 +1,4 @@
-"""Does the runs of a plan that are not finished: one after another, or side by side.
+"""Does the runs of a plan that are not finished: one after another, side by side, or by Ray.
 
 Every run computes with one CPU thread unless told otherwise, however many run side by side: results depend on the
 number of threads, and must not depend on how many jobs there happened to be.
@@ -12,6 +12,8 @@ from minform_cli.errors import InputError, Interrupted
 from minform_cli.runs.progress import Progress
 from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.study.jobs import Jobs
+from minform_cli.study.on_ray import execute_on_ray
+from minform_cli.study.options import OnRay
 from minform_cli.study.plan import Plan, PlannedRun
 from minform_cli.study.worker import StudyListener, Trainer, Worker, one_after_another
 from minform_cli.training.interrupt import StopRequest
@@ -27,6 +29,7 @@ def execute(
     threads: int | None = None,
     on_progress: StudyListener | None = None,
     trainer: Trainer | None = None,
+    on_ray: OnRay | None = None,
 ) -> list[ResultRecord]:
     """Does what is left of `plan`; a run that was begun goes on from its checkpoint.
 
@@ -39,6 +42,7 @@ def execute(
         threads: CPU threads of each run; None takes 1 on a CPU and torch's own number beside a GPU.
         on_progress: is told how each run goes, in the calling process.
         trainer: trains one run; None takes `minform_cli.training.run.train`. Must be importable by name.
+        on_ray: the Ray that does the runs, as many at a time as it has room for; None does them here.
 
     Returns:
         The results of all runs, in the plan's order.
@@ -53,9 +57,12 @@ def execute(
     # One seed of every variant, then the next: whoever stops early has something to compare.
     pending = sorted((run for run in plan.runs if not run.finished), key=lambda run: run.config.seed)
     if pending:
-        worker = _worker(trainer, device, threads)
+        worker = _worker(trainer, device, threads if on_ray else threads_of(threads, device))
         try:
             with StopRequest(ADVICE) as stop:
+                if on_ray is not None:
+                    execute_on_ray(pending, on_ray, worker, tell, stop)
+                    return results_of(plan)
                 stop.defer()
                 _do(pending, side_by_side(jobs, device, len(pending)), worker, tell, stop)
         except Interrupted as stopped:
@@ -94,7 +101,7 @@ def threads_of(threads: int | None, device: str) -> int | None:
 def _worker(trainer: Trainer | None, device: str, threads: int | None) -> Worker:
     from minform_cli.training.run import train
 
-    return Worker(trainer or train, device, threads_of(threads, device))
+    return Worker(trainer or train, device, threads)
 
 
 def _do(pending: list[PlannedRun], num: int, worker: Worker, tell: StudyListener, stop: StopRequest) -> None:

@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from minform_cli.config.names import BASELINE
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, unknown_name
+
+ENGINES = ("processes", "ray")
+"""What does the runs."""
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """Which Ray does the runs.
+
+    Attributes:
+        address: of a cluster, ``HOST:PORT``, or ``auto`` for that of this machine; None takes the environment's
+            ``RAY_ADDRESS``, else starts a Ray of this command alone, on this machine.
+        gpus_per_run: where runs are done on GPUs; a fraction shares one among several. None takes 1.
+    """
+
+    address: str | None = None
+    gpus_per_run: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.address or "").startswith("ray://"):
+            raise InputError(
+                f"--address {self.address}: this process itself must be on a node of the cluster, as it reads the "
+                "study's folder; accepted: HOST:PORT, auto"
+            )
+        num = self.gpus_per_run
+        if num is not None and not (0 < num < 1 or (num >= 1 and float(num).is_integer())):
+            raise InputError(f"--gpus-per-run: expected a fraction of one GPU or a whole number of them, not {num:g}")
+
+    def check(self, device: str) -> None:
+        """Raises `InputError` if Ray is not installed, or `device` is not for it to give."""
+        if importlib.util.find_spec("ray") is None:
+            raise InputError("--engine ray: ray is not installed; pip install 'minform[ray]' brings it")
+        if device not in ("auto", "cpu", "cuda"):
+            raise InputError(f"--device {device}: Ray gives each run its device; accepted: auto, cpu, cuda")
+        if device == "cpu" and self.gpus_per_run is not None:
+            raise InputError("--gpus-per-run: has no meaning with --device cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +66,9 @@ class StudyOptions:
         pretrain_settings: ``section.field=value`` texts for that study.
         out: the study's folder; None takes ``runs/compare-PRESET`` or ``runs/study-STUDY``.
         jobs: runs side by side; None takes one per CPU core, or one on a GPU.
+        engine: what does the runs: `processes` of this command, or `ray`.
+        address: with `ray`, of a cluster; None takes the environment's, else starts one on this machine.
+        gpus_per_run: with `ray`, GPUs of each run, or the fraction of one; None takes 1 where there are GPUs.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         threads: CPU threads of each run; None takes 1 on a CPU.
         stack_seeds: whether the seeds of a variant are trained as one model, each to the end of its own folder.
@@ -37,7 +77,7 @@ class StudyOptions:
         reference: the variant that differences and verdicts refer to.
 
     Raises:
-        InputError: `seeds` or `margin` makes no sense.
+        InputError: `seeds`, `margin` or the engine makes no sense, or options that exclude each other are given.
     """
 
     preset: str | None = None
@@ -52,6 +92,9 @@ class StudyOptions:
     pretrain_settings: Sequence[str] = ()
     out: Path | str | None = None
     jobs: int | None = None
+    engine: str = "processes"
+    address: str | None = None
+    gpus_per_run: float | None = None
     device: str = "auto"
     threads: int | None = None
     stack_seeds: bool = False
@@ -64,6 +107,33 @@ class StudyOptions:
             raise InputError(f"--seeds: expected 1 or more, not {self.seeds}")
         if self.margin is not None and not 0 <= self.margin <= 1:
             raise InputError(f"--margin: expected 0 to 100 points, not {100 * self.margin:g}")
+        self._check_engine()
+
+    def _check_engine(self) -> None:
+        if self.engine not in ENGINES:
+            raise unknown_name("engine", self.engine, ENGINES, "--engine")
+        if (ray := self.on_ray) is None:
+            for option, value in (("--address", self.address), ("--gpus-per-run", self.gpus_per_run)):
+                if value is not None:
+                    raise InputError(f"{option} {value}: has no meaning without --engine ray")
+            return
+        if self.jobs is not None:
+            raise InputError(
+                f"--jobs {self.jobs}: Ray does as many runs at a time as it has room for; accepted: no --jobs"
+            )
+        if self.stacks:
+            raise InputError("--stack-seeds: one process trains all seeds; accepted: without --engine ray")
+        ray.check(self.device)
+
+    @property
+    def on_ray(self) -> OnRay | None:
+        """The Ray that does the runs, if one does."""
+        return OnRay(self.address, self.gpus_per_run) if self.engine == "ray" else None
+
+    @property
+    def own_device(self) -> str:
+        """Where this process itself computes: with Ray, a node of the cluster may have a GPU that this one has not."""
+        return self.device if self.on_ray is None else "auto"
 
     @property
     def stacks(self) -> bool:

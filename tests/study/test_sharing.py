@@ -190,7 +190,7 @@ def test_torchrun_is_refused_by_one_line_of_one_process(tmp_path: Path) -> None:
     first, second = launched.printed()
     assert first == (
         "minform: compare: the 2 processes of torchrun are for one model, and a study trains many; accepted: without "
-        "torchrun; on several machines, the same command on each with one --out\n"
+        "torchrun, on several machines with --engine ray\n"
     )
     assert second == "" and launched.printed("stdout") == ["", ""]
     assert not (tmp_path / "study").exists()

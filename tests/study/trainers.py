@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from minform_cli.errors import Interrupted, NumericalError
 from minform_cli.files import RunFolder, write_json
@@ -95,3 +96,45 @@ def _until_stopped(out: Path) -> None:
                 time.sleep(0.5)  # a second signal during the save would leave without it
                 (out / "saved").touch()
             raise
+
+
+def counting(
+    run: Prepared, out: Path, /, *, resume: bool, device: str, threads: int | None, on_progress: Listener | None
+) -> None:
+    """Trains in a Ray task, with a checkpoint every `SAVED_EVERY` steps, and writes down each step that it takes.
+
+    The first to do `no-mlp` goes no further than step `HELD_AT` and names its node, which is removed there.
+    """
+    import ray  # here and below, as no other needs it, or torch
+
+    from minform_cli.training.loop import Loop
+    from minform_cli.training.run import train
+    from minform_cli.training.step import Stepper
+
+    notes, held = out.parent / "steps", out.parent / "held"
+    begun = RunFolder(out).checkpoint.is_file()
+    take, save_if_due = Stepper.take, Loop._save_if_due
+
+    def counted(self: Stepper, number: int, batch: Any) -> tuple[float, int]:
+        if number == HELD_AT and run.config.variant == "no-mlp" and not begun:
+            held.write_text(ray.get_runtime_context().get_node_id())
+            until(lambda: False, "the end of the node")
+        taken = take(self, number, batch)
+        with notes.open("a") as file:
+            file.write(f"{number} device={device} threads={threads}\n")
+        return taken
+
+    def save_by_steps(self: Loop) -> bool:
+        if self.state.step % SAVED_EVERY == 0:
+            self._save()
+        return self.state.step % SAVED_EVERY == 0
+
+    Stepper.take, Loop._save_if_due = counted, save_by_steps  # type: ignore[method-assign]
+    try:
+        train(run, out, resume=resume, device=device, threads=threads, on_progress=on_progress)
+    finally:
+        Stepper.take, Loop._save_if_due = take, save_if_due  # type: ignore[method-assign]
+
+
+SAVED_EVERY = 4
+HELD_AT = 7
