@@ -107,7 +107,7 @@ def test_a_chain_has_a_ratio_for_some_role() -> None:
     assert [found(**{role: 0.1}) for role in ("qkv", "output", "mlp")] == [[], [], []]
 
 
-@pytest.mark.parametrize(("kind", "least"), [("gelu", 1), ("relu", 1), ("swiglu", 2)])
+@pytest.mark.parametrize(("kind", "least"), [("gelu", 1), ("relu", 1), ("swiglu", 2), ("geglu", 2)])
 def test_a_hidden_layer_has_a_width(kind: str, least: int) -> None:
     """A gated one has two thirds of `mlp_multiple` times `dim`, rounded down."""
     for hidden in range(4):
@@ -146,7 +146,7 @@ REFUSED = [
     (
         "digits", "baseline", ("model.mlp=swigl",),
         "--set: model.mlp: unknown mlp 'swigl'; did you mean 'swiglu'?; accepted: gelu, gelu-tanh, relu, swiglu, none, "
-        "depthwise",
+        "depthwise, geglu",
     ),
     (
         "digits", "baseline", ("model.linear=chain",),

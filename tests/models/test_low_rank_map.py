@@ -96,7 +96,7 @@ def test_what_scales_and_turns_the_input_goes_into_the_first_factor() -> None:
 @pytest.mark.parametrize(("axis", "kind"), [
     *(("similarity", kind) for kind in ("separate", "collapsed", "tied", "pairwise", "identity-query", "identity-key")),
     *(("value", kind) for kind in ("separate", "collapsed", "key", "kgv", "stack-collapsed")),
-    *(("mlp", kind) for kind in ("gelu", "relu", "swiglu")),
+    *(("mlp", kind) for kind in ("gelu", "relu", "swiglu", "geglu")),
 ])  # fmt: skip
 def test_a_model_of_low_rank_is_the_dense_model_with_its_products(axis: str, kind: str) -> None:
     model = model_with(axis, kind, bias="all", linear=EVERY)

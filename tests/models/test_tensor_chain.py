@@ -116,7 +116,7 @@ def test_gradients_do_not_depend_on_the_order_of_multiplication(length: int) -> 
 @pytest.mark.parametrize(("axis", "kind"), [
     *(("similarity", kind) for kind in ("separate", "collapsed", "tied", "pairwise", "identity-query", "identity-key")),
     *(("value", kind) for kind in ("separate", "collapsed", "key", "kgv", "stack-collapsed")),
-    *(("mlp", kind) for kind in ("gelu", "relu", "swiglu")),
+    *(("mlp", kind) for kind in ("gelu", "relu", "swiglu", "geglu")),
 ])  # fmt: skip
 @pytest.mark.parametrize("length", [2, 3])
 def test_a_model_of_chains_is_the_dense_model_with_their_matrices(axis: str, kind: str, length: int) -> None:

@@ -103,21 +103,26 @@ class Relu(WithHidden, frozen=True):
     module = "ReluMlp"
 
 
-@MLP.part
-class SwiGlu(WithHidden, frozen=True):
-    """Three linear maps: a gate SiLU(x W_1) on x W_3, then W_2.
+class Gated(WithHidden):
+    """Base of three linear maps: a gate, an activation of x W_1, on x W_3, then W_2.
 
     Without a `width` of its own two thirds of the hidden width of the others, for as many numbers.
     """
+
+    into_hidden = ("w_1", "w_3")
+
+    def hidden(self, model: ModelConfig) -> int:  # noqa: D102
+        return 2 * model.mlp_dim // 3 if self.width is None else self.width
+
+
+@MLP.part
+class SwiGlu(Gated, frozen=True):
+    """A gate SiLU(x W_1) on x W_3, then W_2."""
 
     kind: Literal["swiglu"] = "swiglu"
     meaning = "gated: SiLU(x W_1) * x W_3, then W_2; hidden width two thirds of that of the others"
     source = "GLU Variants Improve Transformer, arXiv 2002.05202; Anthe, arXiv 2305.10991"
     module = "SwiGlu"
-    into_hidden = ("w_1", "w_3")
-
-    def hidden(self, model: ModelConfig) -> int:  # noqa: D102
-        return 2 * model.mlp_dim // 3 if self.width is None else self.width
 
 
 @MLP.part
@@ -167,3 +172,13 @@ class Depthwise(Mlp, frozen=True):
         if self.kernel % 2:
             return None
         return f"model.mlp 'depthwise' has kernel {self.kernel}; accepted: an odd number"
+
+
+@MLP.part
+class GeGlu(Gated, frozen=True):
+    """A gate GELU(x W_1) on x W_3, then W_2."""
+
+    kind: Literal["geglu"] = "geglu"
+    meaning = "gated: GELU(x W_1) * x W_3, then W_2; hidden width two thirds of that of the others"
+    source = "GLU Variants Improve Transformer, arXiv 2002.05202, equation 6"
+    module = "GeGlu"

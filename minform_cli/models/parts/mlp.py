@@ -5,6 +5,7 @@
 `relu`: the same with max(0, .) between. Numbers: as `gelu`.
 `swiglu`: (silu(x W_1 + b_1) * (x W_3 + b_3)) W_2 + b_2, hidden width h = floor(2 r N / 3). Numbers: 3 h N, biases
 2 h + N.
+`geglu`: the same with gelu for silu. Numbers: as `swiglu`.
 `depthwise`: gelu(K * x + b) over the grid of an image's tokens, K k x k for each channel, zeros beyond the borders.
 Numbers: k^2 N, bias N. K, b -> `convolution`.
 `none`: no sublayer and no norm for it; no module stands for it.
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, cast
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ from minform_cli.config.axes.mlp import Depthwise, WithHidden
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import Absent, OnGrid, Part, has_bias
 from minform_cli.models.parts.centred import writer
-from minform_cli.models.parts.linear import absorbed, linear_map, read_map, write_map
+from minform_cli.models.parts.linear import Matrix, absorbed, linear_map, read_map, write_map
 from minform_cli.registry import Registry
 
 MLPS: Registry[Callable[[ModelConfig], nn.Module | None]] = Registry("mlp")
@@ -63,13 +65,21 @@ class TwoMaps(Part):
         if not isinstance(source, TwoMaps):
             super()._take(source, beside)
             return
-        (w_1, b_1), (w_2, b_2) = read_map(source.w_1), read_map(source.w_2)
-        hidden = read_map(self.w_1).weight.shape[1]
-        sizes = w_1.norm(dim=0) * w_2.norm(dim=1)
-        kept = sizes.topk(min(hidden, w_1.shape[1])).indices.sort().values
-        missing = (0, hidden - len(kept))
-        write_map(self.w_1, F.pad(w_1[:, kept], missing), F.pad(b_1[kept], missing))
-        write_map(self.w_2, F.pad(w_2[kept].T, missing).T, b_2)
+        first, second = largest_units(source, read_map(self.w_1).weight.shape[1])
+        write_map(self.w_1, *first)
+        write_map(self.w_2, *second)
+
+
+def largest_units(source: TwoMaps, hidden: int) -> tuple[Matrix, Matrix]:
+    """W_1 and W_2 with so many units: those whose weights in and out are the largest, then some of zeros."""
+    (w_1, b_1), (w_2, b_2) = read_map(source.w_1), read_map(source.w_2)
+    sizes = w_1.norm(dim=0) * w_2.norm(dim=1)
+    kept = sizes.topk(min(hidden, w_1.shape[1])).indices.sort().values
+    missing = (0, hidden - len(kept))
+    return (
+        Matrix(F.pad(w_1[:, kept], missing), F.pad(b_1[kept], missing)),
+        Matrix(F.pad(w_2[kept].T, missing).T, b_2),
+    )
 
 
 @MLPS.register("gelu")
@@ -97,12 +107,12 @@ class ReluMlp(TwoMaps):
     activation = F.relu
 
 
-@MLPS.register("swiglu")
-class SwiGlu(Part):
-    """W_1 -> `w_1` (into SiLU), W_3 -> `w_3`, W_2 -> `w_2`."""
+class Gated(Part):
+    """W_1 -> `w_1` (into the activation), W_3 -> `w_3`, W_2 -> `w_2`."""
+
+    activation: ClassVar[Callable[[Tensor], Tensor]]
 
     parameter_group = "mlp"
-    no_source = "a gate and what it lets through are two maps, and two thirds of the units are left"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
@@ -114,7 +124,7 @@ class SwiGlu(Part):
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
         """Each token by itself."""
-        hidden = F.silu(self.w_1(x)) * self.w_3(x)
+        hidden = type(self).activation(self.w_1(x)) * self.w_3(x)
         if self.dropout:
             hidden = F.dropout(hidden, self.dropout, self.training)
         return self.w_2(hidden)
@@ -131,6 +141,35 @@ class SwiGlu(Part):
             self.refuse(source)
         for name, part in self.named_children():
             write_map(part, *read_map(theirs[name]))
+
+
+@MLPS.register("swiglu")
+class SwiGlu(Gated):
+    """With SiLU."""
+
+    no_source = "a gate and what it lets through are two maps, and two thirds of the units are left"
+    activation = F.silu
+
+
+@MLPS.register("geglu")
+class GeGlu(Gated):
+    """With the exact GELU.
+
+    Out of an MLP with GELU: its largest units, what they let through being 1, the bias of W_3; so not without biases.
+    """
+
+    exact_where = "the activation is the same, there are biases, and hidden units that find no place give nothing"
+    activation = F.gelu
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
+        b_3 = cast("Tensor | None", self.w_3.bias)
+        if not isinstance(source, GeluMlp) or b_3 is None:
+            super()._take(source, beside)
+            return
+        first, second = largest_units(source, len(b_3))
+        write_map(self.w_1, *first)
+        write_map(self.w_2, *second)
+        write_map(self.w_3, torch.zeros_like(first.weight), torch.ones_like(first.bias))
 
 
 @MLPS.register("depthwise")
