@@ -66,7 +66,8 @@ def _taken(norm: AnyNorm | RunNorm) -> tuple[Tensor, Tensor]:
     """diag(g) and b of `norm`, (N, N) and (N,) in float64, which then has 1 and 0."""
     assert not isinstance(norm, RunNorm), "what is another in every run of a block is in none of its maps"
     gain, bias = (each.clone() for each in affine_of(norm))
-    if norm.weight is not None and norm.bias is not None:
+    if norm.weight is not None:
         norm.weight.fill_(1)
+    if norm.bias is not None:
         norm.bias.zero_()
     return torch.diag(gain), bias

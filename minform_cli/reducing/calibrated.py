@@ -62,7 +62,8 @@ def applies_to(model: nn.Module, config: ModelConfig) -> bool:
     if not standard or not all(isinstance(mlp, TwoMaps) for mlp in mlps):
         return False
     alike = {(read_map(mlp.w_1).weight.shape, config.at(at).bias.kind) for at, mlp in enumerate(mlps)}
-    return len(alike) == 1 and not getattr(config.norm, "centred", False)
+    norms = [config.at(block).norm for block in range(config.depth)]
+    return len(alike) == 1 and not any(getattr(norm, option, False) for norm in norms for option in ("centred", "rms"))
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Relu(WithHidden, frozen=True):
     module = "ReluMlp"
 
 
-class Gated(WithHidden):
+class Gated(WithHidden, frozen=True):
     """Base of three linear maps: a gate, an activation of x W_1, on x W_3, then W_2.
 
     Without a `width` of its own two thirds of the hidden width of the others, for as many numbers.

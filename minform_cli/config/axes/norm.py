@@ -89,10 +89,12 @@ def writer(model: ModelConfig, name: str, dim_in: int, role: Role | None, over: 
     return Map(name=name, dim_in=dim_in, dim_out=model.dim, bias=bias, role=role, over=over, stored=stored)
 
 
-def _layer_norm(model: ModelConfig, *, first: bool, affine: bool = True) -> NormForm:
-    """Scale and shift, 2 N numbers: Layer Normalization, arXiv 1607.06450."""
-    holds = (Weights(name="", numbers=2 * model.dim),) if affine else ()
-    return NormForm(module="RmsNorm" if centred(model) else "Norm", holds=holds, first=first)
+def _norm(model: ModelConfig, *, first: bool, affine: bool = True) -> NormForm:
+    """Gain and bias, 2 N numbers: Layer Normalization, arXiv 1607.06450; or a gain, N: arXiv 1910.07467."""
+    rms = cast("Post | Pre", model.norm).rms
+    holds = (Weights(name="", numbers=(1 if rms else 2) * model.dim),) if affine else ()
+    kind = "RmsNorm" if centred(model) else "GainNorm" if rms else "Norm"
+    return NormForm(module=kind, holds=holds, first=first)
 
 
 @NORM.part
@@ -101,16 +103,18 @@ class Post(Norm, frozen=True):
 
     Attributes:
         eps: added to the variance (dimensionless).
+        rms: whether norms are RMSNorms: of the mean square of the columns, with a gain alone.
     """
 
     kind: Literal["post"] = "post"
     eps: float = Field(default=1e-5, gt=0)
+    rms: bool = Field(default=False, exclude_if=lambda rms: not rms)
     not_bare = "post-norm: the residual reads it too"
-    meaning = "LayerNorm after each sublayer; no final norm"
-    source = "Attention Is All You Need, arXiv 1706.03762, section 3.1"
+    meaning = "LayerNorm (rms: RMSNorm) after each sublayer; no final norm"
+    source = "Attention Is All You Need, arXiv 1706.03762, section 3.1; rms: arXiv 1910.07467"
 
     def form(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
-        return _layer_norm(model, first=False)
+        return _norm(model, first=False)
 
 
 @NORM.part
@@ -124,6 +128,7 @@ class Pre(Norm, frozen=True):
         centred: whether tokens have a mean of zero wherever they are: norms are then RMSNorms, and whatever adds to the
             tokens stores one column less.
         per_run: whether the norms of sublayers have a gain and a bias of their own in every run of a shared block.
+        rms: whether norms are RMSNorms of tokens of any mean: of the mean square of the columns, with a gain alone.
     """
 
     kind: Literal["pre"] = "pre"
@@ -132,22 +137,23 @@ class Pre(Norm, frozen=True):
     final_affine: bool = Field(default=True, exclude_if=lambda affine: affine)
     centred: bool = Field(default=False, exclude_if=lambda centred: not centred)
     per_run: bool = Field(default=False, exclude_if=lambda per_run: not per_run)
-    meaning = "LayerNorm before each sublayer and one after the last block"
+    rms: bool = Field(default=False, exclude_if=lambda rms: not rms)
+    meaning = "LayerNorm (rms: RMSNorm) before each sublayer and one after the last block"
     source = (
         "An Image is Worth 16x16 Words, arXiv 2010.11929, section 3.1; centred: SliceGPT, arXiv 2401.15024; "
-        "in every run: Relaxed Recursive Transformers, arXiv 2410.20672"
+        "in every run: Relaxed Recursive Transformers, arXiv 2410.20672; rms: arXiv 1910.07467"
     )
 
     def form(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
         if self.per_run:
             return NormForm(module="RunNorm", holds=(Weights(name="", numbers=2 * model.runs * model.dim),), first=True)
-        return _layer_norm(model, first=True, affine=self.affine)
+        return _norm(model, first=True, affine=self.affine)
 
     def last(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
-        return _layer_norm(model, first=True, affine=self.final_affine)
+        return _norm(model, first=True, affine=self.final_affine)
 
     def of_embedding(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
-        return _layer_norm(model, first=True)
+        return _norm(model, first=True)
 
     @property
     def centres(self) -> bool:  # noqa: D102
@@ -158,7 +164,8 @@ class Pre(Norm, frozen=True):
             return "they have gone already"
         if self.per_run:
             return "every run of a block has its own, and its maps are the same in all"
-        return not_read_by_maps(model, across=across) or self.model_copy(update={"affine": False})
+        why = not_read_by_maps(model, across=across, shift=not self.rms)
+        return why or self.model_copy(update={"affine": False})
 
     def bare_last(self) -> Norm | None:  # noqa: D102
         return self.model_copy(update={"final_affine": False}) if self.final_affine else None
@@ -166,12 +173,17 @@ class Pre(Norm, frozen=True):
     def without_mean(self, model: ModelConfig) -> Norm | str:  # noqa: D102
         if self.centred:
             return "it has gone already"
+        if self.rms:
+            return "RMSNorm reads the mean of tokens"
         return not_centred(model) or self.model_copy(update={"centred": True})
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         why = not_centred(model) if self.centred else None
         if why is not None:
             return f"model.norm 'pre' cannot be centred: {why}; accepted: centred: false"
+        if self.rms and (self.centred or self.per_run):
+            other = "centred" if self.centred else "per_run"
+            return f"model.norm 'pre' cannot be both rms and {other}; accepted: one of them"
         if not self.per_run:
             return None
         if not self.affine:
@@ -179,13 +191,14 @@ class Pre(Norm, frozen=True):
         return of_every_run("model.norm 'pre' with per_run", model, "per_run: false", "per_run: false")
 
 
-def not_read_by_maps(model: ModelConfig, *, across: bool, mlp: bool = True) -> str | None:
+def not_read_by_maps(model: ModelConfig, *, across: bool, mlp: bool = True, shift: bool = True) -> str | None:
     """Why a scale and a shift of what sublayers read cannot go into their maps; or None.
 
     Args:
         model: sizes, and one part on every axis.
         across: whether attention is to other tokens, too, whose norm is another.
         mlp: whether the MLP is asked.
+        shift: whether there is a shift.
     """
     similarity, value, linear = (
         cast("Similarity", model.similarity), cast("Value", model.value), cast("Linear", model.linear)
@@ -206,7 +219,7 @@ def not_read_by_maps(model: ModelConfig, *, across: bool, mlp: bool = True) -> s
         roles |= {each.role for each in read if each.over != "queries" or isinstance(form, SimilarityForm)}
     if not linear.absorbs and any(linear.form(role, model.dim, model.dim) is not None for role in roles if role):
         return f"linear {linear.kind!r} takes no scale"
-    return None if has_bias(model) else "bias 'none' leaves no place for a shift"
+    return None if has_bias(model) or not shift else "bias 'none' leaves no place for a shift"
 
 
 def not_centred(model: ModelConfig) -> str | None:

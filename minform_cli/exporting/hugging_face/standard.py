@@ -22,7 +22,7 @@ from minform_cli.models.parts.attention import Attention
 from minform_cli.models.parts.centred import columns_for
 from minform_cli.models.parts.linear import Matrix, StoredMap, read_map
 from minform_cli.models.parts.mlp import MLPS
-from minform_cli.models.parts.norm import AnyNorm, RunNorm, affine_of
+from minform_cli.models.parts.norm import AnyNorm, GainNorm, RunNorm, affine_of
 from minform_cli.models.parts.position import LearnedPositions
 from minform_cli.models.parts.similarity import Separate as SeparateSimilarity
 from minform_cli.models.parts.value import Separate as SeparateValue
@@ -145,6 +145,8 @@ def affine(norm: nn.Module | None, ledger: Ledger, where: str) -> Affine:
     """
     if norm is None:
         raise NotStandard("it has no norm")
+    if isinstance(norm, GainNorm):
+        raise NotStandard("its norms are RMSNorms")
     gain, bias = affine_of(cast(AnyNorm, norm))
     if not [*norm.parameters()]:
         ledger.filled[where] += gain.numel() + bias.numel()
@@ -260,7 +262,7 @@ def _eps(model: ImageEncoder | TextEncoder, blocks: list[Block]) -> float:
     """
     norms = [norm for block in blocks for norm in (block.attention_norm, block.mlp_norm) if norm is not None]
     norms += [norm for norm in (model.final_norm, getattr(model.embedding, "norm", None)) if norm is not None]
-    found = {float(norm.eps) for norm in norms}
+    found = {float(cast(float, norm.eps)) for norm in norms}
     if len(found) != 1:
         raise NotStandard("its norms differ in eps" if found else "it has no norm")
     return found.pop()

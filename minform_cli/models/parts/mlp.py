@@ -135,7 +135,14 @@ class Gated(Part):
         absorbed(self.w_3, product, shift)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
-        """Those of a gated one that is as wide."""
+        """Those of a gated one that is as wide; of two maps with its activation, where a bias can let through 1."""
+        b_3 = cast("Tensor | None", self.w_3.bias)
+        if isinstance(source, TwoMaps) and type(source).activation is type(self).activation and b_3 is not None:
+            first, second = largest_units(source, len(b_3))
+            write_map(self.w_1, *first)
+            write_map(self.w_2, *second)
+            write_map(self.w_3, torch.zeros_like(first.weight), torch.ones_like(first.bias))
+            return
         theirs = dict(source.named_children())
         if type(source) is not type(self) or read_map(theirs["w_1"]).bias.shape != read_map(self.w_1).bias.shape:
             self.refuse(source)
@@ -160,16 +167,6 @@ class GeGlu(Gated):
 
     exact_where = "the activation is the same, there are biases, and hidden units that find no place give nothing"
     activation = F.gelu
-
-    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:
-        b_3 = cast("Tensor | None", self.w_3.bias)
-        if not isinstance(source, GeluMlp) or b_3 is None:
-            super()._take(source, beside)
-            return
-        first, second = largest_units(source, len(b_3))
-        write_map(self.w_1, *first)
-        write_map(self.w_2, *second)
-        write_map(self.w_3, torch.zeros_like(first.weight), torch.ones_like(first.bias))
 
 
 @MLPS.register("depthwise")

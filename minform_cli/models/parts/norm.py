@@ -1,7 +1,8 @@
 """Layer normalisation of a sublayer's input (`pre`) or output (`post`), or none.
 
-Numbers: 2 N each (gain and bias), or none where the maps that read it have taken them over.
-Source: Layer Normalization, arXiv 1607.06450; where it stands: options classes.
+Numbers: 2 N each (gain and bias), N of an RMSNorm, or none where the maps that read it have taken them over.
+Sources: Layer Normalization, arXiv 1607.06450; Root Mean Square Layer Normalization, arXiv 1910.07467; where it stands:
+options classes.
 """
 
 from __future__ import annotations
@@ -67,6 +68,24 @@ class RmsNorm(Convertible, nn.Module):
         take_affine(self, source)
 
 
+class GainNorm(Convertible, nn.RMSNorm):
+    """`torch.nn.RMSNorm` over the model's width: x g / sqrt(mean(x^2) + eps), of tokens of any mean. g -> `weight`.
+
+    Numbers: N. Arguments as of `Norm`.
+    Source: Root Mean Square Layer Normalization, arXiv 1910.07467.
+    """
+
+    parameter_group: ClassVar[str] = "norm"
+    exact_where = "the tokens have a mean of zero, and there was no shift"
+    bias = None
+
+    def __init__(self, model: ModelConfig, *, affine: bool = True) -> None:
+        super().__init__(model.dim, eps=cast("Pre | Post", model.norm).eps, elementwise_affine=affine)
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
+        take_affine(self, source)
+
+
 class RunNorm(PerRun, Convertible):
     """`Norm` with gain and bias of their own in every run k of its block, (k, N) each -> `gain`, `bias`.
 
@@ -90,7 +109,7 @@ class RunNorm(PerRun, Convertible):
         """In every run the source's; of one for other runs, the mean over them."""
         if isinstance(source, RunNorm) and source.dim == self.dim:
             gain, bias = source.gain.mean(0), source.bias.mean(0)
-        elif isinstance(source, (Norm, RmsNorm)):
+        elif isinstance(source, (Norm, RmsNorm, GainNorm)):
             gain, bias = affine_of(source)
         else:
             self.refuse(source)
@@ -98,25 +117,25 @@ class RunNorm(PerRun, Convertible):
         self.bias.copy_(bias)
 
 
-AnyNorm = Norm | RmsNorm
+AnyNorm = Norm | RmsNorm | GainNorm
 
 
 def take_affine(norm: AnyNorm, source: nn.Module) -> None:
     """Gives `norm` gain and bias of `source`: 1 and 0 where that has none; lost where `norm` has none."""
-    if not isinstance(source, (Norm, RmsNorm)):
+    if not isinstance(source, (Norm, RmsNorm, GainNorm)):
         raise InputError(f"{type(norm).__name__} has no weights from {type(source).__name__}: it is no norm")
     gain, bias = affine_of(source)
-    if norm.weight is not None and norm.bias is not None:
+    if norm.weight is not None:
         norm.weight.copy_(gain)
+    if norm.bias is not None:
         norm.bias.copy_(bias)
 
 
 def affine_of(norm: AnyNorm) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Gain and bias in float64, 1 and 0 where there are none."""
-    if norm.weight is None:
-        dim = norm.dim if isinstance(norm, RmsNorm) else norm.normalized_shape[0]
-        return torch.ones(dim, dtype=torch.float64), torch.zeros(dim, dtype=torch.float64)
-    return norm.weight.detach().double(), cast(Tensor, norm.bias).detach().double()
+    dim = norm.dim if isinstance(norm, RmsNorm) else norm.normalized_shape[0]
+    gain = torch.ones(dim) if norm.weight is None else norm.weight.detach()
+    return gain.double(), gain.new_zeros(dim).double() if norm.bias is None else norm.bias.detach().double()
 
 
 NORMS: Registry[Callable[[ModelConfig], Norm | None]] = Registry("norm")
@@ -154,4 +173,5 @@ def final_norm(model: ModelConfig) -> AnyNorm | None:
 def _built(model: ModelConfig, form: NormForm | None) -> AnyNorm | None:
     if form is None:
         return None
-    return (RmsNorm if centred(model) else Norm)(model, affine=bool(form.holds))
+    kind = RmsNorm if centred(model) else GainNorm if cast("Pre | Post", model.norm).rms else Norm
+    return kind(model, affine=bool(form.holds))
