@@ -6,23 +6,16 @@ out. Only a line feed ends a line: signs that other programs take for one (U+202
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from minform_cli.data.text.lines import TextFile, changed, opener
 from minform_cli.errors import InputError, counted, did_you_mean_file
-
-CHUNK_BYTES = 2**20
-"""Read at once."""
 
 LONGEST_BYTES = 2**15
 """A longer line is no sentence, and a tokenizer can work on a single word of a megabyte for many minutes."""
-
-MARK = b"\xef\xbb\xbf"
-"""The byte order mark that some programs open a file with."""
 
 ACCEPTED = "accepted: a UTF-8 file with one sentence a line, or one packed as .gz"
 
@@ -55,9 +48,9 @@ class SentenceFile:
             InputError: it has changed since it was looked through.
         """
         digest = hashlib.sha256()
-        yield from _blocks(self.where, self.path, digest.update)
+        yield from _blocks(_text(self.where, self.path), digest.update)
         if digest.hexdigest() != self.digest:
-            raise InputError(f"{self.where}: changed while it was read; try again once nothing writes to it")
+            raise changed(self.where)
 
 
 @dataclass(frozen=True)
@@ -117,55 +110,46 @@ def _looked_through(key: str, name: str) -> SentenceFile:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
     digest = hashlib.sha256()
-    num = sum(map(len, _blocks(where, path, digest.update)))
+    num = sum(map(len, _blocks(_text(where, path), digest.update)))
     if not num:
         raise InputError(f"{where}: is empty; {ACCEPTED}")
     return SentenceFile(where, path, num, digest.hexdigest())
 
 
-def _blocks(where: str, path: Path, hashed: Callable[[bytes], None]) -> Iterator[list[str]]:
+def _text(where: str, path: Path) -> TextFile:
+    return TextFile(where, opener(path), ACCEPTED)
+
+
+def _blocks(file: TextFile, hashed: Callable[[bytes], None]) -> Iterator[list[str]]:
     """The sentences of about a chunk at once; `hashed` is called with all bytes."""
-    line = 1
-    try:
-        with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as stream:
-            rest = stream.read(len(MARK))
-            hashed(rest)
-            rest = rest.removeprefix(MARK)
-            while raw := stream.read(CHUNK_BYTES):
-                hashed(raw)
-                whole, feed, rest = (rest + raw).rpartition(b"\n")
-                if feed:
-                    yield (block := _sentences(where, whole, line))
-                    line += len(block)
-                if len(rest) > LONGEST_BYTES:
-                    raise _too_long(where, line)
-            if rest:
-                yield _sentences(where, rest.removesuffix(b"\n"), line)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
+    line, rest = 1, ""
+    for text, _ in file.chunks(hashed):
+        *whole, rest = (rest + text).split("\n")
+        if whole:
+            yield _sentences(file, whole, line)
+            line += len(whole)
+        if _is_too_long(rest):
+            raise _too_long(file, line)
+    if rest:
+        yield _sentences(file, [rest], line)
 
 
-def _sentences(where: str, content: bytes, first: int) -> list[str]:
+def _sentences(file: TextFile, lines: list[str], first: int) -> list[str]:
     """The sentences of whole lines, of which the first has number `first`."""
-    if b"\0" in content:
-        line = first + content.count(b"\n", 0, content.index(b"\0"))
-        raise InputError(f"{where}: line {line:,} holds a NUL byte, so this is no text; {ACCEPTED}")
-    try:
-        lines = content.decode().split("\n")
-    except UnicodeDecodeError as error:
-        line = first + content.count(b"\n", 0, error.start)
-        raise InputError(f"{where}: line {line:,} is not UTF-8: {error.reason}; {ACCEPTED}") from None
     sentences = [line.removesuffix("\r") for line in lines]
     for line, sentence in enumerate(sentences, first):
         if not sentence or sentence.isspace():
             what = "blank" if sentence else "empty"
-            raise InputError(f"{where}: line {line:,} is {what}; accepted: a sentence in every line")
-        # A character has four bytes at most: most sentences are seen to be short enough without counting theirs.
-        if 4 * len(sentence) > LONGEST_BYTES and len(sentence.encode()) > LONGEST_BYTES:
-            raise _too_long(where, line)
+            raise InputError(f"{file.where}: line {line:,} is {what}; accepted: a sentence in every line")
+        if _is_too_long(sentence):
+            raise _too_long(file, line)
     return sentences
 
 
-def _too_long(where: str, line: int) -> InputError:
-    return InputError(f"{where}: line {line:,} is longer than {LONGEST_BYTES:,} bytes; {ACCEPTED}")
+def _is_too_long(sentence: str) -> bool:
+    # A character has four bytes at most: most sentences are seen to be short enough without counting theirs.
+    return 4 * len(sentence) > LONGEST_BYTES and len(sentence.encode()) > LONGEST_BYTES
+
+
+def _too_long(file: TextFile, line: int) -> InputError:
+    return file.refused(f"line {line:,} is longer than {LONGEST_BYTES:,} bytes")

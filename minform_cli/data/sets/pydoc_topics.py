@@ -44,7 +44,8 @@ def load(data: DataConfig, tell: Callable[[str], None]) -> TextData:
     import io
 
     from minform_cli.data.text.corpora import load_corpora
-    from minform_cli.data.text.corpus import TextFile, look_through
+    from minform_cli.data.text.corpus import look_through
+    from minform_cli.data.text.lines import TextFile
     from minform_cli.data.text.places import Texts
 
     try:

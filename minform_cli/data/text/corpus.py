@@ -6,21 +6,15 @@ and a byte-level tokenizer keeps it.
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import hashlib
-import io
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from minform_cli.data.text.lines import TextFile, changed, opener
 from minform_cli.data.walk import some_names, walk
 from minform_cli.errors import InputError, did_you_mean_file
-
-CHUNK_BYTES = 2**20
-"""Read at once."""
 
 PIECE_CHARS = 2**16
 """A longer document is handed on in pieces of about so many characters."""
@@ -29,19 +23,6 @@ ACCEPTED = "accepted: a UTF-8 text file, or a folder of *.txt or *.txt.gz"
 
 SUFFIXES = (".txt", ".txt.gz")
 """Files of a folder that are read."""
-
-
-@dataclass(frozen=True)
-class TextFile:
-    """One text.
-
-    Attributes:
-        where: how messages name it.
-        open: its bytes from the start, unpacked.
-    """
-
-    where: str
-    open: Callable[[], io.BufferedIOBase]
 
 
 class Piece(NamedTuple):
@@ -102,7 +83,7 @@ class Corpus:
                 yield Piece(document.removesuffix("\n"), True, read)
             digest.update(own.digest())
         if digest.hexdigest() != self.digest:
-            raise InputError(f"{self.where}: changed while it was read; try again once nothing writes to it")
+            raise changed(self.where)
 
 
 @dataclass(frozen=True)
@@ -144,10 +125,10 @@ def open_corpus(key: str, path: str | None, purpose: str) -> Corpus:
             found, notes = _inside(place)
             if not found:
                 raise InputError(f"{where}: there is no text in this folder; {ACCEPTED}")
-            files = [TextFile(f"{key}: {str(file)!r}", _opener(file)) for file in found]
+            files = [TextFile(f"{key}: {str(file)!r}", opener(file), ACCEPTED) for file in found]
         elif place.is_file():
             found = [place]
-            files = [TextFile(where, _opener(place))]
+            files = [TextFile(where, opener(place), ACCEPTED)]
         elif place.exists():
             raise InputError(f"{where}: is neither a file nor a folder; {ACCEPTED}")
         else:
@@ -168,7 +149,7 @@ def look_through(where: str, place: str, files: list[TextFile]) -> Corpus:
     digest, size, blank = hashlib.sha256(), 0, True
     for file in files:
         own = hashlib.sha256()
-        for text, length in _chunks(file, own.update):
+        for text, length in file.chunks(own.update):
             size += length
             blank = blank and (not text or text.isspace())
         digest.update(own.digest())  # of each by itself: where one file ends and the next begins is a part of it
@@ -194,38 +175,10 @@ def _inside(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     return found, (left_out,) if others else ()
 
 
-def _opener(path: Path) -> Callable[[], io.BufferedIOBase]:
-    if path.name.lower().endswith(".gz"):
-        return lambda: gzip.open(path, "rb")
-    return lambda: path.open("rb")
-
-
-def _chunks(file: TextFile, hashed: Callable[[bytes], None]) -> Iterator[tuple[str, int]]:
-    """The text in chunks, without a byte order mark, and the bytes each was made of; `hashed` is called with them."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    lines, raw = 1, b"first"
-    try:
-        with file.open() as stream:
-            while raw:
-                raw = stream.read(CHUNK_BYTES)
-                hashed(raw)
-                if b"\0" in raw:
-                    line = lines + raw.count(b"\n", 0, raw.index(b"\0"))
-                    raise InputError(f"{file.where}: line {line:,} holds a NUL byte, so this is no text; {ACCEPTED}")
-                yield decoder.decode(raw, final=not raw), len(raw)
-                lines += raw.count(b"\n")
-    except UnicodeDecodeError as error:
-        line = lines + bytes(error.object).count(b"\n", 0, error.start)
-        raise InputError(f"{file.where}: line {line:,} is not UTF-8: {error.reason}; {ACCEPTED}") from None
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{file.where}: cannot be read: {reason}; {ACCEPTED}") from None
-
-
 def _lines(file: TextFile, hashed: Callable[[bytes], None]) -> Iterator[tuple[str, int]]:
     """Lines with a line feed at their end, and the bytes read since the one before; a very long one in parts."""
     rest, unread = "", 0
-    for text, size in _chunks(file, hashed):
+    for text, size in file.chunks(hashed):
         unread += size
         *whole, rest = (rest + text).split("\n")
         *parts, rest = _parts(rest)

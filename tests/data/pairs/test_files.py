@@ -10,6 +10,7 @@ import pytest
 
 from minform_cli.data.pairs import files as module
 from minform_cli.data.pairs.files import Pairs, open_pairs
+from minform_cli.data.text import lines as reader
 from minform_cli.errors import InputError
 from tests.data.text.prose import written
 
@@ -56,7 +57,7 @@ def test_a_line_ends_at_a_line_feed_and_nowhere_else(tmp_path: Path, content: by
 def test_sentences_do_not_depend_on_the_size_of_what_is_read_at_once(
     tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CHUNK_BYTES", size)
+    monkeypatch.setattr(reader, "CHUNK_BYTES", size)
     lines = ["\u00e4\u3042", "b", "\U0001f600 c d e f", "g"]
     pairs = opened(tmp_path, "\r\n".join(lines), "\n".join(lines) + "\n")
     assert read(pairs) == [lines, lines]
@@ -84,7 +85,7 @@ CASES = [
 def test_a_line_that_is_no_sentence_is_refused_with_its_number(
     tmp_path: Path, content: bytes, problem: str, size: int, monkeypatch: pytest.MonkeyPatch, refused
 ) -> None:
-    monkeypatch.setattr(module, "CHUNK_BYTES", size)
+    monkeypatch.setattr(reader, "CHUNK_BYTES", size)
     assert f"data.source: '{tmp_path}/one': {problem}" in refused(InputError, opened, tmp_path, content, "x\n")
     assert f"data.target: '{tmp_path}/two': {problem}" in refused(InputError, opened, tmp_path, "x\n", content)
     packed = gzip.compress(content)
@@ -96,7 +97,7 @@ def test_a_line_that_is_no_sentence_is_refused_with_its_number(
 def test_a_line_that_would_fill_the_memory_is_refused(
     tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch, refused
 ) -> None:
-    monkeypatch.setattr(module, "CHUNK_BYTES", size)
+    monkeypatch.setattr(reader, "CHUNK_BYTES", size)
     content = b"a\nb\n" + b"c" * (module.LONGEST_BYTES + size + 1)
     monkeypatch.setattr(module, "LONGEST_BYTES", 50 if size == 7 else module.LONGEST_BYTES)
     message = refused(InputError, opened, tmp_path, content[:200] if size == 7 else content, "x\n")

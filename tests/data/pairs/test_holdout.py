@@ -9,10 +9,10 @@ import pytest
 
 from minform_cli.data import split as split_module
 from minform_cli.data.load import load_data
-from minform_cli.data.pairs import files
 from minform_cli.data.pairs.files import SentenceFile, open_pairs
 from minform_cli.data.pairs.holdout import held_out
 from minform_cli.data.split import MOST_HELD_OUT
+from minform_cli.data.text import lines as reader
 from minform_cli.errors import InputError
 from tests.data.pairs.made import all_pairs, content, load, pairs, sentences, settings, split, texts
 from tests.data.text.prose import written
@@ -22,11 +22,11 @@ def file_of(path: str) -> SentenceFile:
     return open_pairs("data.source", path, "data.target", path).source
 
 
-@pytest.mark.parametrize("size", [100, files.CHUNK_BYTES])
+@pytest.mark.parametrize("size", [100, reader.CHUNK_BYTES])
 def test_a_twentieth_is_held_out_and_nothing_is_lost(
     tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "CHUNK_BYTES", size)
+    monkeypatch.setattr(reader, "CHUNK_BYTES", size)
     data = load(tmp_path)
     assert (len(data.train), len(data.val), data.test) == (190, 10, None)
     train, val = pairs(data, data.train), pairs(data, data.val)

@@ -12,7 +12,7 @@ import pytest
 
 from minform_cli.config.schema import DataConfig
 from minform_cli.data.spec import DATA_SETS
-from minform_cli.data.text import corpora, corpus, tokens, vocabulary
+from minform_cli.data.text import corpora, lines, tokens, vocabulary
 from minform_cli.data.text.corpora import TextData
 from minform_cli.data.text.tokenizer import Vocabulary, from_json
 from minform_cli.errors import InputError
@@ -220,7 +220,7 @@ def test_files_are_looked_at_before_the_tokenizer_is_trained(tmp_path: Path, mon
 def test_progress_is_told_on_the_way(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(vocabulary, "TELL_EVERY_S", 0.0)
     monkeypatch.setattr(tokens, "BATCH_CHARS", 10_000)
-    monkeypatch.setattr(corpus, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(lines, "CHUNK_BYTES", 10_000)
     text = prose(8_000)
     told: list[str] = []
     config = DataConfig(name="text", path=written(tmp_path / "a.txt", text))

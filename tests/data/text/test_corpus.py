@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from minform_cli.data.text import corpus as corpus_module
+from minform_cli.data.text import lines as lines_module
 from minform_cli.data.text.corpus import PIECE_CHARS, Corpus, Piece, open_corpus
 from minform_cli.errors import InputError
 from tests.data.text.prose import prose, written
@@ -55,7 +55,7 @@ def test_documents_do_not_depend_on_the_size_of_the_chunks(tmp_path: Path, monke
     path = written(tmp_path / "a", "\ufeff" + "é中😀 x\r\n\r\n" * 5 + prose(4))
     whole = documents(opened(path))
     assert len(whole) == 9
-    monkeypatch.setattr(corpus_module, "CHUNK_BYTES", size)
+    monkeypatch.setattr(lines_module, "CHUNK_BYTES", size)
     assert documents(opened(path)) == whole
 
 

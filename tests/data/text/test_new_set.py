@@ -15,7 +15,8 @@ from minform_cli.data.load import load_data
 from minform_cli.data.sample import sample_digest, sampled
 from minform_cli.data.spec import DATA_SETS, TextSpec
 from minform_cli.data.text.corpora import TextData, load_corpora
-from minform_cli.data.text.corpus import TextFile, look_through
+from minform_cli.data.text.corpus import look_through
+from minform_cli.data.text.lines import TextFile
 from minform_cli.data.text.places import Texts
 from tests.data.text.prose import prose, run_config
 
