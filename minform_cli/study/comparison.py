@@ -172,8 +172,7 @@ def run_comparison(
         InputError, NumericalError, MachineError, Interrupted: as `check_plan` and `study.execute.execute`.
     """
     from minform_cli.study.execute import execute
-    from minform_cli.study.extension import extended
-    from minform_cli.study.record import write_record
+    from minform_cli.study.extension import register
     from minform_cli.study.stacked import execute_stacked
     from minform_cli.study.stored import check_same_data
     from minform_cli.study.summary import count_plan, summarise
@@ -183,7 +182,7 @@ def run_comparison(
     fresh = next((run for run in plan.runs if not run.begun), None)
     if fresh is not None and plan.fingerprint is None and fresh.source.spec.kind != "images":
         fresh.source.load()  # images' files the plan has seen
-    write_record(plan.out, extended(plan.out, plan.record()))
+    register(plan.out, plan.record())
     if options.stacks:
         results = execute_stacked(plan, device=options.device, threads=options.threads, on_progress=on_progress)
     else:
@@ -195,6 +194,7 @@ def run_comparison(
             on_progress=on_progress,
             on_ray=options.on_ray,
         )
+    register(plan.out, plan.record())  # another command that came meanwhile kept what had been begun by then
     check_same_data(results)
     return Comparison(summarise(counts, results, options.margin, options.reference), results, plan.notes())
 

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from minform_cli.config.names import FROM_RUN, OF_RUN
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.source import Source
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, MachineError
 from minform_cli.files import RunFolder
-from minform_cli.runs.folder import flat
+from minform_cli.runs.folder import LOCK, flat
 from minform_cli.runs.stored import read_run
-from minform_cli.study.record import FILE, StudyRecord, read_record
+from minform_cli.study.record import FILE, StudyRecord, read_record, write_record
 
 
 def check_extends(
@@ -71,6 +73,20 @@ def check_data(out: Path, source: Source, fingerprint: str) -> None:
             f"{out}: the data differ from those the study was made with: fingerprint {fingerprint[:12]}... there, "
             f"{found[:12]}... here; --out names another folder"
         )
+
+
+def register(out: Path, record: StudyRecord) -> None:
+    """Adds the runs of `record` to the study in `out`; commands that do so at the same moment wait for each other.
+
+    Raises:
+        MachineError: the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with FileLock(out / LOCK):
+            write_record(out, extended(out, record))
+    except OSError as error:
+        raise MachineError(f"cannot write to {out}: {error.strerror or error}") from error
 
 
 def extended(out: Path, record: StudyRecord) -> StudyRecord:

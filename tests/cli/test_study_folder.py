@@ -18,7 +18,7 @@ from tests.cli.commands import TINY, Command, process
 from tests.training.launching import alone
 
 STUDY = ["compare", *TINY, "--variant", "baseline", "--variant", "minimal", "--jobs", "1", "--device", "cpu"]
-FILES = {"study.json", "details.json", "table.md", "table.tex", "table.csv", "table.json", "report.html"}
+FILES = {".lock", "study.json", "details.json", "table.md", "table.tex", "table.csv", "table.json", "report.html"}
 
 
 @pytest.fixture(scope="module")

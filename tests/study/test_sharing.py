@@ -18,8 +18,11 @@ from minform_cli.files import RunFolder, write_json
 from minform_cli.runs.folder import LOCK, InUseError, claimed
 from minform_cli.runs.progress import Listener, Progress
 from minform_cli.runs.records import ResultRecord, read_result
+from minform_cli.study.comparison import run_comparison
 from minform_cli.study.execute import execute
+from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan, PlannedRun, plan_study
+from minform_cli.study.record import read_record, write_record
 from minform_cli.training.prepare import Prepared
 from tests.report.records import result_record
 from tests.training.killing import CONTEXT
@@ -194,3 +197,20 @@ def test_torchrun_is_refused_by_one_line_of_one_process(tmp_path: Path) -> None:
     )
     assert second == "" and launched.printed("stdout") == ["", ""]
     assert not (tmp_path / "study").exists()
+
+
+def test_commands_of_other_variants_that_begin_at_the_same_moment_end_in_one_study(tmp_path: Path) -> None:
+    """The second writes what it will do before the first has begun a run, and so keeps nothing of it."""
+    out, settings = tmp_path / "study", ["data.limit=100", "train.epochs=1"]
+    first, second = (plan_study(out, "debug", [name], [0], settings) for name in VARIANTS)
+    came: list[Progress] = []
+
+    def tell(_run: PlannedRun, news: Progress) -> None:
+        if not came:
+            write_record(out, second.record())
+        came.append(news)
+
+    run_comparison(first, StudyOptions(jobs=1, device="cpu"), on_progress=tell)
+    assert came and [entry.variant for entry in read_record(out).runs] == ["no-mlp"]
+    run_comparison(second, StudyOptions(jobs=1, device="cpu"))
+    assert {entry.variant for entry in read_record(out).runs} == set(VARIANTS)
