@@ -93,11 +93,11 @@ def _connected(address: str | None) -> Generator[Any]:
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise MachineError(f"--engine ray: no Ray at {address} can be used: {reason}") from error
-    try:
-        with _silent():
+    with _silent():  # until the end of it, which tells what it has held back
+        try:
             yield ray
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 @contextmanager
