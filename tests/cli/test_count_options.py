@@ -31,6 +31,7 @@ def test_only_what_is_like_the_pattern_is_listed(minform: Command) -> None:
         "symmetric-cholesky",
         "symmetric-mirrored",
         "symmetric-pairwise",
+        "symmetric-start",
     }
     assert [record["variant"] for record in records(minform, "--only", "minim")] == ["minimal"]
     assert "nothing is like this; there are: baseline" in minform("count", "--only", "x").refusal

@@ -68,7 +68,8 @@ def test_csv_has_a_header_and_one_line_a_variant_with_a_column_a_group(minform: 
     assert outcome.err == ""
     for row in rows:
         assert sum(int(row[f"groups.{group}"]) for group in GROUPS) == int(row["parameters"])
-        assert 0 < float(row["share_of_baseline"]) < 1.01
+        more_tokens = row["variant"].startswith("conv-tokenizer")  # whose positions cost more than they save
+        assert 0 < float(row["share_of_baseline"]) < (1.1 if more_tokens else 1.01)
     records = json.loads(minform("count", "--format", "json").out)
     assert [float(row["share_of_baseline"]) for row in rows] == [record["share_of_baseline"] for record in records]
 

@@ -107,7 +107,7 @@ def test_a_very_long_name_does_not_flood_the_terminal(minform: Command) -> None:
     line = minform("count", "--variant", "a" * 100_000).refusal
     assert len(line) < 3000
     assert line.startswith("--variant: unknown variant 'aaa")
-    assert line.endswith("symmetric-mirrored, symmetric-pairwise, tensor-chain")
+    assert line.endswith("symmetric-mirrored, symmetric-pairwise, symmetric-start, tensor-chain")
 
 
 def test_no_arguments_show_the_help_and_exit_with_2(minform: Command) -> None:

@@ -37,9 +37,14 @@ def test_it_measures_what_training_measured(undisturbed: Path, split: str) -> No
 
 
 def test_best_takes_the_weights_of_the_best_epoch(train_tiny: TrainTiny) -> None:
-    # A learning rate this high makes the last epoch another one than the best.
-    folder = train_tiny("train.learning_rate=0.1", "train.epochs=5", "train.schedule=constant")
-    metrics = read_result(folder)["metrics"]
+    # A learning rate this high makes the last epoch another one than the best; which one does depends on the processor.
+    for rate in (0.1, 0.05, 0.2, 0.03, 0.3):
+        folder = train_tiny(
+            f"train.learning_rate={rate}", "train.epochs=5", "train.schedule=constant", name=f"at {rate}"
+        )
+        metrics = read_result(folder)["metrics"]
+        if metrics["best_val_score"] != metrics["val_accuracy"]:
+            break
     assert metrics["best_val_score"] != metrics["val_accuracy"]
     assert evaluate_run(folder, which="best", threads=1)["measured"]["accuracy"] == metrics["best_val_score"]
     assert evaluate_run(folder, which="last", threads=1)["measured"]["accuracy"] == metrics["val_accuracy"]
