@@ -122,11 +122,49 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         InputError: the file is missing, unreadable or damaged; `what` names it in the message.
     """
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
+        return json_object(path, f"{what} {path}")
     except FileNotFoundError:
         raise InputError(f"{what} {path} is missing: not a run folder, or the run is incomplete") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{what} {path} is damaged: {str(error).splitlines()[0]}") from None
+
+
+def json_object(path: Path, name: str) -> dict[str, Any]:
+    """The JSON object in `path`, which messages call `name`; errors as of `json_value`."""
+    return an_object(json_value(path, name), name)
+
+
+def an_object(value: Any, name: str) -> dict[str, Any]:
+    """`value`, read as JSON out of what messages call `name`, once it is known to be an object.
+
+    Raises:
+        InputError: it is none.
+    """
     if not isinstance(value, dict):
-        raise InputError(f"{what} {path} is damaged: expected a JSON object")
+        raise InputError(f"{name} is damaged: expected a JSON object")
     return cast("dict[str, Any]", value)
+
+
+def json_value(path: Path, name: str) -> Any:
+    """What the JSON in `path` says.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InputError: it cannot be read, or is damaged; messages call it `name`.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{name} is damaged: {str(error).splitlines()[0]}") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Makes `folder`, if need be, and what it lies in.
+
+    Raises:
+        MachineError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"cannot write to {folder}: {error.strerror or error}") from error

@@ -100,7 +100,12 @@ def row_label(variant: str, grid: Mapping[str, Any]) -> str:
 
 def row_key(variant: str, grid: Mapping[str, Any]) -> tuple[str, str]:
     """What decides which row of a table a record belongs to."""
-    return variant, json.dumps(grid, sort_keys=True)
+    return variant, grid_key(grid)
+
+
+def grid_key(grid: Mapping[str, Any]) -> str:
+    """Equal for equal grid points, in whatever order their settings stand."""
+    return json.dumps(grid, sort_keys=True)
 
 
 def grid_name(grid: Mapping[str, Any]) -> str:

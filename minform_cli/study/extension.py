@@ -12,7 +12,7 @@ from minform_cli.config.names import FROM_RUN, OF_RUN
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.source import Source
 from minform_cli.errors import InputError, MachineError
-from minform_cli.files import RunFolder
+from minform_cli.files import RunFolder, make_folder
 from minform_cli.runs.folder import LOCK, flat
 from minform_cli.runs.stored import read_run
 from minform_cli.study.record import FILE, StudyRecord, read_record, write_record
@@ -81,8 +81,8 @@ def register(out: Path, record: StudyRecord) -> None:
     Raises:
         MachineError: the folder cannot be written.
     """
+    make_folder(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
         with FileLock(out / LOCK):
             write_record(out, extended(out, record))
     except OSError as error:

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from minform_cli import __version__
 from minform_cli.config.strict_yaml import dump_value
-from minform_cli.counting.records import row_label
-from minform_cli.errors import InputError, MachineError
-from minform_cli.files import read_json, write_atomic
+from minform_cli.counting.records import grid_key, row_label
+from minform_cli.errors import InputError
+from minform_cli.files import make_folder, read_json, write_atomic
 from minform_cli.runs.records import FORMAT, check_format
 
 FILE = "study.json"
@@ -108,8 +108,8 @@ class _Block:
         points = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
         rows = [(variant, point) for variant in self.variants for point in points]
         rows = [(variant, point) for variant, point in rows if row_label(variant, point) not in skipped]
-        asked = {(variant, _point(point), seed) for variant, point in rows for seed in self.seeds}
-        return asked == {(run.variant, _point(run.grid), run.seed) for run in runs}
+        asked = {(variant, grid_key(point), seed) for variant, point in rows for seed in self.seeds}
+        return asked == {(run.variant, grid_key(run.grid), run.seed) for run in runs}
 
 
 def _blocks(runs: Sequence[RunEntry]) -> list[_Block]:
@@ -124,9 +124,9 @@ def _blocks(runs: Sequence[RunEntry]) -> list[_Block]:
 
     cuts: tuple[Callable[[RunEntry], Any], ...] = (
         lambda run: tuple(run.grid),
-        lambda run: frozenset((_point(other.grid), other.seed) for other in runs if other.variant == run.variant),
-        lambda run: frozenset(_point(other.grid) for other in runs if other.seed == run.seed),
-        lambda run: _point(run.grid),
+        lambda run: frozenset((grid_key(other.grid), other.seed) for other in runs if other.variant == run.variant),
+        lambda run: frozenset(grid_key(other.grid) for other in runs if other.seed == run.seed),
+        lambda run: grid_key(run.grid),
     )
     for cut in cuts:
         groups: dict[Any, list[RunEntry]] = {}
@@ -135,10 +135,6 @@ def _blocks(runs: Sequence[RunEntry]) -> list[_Block]:
         if len(groups) > 1:
             return [block for group in groups.values() for block in _blocks(group)]
     raise AssertionError("runs of one variant at one point are a block")
-
-
-def _point(grid: Mapping[str, Any]) -> str:
-    return json.dumps(grid, sort_keys=True)
 
 
 def read_record(folder: Path) -> StudyRecord:
@@ -171,10 +167,7 @@ def write_record(folder: Path, record: StudyRecord) -> None:
         MachineError: the folder cannot be written.
     """
     described = (json.dumps(record.model_dump(), indent=2, allow_nan=False) + "\n").encode()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError(f"cannot write to {folder}: {error.strerror or error}") from error
+    make_folder(folder)
     path = folder / FILE
     if not path.is_file() or path.read_bytes() != described:
         write_atomic(path, described)

@@ -7,11 +7,10 @@ the folders of all its seeds at once: where another process has one, the group i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from minform_cli.counting.records import row_label
+from minform_cli.counting.records import grid_key, row_label
 from minform_cli.errors import InputError, Interrupted, NumericalError, named
 from minform_cli.files import RunFolder
 from minform_cli.runs.progress import Progress
@@ -45,8 +44,8 @@ def groups(runs: Sequence[PlannedRun]) -> list[Group]:
     found: dict[tuple[str, str, int], list[PlannedRun]] = {}
     for run in runs:
         if not run.finished:
-            point = json.dumps(run.grid, sort_keys=True)
-            found.setdefault((equal_but_for_the_seed(run.config), point, steps_done(run)), []).append(run)
+            key = equal_but_for_the_seed(run.config), grid_key(run.grid), steps_done(run)
+            found.setdefault(key, []).append(run)
     return list(found.values())
 
 

@@ -12,10 +12,10 @@ from minform_cli.errors import InputError
 from minform_cli.files import RunFolder, read_json, write_json
 from minform_cli.runs import folder as run_folder
 from minform_cli.study import comparison
-from minform_cli.study.extension import extended
+from minform_cli.study.extension import register
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan, plan_study
-from minform_cli.study.record import read_record, write_record
+from minform_cli.study.record import read_record
 from minform_cli.study.stored import read_study_folder
 from tests.report.records import result_record
 from tests.runs.made_up import data_of
@@ -23,7 +23,7 @@ from tests.runs.made_up import data_of
 
 def begin(plan: Plan, *, finished: bool = True, fingerprint: str = "0", minform: str = "0") -> None:
     """Writes the plan and makes its runs look begun, or finished."""
-    write_record(plan.out, extended(plan.out, plan.record()))
+    register(plan.out, plan.record())
     for run in plan.runs:
         if run.begun:
             continue
@@ -49,7 +49,7 @@ def test_seeds_variants_and_grid_points_join_what_is_there(tmp_path: Path) -> No
 
 def test_what_was_asked_for_but_never_begun_is_forgotten(tmp_path: Path) -> None:
     plan = plan_study(tmp_path, "debug", ["symmetric"], [7])
-    write_record(tmp_path, extended(tmp_path, plan.record()))
+    register(tmp_path, plan.record())
     begin(plan_study(tmp_path, "debug", ["baseline"], [0]))
     assert [run.variant for run in read_record(tmp_path).runs] == ["baseline"]
 

@@ -71,6 +71,16 @@ def of_every_run(part: str, model: ModelConfig, elsewhere: str, otherwise: str, 
     return None
 
 
+def even_kernel(part: str, kernel: int) -> str | None:
+    """What is wrong with the side of a convolution's kernel, which is to have a middle; or None."""
+    return None if kernel % 2 else f"{part} has kernel {kernel}; accepted: an odd number"
+
+
+def is_number_or_share(value: object) -> bool:
+    """Whether a user wrote a whole number from 1 on, or a share below 1."""
+    return (type(value) is int and value >= 1) or (type(value) is float and 0 < value < 1)
+
+
 class PerBlock(PartOptions, frozen=True):
     """A list on an axis: a part for each block with weights of its own. `blocks.at` says which is whose.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from minform_cli.config.axes.base import PartOptions, Requires, new_axis
+from minform_cli.config.axes.base import PartOptions, Requires, even_kernel, new_axis
 from minform_cli.config.axes.bias import live_bias
 from minform_cli.config.axes.norm import written
 from minform_cli.config.form import EmbeddingForm, Form, Map, Weights
@@ -311,10 +311,9 @@ class Convolutions(Embedding, frozen=True):
         return "an activation stands behind the last convolution"
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
-        if self.kernel % 2 == 0:
-            return f"model.embedding 'convolutions' has kernel {self.kernel}; accepted: an odd number"
         wrong = [width for width in self.widths or () if width < 1]
-        return f"model.embedding 'convolutions' has a width of {wrong[0]}; accepted: 1 or more" if wrong else None
+        width = f"model.embedding 'convolutions' has a width of {wrong[0]}; accepted: 1 or more" if wrong else None
+        return even_kernel("model.embedding 'convolutions'", self.kernel) or width
 
 
 def _convolution(model: ModelConfig, name: str, it: Convolution, *, first: bool) -> Map | Weights:

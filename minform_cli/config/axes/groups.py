@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import PlainValidator
 
+from minform_cli.config.axes.base import is_number_or_share
+
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
 
 
 def _read(value: object) -> int | float:
     """What a user wrote, once it is a whole number or a share."""
-    whole = type(value) is int and value >= 1
-    if whole or (type(value) is float and 0 < value < 1):
+    if is_number_or_share(value):
         return cast("int | float", value)
     raise ValueError(f"groups {value!r}: expected a whole number from 1 on, or a share of the heads (below 1)")
 

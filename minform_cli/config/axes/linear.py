@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 from pydantic import Field, PlainValidator
 
-from minform_cli.config.axes.base import PartOptions, Requires, new_axis, of_every_run
+from minform_cli.config.axes.base import PartOptions, Requires, is_number_or_share, new_axis, of_every_run
 from minform_cli.config.form import Map, Role, Stored
 from minform_cli.config.matrix_rank import Adapted, Factors, rank_for
 from minform_cli.config.tensor_chain import Chain, balanced, rank
@@ -89,8 +89,7 @@ class TensorChain(Linear, frozen=True):
 
 def _read_size(value: object) -> int | float | None:
     """What a user wrote for a role, once it is a rank, a share or nothing."""
-    whole = type(value) is int and value >= 1
-    if value is None or whole or (type(value) is float and 0 < value < 1):
+    if value is None or is_number_or_share(value):
         return cast("int | float | None", value)
     raise ValueError(f"{value!r}: expected a rank (a whole number from 1 on) or a share of the numbers (below 1)")
 

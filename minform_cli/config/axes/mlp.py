@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from minform_cli.config.axes.base import PartOptions, Requires, new_axis
+from minform_cli.config.axes.base import PartOptions, Requires, even_kernel, new_axis
 from minform_cli.config.axes.bias import live_bias
 from minform_cli.config.axes.embedding import embeddings_of
 from minform_cli.config.axes.norm import writer
@@ -22,10 +22,11 @@ class Mlp(PartOptions, frozen=True):
     """Base of the sublayers after attention.
 
     Class attributes:
-        absorbs: whether what it reads goes through linear maps with a live bias, which can take a scale and a shift.
+        not_absorbed: why a scale and a shift of what it reads cannot go into it; empty where that goes through linear
+            maps with a live bias.
     """
 
-    absorbs: ClassVar[bool] = True
+    not_absorbed: ClassVar[str] = ""
 
     @abstractmethod
     def form(self, model: ModelConfig) -> MlpForm | None:
@@ -156,7 +157,7 @@ class Depthwise(Mlp, frozen=True):
     source = "Patches Are All You Need?, arXiv 2201.09792, section 2: its spatial mixing, without batch norm"
     requires: ClassVar[Requires] = {"embedding": ON_IMAGES, "readout": WITHOUT_OTHERS, "mask": ("none",)}
     why = "it takes the tokens for the places of an image, all of them"
-    absorbs = False
+    not_absorbed = "mlp 'depthwise' takes no shift, having none beyond the borders of the image"
 
     def form(self, model: ModelConfig) -> MlpForm | None:
         """k^2 N (+ N)."""
@@ -169,9 +170,7 @@ class Depthwise(Mlp, frozen=True):
         return "mlp 'depthwise' adds what comes out of an activation"
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
-        if self.kernel % 2:
-            return None
-        return f"model.mlp 'depthwise' has kernel {self.kernel}; accepted: an odd number"
+        return even_kernel("model.mlp 'depthwise'", self.kernel)
 
 
 @MLP.part

@@ -175,10 +175,13 @@ class Pre(Norm, frozen=True):
             return "it has gone already"
         if self.rms:
             return "RMSNorm reads the mean of tokens"
-        return not_centred(model) or self.model_copy(update={"centred": True})
+        return self._not_centred(model) or self.model_copy(update={"centred": True})
+
+    def _not_centred(self, model: ModelConfig) -> str | None:
+        return "norms of every run are none of centred tokens" if self.per_run else not_centred(model)
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
-        why = not_centred(model) if self.centred else None
+        why = self._not_centred(model) if self.centred else None
         if why is not None:
             return f"model.norm 'pre' cannot be centred: {why}; accepted: centred: false"
         if self.rms and (self.centred or self.per_run):
@@ -203,15 +206,16 @@ def not_read_by_maps(model: ModelConfig, *, across: bool, mlp: bool = True, shif
     similarity, value, linear = (
         cast("Similarity", model.similarity), cast("Value", model.value), cast("Linear", model.linear)
     )  # fmt: skip
-    attends, there = similarity.form(model) is not None, cast("Mlp", model.mlp).form(model) is not None
+    own = cast("Mlp", model.mlp)
+    attends, there = similarity.form(model) is not None, own.form(model) is not None
     if attends and not similarity.absorbs:
         return f"similarity {similarity.kind!r} reads tokens as they are"
     if attends and across and similarity.absorbs != "each":
         return f"similarity {similarity.kind!r} has one map for the tokens of two norms"
     if attends and not value.absorbs:
         return f"value {value.kind!r} mixes tokens as they are"
-    if there and mlp and not cast("Mlp", model.mlp).absorbs:
-        return f"mlp {model.mlp.kind!r} takes no shift, having none beyond the borders of the image"
+    if there and mlp and own.not_absorbed:
+        return own.not_absorbed
     roles: set[Role | None] = {"mlp"} if there and mlp else set()
     for form in (similarity.form(model), value.form(model)):
         # Of a value path, what is for those that ask comes after the mixing.
@@ -231,8 +235,6 @@ def not_centred(model: ModelConfig) -> str | None:
     value, linear = cast("Value", model.value), cast("Linear", model.linear)
     if model.dim < 2:
         return "model.dim 1 has one column"
-    if getattr(model.norm, "per_run", False):
-        return "norms of every run are none of centred tokens"
     why = cast("Embedding", model.embedding).not_centred()
     if why is not None:
         return why

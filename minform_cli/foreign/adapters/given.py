@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from minform_cli.errors import InputError, did_you_mean_file, unknown_name
+from minform_cli.files import json_object
 from minform_cli.foreign.adapters.base import ADAPTERS, Given
 from minform_cli.foreign.adapters.files import read_folder, read_weights
 from minform_cli.foreign.sources import build_source
@@ -100,14 +100,9 @@ def _folder(source: str, name: str, options: Options) -> Read:
 def _settings(source: str, folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
+        return json_object(path, str(path))
     except FileNotFoundError:
         raise InputError(f"{source}: the folder has no config.json") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is damaged: expected a JSON object")
-    return cast("dict[str, Any]", value)
 
 
 def _architecture(source: str, settings: dict[str, Any]) -> tuple[str, tuple[str, ...]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from minform_cli.errors import InputError
+from minform_cli.files import json_object
 from minform_cli.foreign.adapters.settings import TheirSettings
 from minform_cli.foreign.adapters.vision import Pixels
 from minform_cli.runs.stored import Normalisation
@@ -38,15 +37,11 @@ def from_folder(folder: Path, channels: int, side: tuple[int, int], default: Nor
     """
     path = folder / FILE
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
+        value = json_object(path, str(path))
     except FileNotFoundError:
         told = f"no {FILE}: pixels are normalised as the library does unasked, {shown(default)}"
         return Pixels(normalisation=spread(default, channels), notes=(told,))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is damaged: expected a JSON object")
-    settings = TheirSettings(str(path), cast("dict[str, Any]", value))
+    settings = TheirSettings(str(path), value)
     return Pixels(normalisation=_normalisation(settings, channels, default), notes=_notes(settings, side))
 
 

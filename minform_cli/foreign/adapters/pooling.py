@@ -6,11 +6,11 @@ with one switch for each mode or, since version 5, `pooling_mode`.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from minform_cli.errors import InputError, unknown_name
+from minform_cli.files import an_object, json_value
 from minform_cli.foreign.adapters.base import Given
 
 ACCEPTED = ("mean", "pooler", "class-token")
@@ -99,13 +99,9 @@ def _json(path: Path) -> dict[str, Any]:
         InputError: it is damaged.
     """
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
+        value = json_value(path, str(path))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     if isinstance(value, list):
         return {"": [each for each in cast("list[Any]", value) if isinstance(each, dict)]}
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is damaged: expected a JSON object")
-    return cast("dict[str, Any]", value)
+    return an_object(value, str(path))

@@ -134,6 +134,14 @@ def linear(dim_in: int, dim_out: int, *, bias: bool, std: float | None = None) -
     return module
 
 
+def drawn(convolution: nn.Conv2d, std: float) -> nn.Conv2d:
+    """The convolution with normal weights of standard deviation `std`, and zero bias if it has one."""
+    nn.init.normal_(convolution.weight, std=std)
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return convolution
+
+
 def has_key_bias(model: ModelConfig) -> bool:
     """Whether a key projection has a bias: it is dead unless K = V makes it a value, so `live` leaves it out."""
     return has_bias(model) if cast(Value, model.value).mixes_keys else has_dead_bias(model)
@@ -175,6 +183,7 @@ __all__ = [
     "by_columns",
     "by_rows",
     "copied",
+    "drawn",
     "for_heads",
     "has_bias",
     "has_dead_bias",

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from minform_cli.config.axes.mlp import Depthwise, WithHidden
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.parts.base import Absent, OnGrid, Part, has_bias
+from minform_cli.models.parts.base import Absent, OnGrid, Part, drawn, has_bias
 from minform_cli.models.parts.centred import writer
 from minform_cli.models.parts.linear import Matrix, absorbed, linear_map, read_map, write_map
 from minform_cli.registry import Registry
@@ -179,12 +179,9 @@ class DepthwiseMlp(OnGrid, Part):
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
         kernel = cast(Depthwise, model.mlp).kernel
-        self.convolution = nn.Conv2d(
-            model.dim, model.dim, kernel, padding=kernel // 2, groups=model.dim, bias=has_bias(model)
-        )
-        nn.init.normal_(self.convolution.weight, std=1 / kernel)
-        if self.convolution.bias is not None:
-            nn.init.zeros_(self.convolution.bias)
+        n = model.dim
+        convolution = nn.Conv2d(n, n, kernel, padding=kernel // 2, groups=n, bias=has_bias(model))
+        self.convolution = drawn(convolution, 1 / kernel)
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
         """Every channel by itself, all tokens of the grid."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from minform_cli.config.axes.embedding import Convolution, Convolutions
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, ImageSpec
-from minform_cli.models.parts.base import has_bias
+from minform_cli.models.parts.base import drawn, has_bias
 from minform_cli.models.parts.embedding.base import EMBEDDINGS, ImageEmbedding
 
 
@@ -59,10 +59,7 @@ def _made(it: Convolution, *, bias: bool) -> nn.Conv2d:
         groups=groups,
         bias=bias and not it.depthwise,
     )
-    nn.init.normal_(made.weight, std=math.sqrt((2 if it.activated else 1) / (it.dim_in // groups * it.kernel**2)))
-    if made.bias is not None:
-        nn.init.zeros_(made.bias)
-    return made
+    return drawn(made, math.sqrt((2 if it.activated else 1) / (it.dim_in // groups * it.kernel**2)))
 
 
 EMBEDDINGS.register("convolutions")(ConvTokenizer)

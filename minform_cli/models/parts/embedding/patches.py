@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from minform_cli.config.axes.norm import written
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec, ImageSpec
-from minform_cli.models.parts.base import has_bias
+from minform_cli.models.parts.base import drawn, has_bias
 from minform_cli.models.parts.centred import columns_for
 from minform_cli.models.parts.embedding.base import EMBEDDINGS, ImageEmbedding
 
@@ -30,10 +30,8 @@ class PatchEmbedding(ImageEmbedding):
         super().__init__(model, spec)
         image, p = cast(ImageSpec, spec), model.patch_size
         width = written(model)
-        self.patches = nn.Conv2d(image.channels, width, kernel_size=p, stride=p, bias=has_bias(model))
-        nn.init.normal_(self.patches.weight, std=1 / math.sqrt(image.channels * p * p))
-        if self.patches.bias is not None:
-            nn.init.zeros_(self.patches.bias)
+        patches = nn.Conv2d(image.channels, width, kernel_size=p, stride=p, bias=has_bias(model))
+        self.patches = drawn(patches, 1 / math.sqrt(image.channels * p * p))
         self._add(model, (image.height // p, image.width // p), width)
 
     def tokens_of(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t n"]:
