@@ -14,7 +14,6 @@ from minform_cli.config.schema import NUM_SEEDS, DataConfig, RunConfig
 from minform_cli.config.setting import Setting
 from minform_cli.counting.records import row_label
 from minform_cli.data.source import Source, opened
-from minform_cli.data.spec import check_fits
 from minform_cli.errors import IllegalModelError, InputError, counted
 from minform_cli.files import RunFolder
 from minform_cli.runs import folder as run_folder
@@ -172,7 +171,7 @@ def plan_study(
                 if begun is not None:
                     configs = [config.begun_as(begun) for config in configs]
                 source = sources.of(configs[0])
-                check_fits(configs[0], source.spec)  # a patch that does not fit the images is found here
+                check(configs[0], source.spec)  # a patch that does not fit the images is found here
                 runs += _runs(out, variant, configs, source, _values(point))
             except IllegalModelError as error:
                 if not optional:

@@ -83,7 +83,7 @@ def _outputs(model: ModelConfig, name: str, number: int) -> Map:
 def _token_head(model: ModelConfig, spec: DataSpec) -> Form:
     """V N + V; tied to the vectors of the vocabulary nothing of its own."""
     tied = cast("Embedding", model.embedding).ties
-    return Form(module="Vocabulary", holds=(_vocabulary(model, spec, "", bias=not tied),))
+    return Form(module="VocabularyMap", holds=(_vocabulary(model, spec, "", bias=not tied),))
 
 
 def _masked_token_head(model: ModelConfig, spec: DataSpec) -> Form:
@@ -97,7 +97,7 @@ def _masked_token_head(model: ModelConfig, spec: DataSpec) -> Form:
 def _vocabulary(model: ModelConfig, spec: DataSpec, name: str, *, bias: bool) -> Map:
     size, tied = cast("TextSpec", spec).vocab_size, cast("Embedding", model.embedding).ties
     numbers = live_bias(model, size) if bias else 0
-    return Map(name=name, dim_in=model.dim, dim_out=size, bias=numbers, tied=tied, module="Vocabulary")
+    return Map(name=name, dim_in=model.dim, dim_out=size, bias=numbers, tied=tied, module="VocabularyMap")
 
 
 INFO: Mapping[str, TaskInfo] = {

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from minform_cli.config.axes.bias import has_bias
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec
-from minform_cli.tasks.vocabulary import TokenTask, Vocabulary
+from minform_cli.tasks.vocabulary import TokenTask, VocabularyMap
 
 EPS = 1e-12
 """Of the head's LayerNorm in a model without norms; else it is that of the others, as BERT's and RoBERTa's is."""
@@ -28,7 +28,7 @@ class MaskedTokenHead(nn.Module):
         bias = has_bias(model)
         self.dense = nn.Linear(model.dim, model.dim, bias=bias)
         self.norm = nn.LayerNorm(model.dim, eps=getattr(model.norm, "eps", EPS))
-        self.output = Vocabulary(model, spec, bias=bias)
+        self.output = VocabularyMap(model, spec, bias=bias)
 
     @property
     def first(self) -> nn.Linear:

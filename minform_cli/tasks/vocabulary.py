@@ -22,7 +22,7 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-class Vocabulary(nn.Module):
+class VocabularyMap(nn.Module):
     """Outputs over V entries: x E^T (+ b), E the vectors of the vocabulary or, untied, a matrix of its own.
 
     Numbers: 0 tied, V N untied, and V of a bias.
@@ -58,7 +58,7 @@ class TokenTask:
     def head(self, model: ModelConfig, spec: DataSpec) -> nn.Module:
         """The output over the vocabulary; tied, it has no bias."""
         tied = cast(Embedding, model.embedding).ties
-        return Vocabulary(model, spec, bias=has_bias(model) and not tied)
+        return VocabularyMap(model, spec, bias=has_bias(model) and not tied)
 
     def loss(self, outputs: Float[Tensor, "p v"], labels: Int[Tensor, " p"], label_smoothing: float) -> Tensor:
         """Mean cross-entropy in nats, a scalar; `label_smoothing` is spread over the vocabulary."""

@@ -32,7 +32,7 @@ class SentenceBatches:
         self._config = config
         self._device = device
         self._share = share
-        self._resident: dict[Split, _Resident] = {}
+        self._resident: dict[Split, _ResidentTokens] = {}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -63,7 +63,7 @@ class SentenceBatches:
             if len(batch.labels):
                 yield batch
 
-    def _examples(self, split: Split) -> _Resident:
+    def _examples(self, split: Split) -> _ResidentTokens:
         """The examples of `split`; moved to the device when first asked for."""
         if split not in self._resident:
             examples: SentenceSplit | None = getattr(self._dataset, split)
@@ -71,11 +71,11 @@ class SentenceBatches:
                 raise InputError(
                     f"{self._dataset.spec.title} has no test split: the labels of GLUE's are not published"
                 )
-            self._resident[split] = _Resident(examples, self._dataset, self._device)
+            self._resident[split] = _ResidentTokens(examples, self._dataset, self._device)
         return self._resident[split]
 
 
-class _Resident:
+class _ResidentTokens:
     """The examples of a split, on the device; their `lengths` on the CPU, where the width of a batch is found."""
 
     def __init__(self, split: SentenceSplit, dataset: SentenceData, device: torch.device) -> None:

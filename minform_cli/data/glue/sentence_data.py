@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minform_cli.config.schema import TOKENIZERS, DataConfig
+from minform_cli.config.schema import DataConfig
 from minform_cli.data.cache import find
 from minform_cli.data.glue.sentences import SentenceData, SentenceSplit, encoded, fingerprint
 from minform_cli.data.glue.table import Table, read_table
@@ -17,9 +18,12 @@ from minform_cli.data.glue.tasks import GlueTask, glue_task
 from minform_cli.data.spec import TextSpec, split_sizes
 from minform_cli.data.split import LIMIT_SEED, limited, stratified
 from minform_cli.data.split_names import named_splits, split_of
-from minform_cli.data.text import tokenizer
+from minform_cli.data.text.vocabulary import vocabulary_for
 from minform_cli.data.walk import is_left_alone
 from minform_cli.errors import InputError, counted
+
+if TYPE_CHECKING:
+    from minform_cli.data.text.tokenizer import Vocabulary
 
 TRAIN_FILE = "train.tsv"
 
@@ -109,13 +113,15 @@ def _looked_at(path: str, files: str) -> Path:
     return folder
 
 
-def _vocabulary(data: DataConfig, train: Table, tell: Callable[[str], None]) -> tokenizer.Vocabulary:
+def _vocabulary(data: DataConfig, train: Table, tell: Callable[[str], None]) -> Vocabulary:
     """That of the file named; or trained on all training sentences, whatever `data.limit` is."""
-    if data.tokenizer not in TOKENIZERS:
-        return tokenizer.loaded(data.tokenizer, data.vocab_size, needs=("pad", "cls", "sep"))
-    documents = [text for column in train.texts for text in column]
-    tell(f"training the tokenizer on {counted(len(documents), 'sentence')}")
-    return tokenizer.trained(data, documents)
+
+    def documents() -> list[str]:
+        found = [text for column in train.texts for text in column]
+        tell(f"training the tokenizer on {counted(len(found), 'sentence')}")
+        return found
+
+    return vocabulary_for(data, (train,), documents, needs=("pad", "cls", "sep"))
 
 
 def _chosen(train: Table, limit: int, task: GlueTask) -> NDArray[np.intp]:

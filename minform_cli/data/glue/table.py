@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minform_cli.data.glue.tasks import LARGEST_SCORE, GlueTask
+from minform_cli.data.text.lines import TextFile, opener
 from minform_cli.errors import InputError, counted
+
+LONGEST_BYTES = 2**20
+"""A longer line is no example."""
 
 OTHER_NAMES = {"sentence": "content"}
 """Columns by a name that some packagings of the same files give them."""
@@ -31,11 +36,15 @@ class Table:
     Attributes:
         texts: for the one or two sentences of an example, those of all examples.
         labels: (n,) class numbers, int64; or scores, float32.
+        place: where the file is, the same from wherever it is looked at.
+        digest: SHA-256 in hex over its content, whichever examples were taken.
         num_broken: lines without all columns that were left out.
     """
 
     texts: tuple[list[str], ...]
     labels: NDArray[Any]
+    place: str
+    digest: str
     num_broken: int = 0
 
     def __len__(self) -> int:
@@ -43,7 +52,8 @@ class Table:
 
     def take(self, indices: NDArray[np.intp]) -> Table:
         """The examples at `indices`, in that order."""
-        return Table(tuple([column[i] for i in indices.tolist()] for column in self.texts), self.labels[indices])
+        texts = tuple([column[i] for i in indices.tolist()] for column in self.texts)
+        return replace(self, texts=texts, labels=self.labels[indices])
 
 
 def read_table(path: Path, task: GlueTask) -> Table:
@@ -60,9 +70,11 @@ def read_table(path: Path, task: GlueTask) -> Table:
     broken: list[tuple[int, str]] = []
     wanted: tuple[int, ...] = ()
     width = num_short = 0
-    for number, cells in _rows(path):
+    file = TextFile(_printable(path), opener(path), "accepted: text in UTF-8")
+    digest = hashlib.sha256()
+    for number, cells in _rows(file, digest.update):
         if not wanted:
-            wanted, is_header = _columns(cells, task, f"{_printable(path)}:{number}")
+            wanted, is_header = _columns(cells, task, f"{file.where}:{number}")
             width = len(cells) if is_header else len(task.columns)
             if is_header:
                 continue
@@ -84,27 +96,21 @@ def read_table(path: Path, task: GlueTask) -> Table:
     if not labels:
         what = "has a header and no examples" if wanted else "is empty"
         raise InputError(f"{str(path)!r} {what}; accepted: {task.title}'s examples, a line each")
-    return Table(texts, np.array(labels, dtype=np.float32 if task.is_regression else np.int64), len(broken))
+    numbers = np.array(labels, dtype=np.float32 if task.is_regression else np.int64)
+    return Table(texts, numbers, str(path.resolve()), digest.hexdigest(), len(broken))
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _rows(file: TextFile, hashed: Callable[[bytes], None]) -> Iterator[tuple[int, list[str]]]:
     """Line numbers from 1, and the cells; empty lines count only where something follows them."""
-    empty = number = 0
-    try:
-        with path.open("rb") as file:  # by bytes: text knows more ends of a line than GLUE does
-            for number, raw in enumerate(file, 1):
-                raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw  # a mark some editors set, and MRPC
-                raw = raw.rstrip(b"\r\n")
-                if not raw:
-                    empty = empty or number
-                    continue
-                if empty:
-                    raise InputError(f"{_printable(path)}:{empty}: the line is empty; remove it")
-                yield number, raw.decode().split("\t")
-    except UnicodeDecodeError:
-        raise InputError(f"{_printable(path)}:{number}: not UTF-8; accepted: text in UTF-8") from None
-    except OSError as error:
-        raise InputError(f"{str(path)!r}: cannot be read: {error.strerror}") from None
+    empty = 0
+    for first, lines in file.lines(hashed, LONGEST_BYTES):
+        for number, line in enumerate(lines, first):
+            if not line:
+                empty = empty or number
+                continue
+            if empty:
+                raise InputError(f"{file.where}:{empty}: the line is empty; remove it")
+            yield number, line.split("\t")
 
 
 def _columns(first: Sequence[str], task: GlueTask, where: str) -> tuple[tuple[int, ...], bool]:

@@ -41,7 +41,7 @@ class ImageBatches:
         self._seed = seed
         self._device = device
         self._share = share
-        self._sources: dict[Split, tuple[_Source, Tensor]] = {}
+        self._sources: dict[Split, tuple[_Readable, Tensor]] = {}
         scale, shift = normalization(dataset, data)
         self._scale = scale.to(device)
         self._shift = shift.to(device)
@@ -115,15 +115,15 @@ class ImageBatches:
     def _normalized(self, pixels: Tensor) -> Tensor:
         return pixels.to(torch.float32).mul_(self._scale).add_(self._shift)
 
-    def _source(self, split: Split) -> tuple[_Source, Tensor]:
+    def _source(self, split: Split) -> tuple[_Readable, Tensor]:
         """Where the pixels of `split` come from, and its labels on the device; moved there when first asked for."""
         if split not in self._sources:
             examples: ImageSplit = there(getattr(self._dataset, split), self._dataset.spec)
-            source: _Source
+            source: _Readable
             if isinstance(examples.images, ImageFiles):
                 source = _Streamed(examples.images, self._device)
             else:
-                source = _Resident(examples.images, self._device)
+                source = _ResidentPixels(examples.images, self._device)
             self._sources[split] = source, torch.from_numpy(examples.labels.copy()).to(self._device)
         return self._sources[split]
 
@@ -139,13 +139,13 @@ def normalization(dataset: ImageData, data: DataConfig) -> tuple[Tensor, Tensor]
     return (1 / (255 * exact[1])).float(), (-exact[0] / exact[1]).float()
 
 
-class _Source(Protocol):
+class _Readable(Protocol):
     def read(self, chunks: Sequence[Tensor]) -> Iterator[Tensor]:
         """For each tensor of indices (on the CPU), the uint8 pixels (B, C, H, W) on the device."""
         ...
 
 
-class _Resident:
+class _ResidentPixels:
     """Pixels that lie on the device."""
 
     def __init__(self, images: Pixels, device: torch.device) -> None:

@@ -22,7 +22,7 @@ EXPECTED = "expected train/<class>/<image>, and val/ or test/ likewise, or <clas
 
 
 @dataclass(frozen=True)
-class Listed:
+class LabelledMembers:
     """One split of the layout: its files, sorted by class and then by name, and their class numbers."""
 
     members: tuple[Member, ...]
@@ -40,7 +40,7 @@ class Layout:
     """
 
     class_names: tuple[str, ...]
-    splits: dict[str, Listed]
+    splits: dict[str, LabelledMembers]
     notes: tuple[str, ...] = ()
 
 
@@ -190,13 +190,13 @@ def _folders_in(listing: Listing, name: str) -> set[str]:
     return {top for member in listing.images if (top := _top(member.name, name)) is not None}
 
 
-def _listed(classes: dict[str, list[Member]], numbers: dict[str, int]) -> Listed:
+def _listed(classes: dict[str, list[Member]], numbers: dict[str, int]) -> LabelledMembers:
     members: list[Member] = []
     labels: list[int] = []
     for name in sorted(classes):
         members += sorted(classes[name])
         labels += [numbers[name]] * len(classes[name])
-    return Listed(tuple(members), np.array(labels, dtype=np.int64))
+    return LabelledMembers(tuple(members), np.array(labels, dtype=np.int64))
 
 
 def _flat_note(class_names: Sequence[str]) -> str:

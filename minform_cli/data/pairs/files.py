@@ -1,7 +1,7 @@
 """Files of sentences, one a line: read in chunks, so that they may be larger than the memory.
 
 Line n of one file is the translation of line n of another, so a line that is empty or no text is refused, never left
-out. Only a line feed ends a line: signs that other programs take for one (U+2028, form feeds) stay in the sentence.
+out.
 """
 
 from __future__ import annotations
@@ -122,34 +122,9 @@ def _text(where: str, path: Path) -> TextFile:
 
 def _blocks(file: TextFile, hashed: Callable[[bytes], None]) -> Iterator[list[str]]:
     """The sentences of about a chunk at once; `hashed` is called with all bytes."""
-    line, rest = 1, ""
-    for text, _ in file.chunks(hashed):
-        *whole, rest = (rest + text).split("\n")
-        if whole:
-            yield _sentences(file, whole, line)
-            line += len(whole)
-        if _is_too_long(rest):
-            raise _too_long(file, line)
-    if rest:
-        yield _sentences(file, [rest], line)
-
-
-def _sentences(file: TextFile, lines: list[str], first: int) -> list[str]:
-    """The sentences of whole lines, of which the first has number `first`."""
-    sentences = [line.removesuffix("\r") for line in lines]
-    for line, sentence in enumerate(sentences, first):
-        if not sentence or sentence.isspace():
-            what = "blank" if sentence else "empty"
-            raise InputError(f"{file.where}: line {line:,} is {what}; accepted: a sentence in every line")
-        if _is_too_long(sentence):
-            raise _too_long(file, line)
-    return sentences
-
-
-def _is_too_long(sentence: str) -> bool:
-    # A character has four bytes at most: most sentences are seen to be short enough without counting theirs.
-    return 4 * len(sentence) > LONGEST_BYTES and len(sentence.encode()) > LONGEST_BYTES
-
-
-def _too_long(file: TextFile, line: int) -> InputError:
-    return file.refused(f"line {line:,} is longer than {LONGEST_BYTES:,} bytes")
+    for first, sentences in file.lines(hashed, LONGEST_BYTES):
+        for line, sentence in enumerate(sentences, first):
+            if not sentence or sentence.isspace():
+                what = "blank" if sentence else "empty"
+                raise InputError(f"{file.where}: line {line:,} is {what}; accepted: a sentence in every line")
+        yield sentences

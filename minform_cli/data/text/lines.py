@@ -62,6 +62,28 @@ class TextFile:
         except (OSError, EOFError, zlib.error) as error:
             raise self.unreadable(error) from None
 
+    def lines(self, hashed: Callable[[bytes], None], longest_bytes: int) -> Iterator[tuple[int, list[str]]]:
+        """Many lines at once, without what ends them, and the number of the first; the file's last may lack its end.
+
+        Only a line feed ends a line, with or without a carriage return before it: signs that other programs take for
+        an end (U+2028, form feeds) stay in the line.
+
+        Raises:
+            InputError: as `chunks` raises it; or a line has more than `longest_bytes`.
+        """
+        first, rest = 1, ""
+        for text, _ in self.chunks(hashed):
+            *whole, rest = (rest + text).split("\n")
+            for line, content in enumerate((*whole, rest), first):
+                # A character has four bytes at most: most lines are seen to be short enough without counting theirs.
+                if 4 * len(content) > longest_bytes and len(content.encode()) > longest_bytes:
+                    raise self.refused(f"line {line:,} is longer than {longest_bytes:,} bytes")
+            if whole:
+                yield first, [line.removesuffix("\r") for line in whole]
+                first += len(whole)
+        if rest:
+            yield first, [rest.removesuffix("\r")]
+
     def refused(self, problem: str) -> InputError:
         """What is wrong with it, and what would be accepted."""
         return InputError(f"{self.where}: {problem}; {self.accepted}")

@@ -22,7 +22,7 @@ TELL_EVERY_S = 5.0
 Tell = Callable[[str], None]
 
 
-class Source(Protocol):
+class Origin(Protocol):
     """Text of the user's: a file, or a folder of them.
 
     Attributes:
@@ -38,7 +38,7 @@ class Source(Protocol):
 
 
 def vocabulary_for(
-    data: DataConfig, sources: Sequence[Source], texts: Callable[[], Iterable[str]], needs: Iterable[Role] = ()
+    data: DataConfig, sources: Sequence[Origin], texts: Callable[[], Iterable[str]], needs: Iterable[Role] = ()
 ) -> Vocabulary:
     """The tokenizer that `data` asks for.
 

@@ -34,7 +34,7 @@ from minform_cli.models.parts.readout import EveryToken, Pooler, Readout
 from minform_cli.models.stack import TextEncoder
 from minform_cli.tasks.classify_sentences import SentenceHead
 from minform_cli.tasks.masked_tokens import MaskedTokenHead
-from minform_cli.tasks.vocabulary import Vocabulary
+from minform_cli.tasks.vocabulary import VocabularyMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +233,7 @@ def _gpt2(
     head = encoder.readout.head
     if not stack.first or embedding.norm is not None or not isinstance(encoder.readout, EveryToken):
         raise NotStandard("its norms stand behind what they are of, or its embedding has one")
-    assert isinstance(head, Vocabulary), "tokens that see none of the next predict it"
+    assert isinstance(head, VocabularyMap), "tokens that see none of the next predict it"
     if head.bias is not None:
         raise NotStandard("its output over the vocabulary has a bias")
     n = dim(encoder)
@@ -297,7 +297,7 @@ def _special(model: Exported) -> dict[str, Any]:
     return {"bos_token_id": special.cls, "eos_token_id": special.sep}
 
 
-def _output(model: Exported, output: Vocabulary, where: str, bias: str, ledger: Ledger) -> dict[str, Tensor]:
+def _output(model: Exported, output: VocabularyMap, where: str, bias: str, ledger: Ledger) -> dict[str, Tensor]:
     """The output over the vocabulary; tied, its vectors stand in the embedding, and its bias once."""
     size, again = model.text.vocab_size, f"{where}.bias"
     if output.bias is None:
