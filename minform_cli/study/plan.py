@@ -13,6 +13,7 @@ from minform_cli.config.presets import BASELINE, DEFAULT_PRESET, parse_settings,
 from minform_cli.config.schema import NUM_SEEDS, DataConfig, RunConfig
 from minform_cli.config.setting import Setting
 from minform_cli.counting.records import row_label
+from minform_cli.counting.variants import check
 from minform_cli.data.source import Source, opened
 from minform_cli.errors import IllegalModelError, InputError, counted
 from minform_cli.files import RunFolder
