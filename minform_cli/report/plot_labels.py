@@ -1,7 +1,7 @@
 """Names beside points, placed so that they cover neither each other nor a point or error bar.
 
-adjustText 1.4 was tried in place of it (50 pictures of 5 to 16 names as `compare` draws them, 500 iterations): its names
-touched a point's mark 581 times and left the axes 13 times, these never; it took from 0.2 to 1.4 times the time.
+adjustText 1.4 was tried in place of it (50 pictures of 5 to 16 names as `compare` draws them, 500 iterations): its
+names touched marks of points 581 times and left the axes 13 times, these never; it took from 0.2 to 1.4 times the time.
 """
 
 from __future__ import annotations
