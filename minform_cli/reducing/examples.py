@@ -241,7 +241,7 @@ def _lines(run: StoredRun, path: str, option: str) -> Examples:
         )
     held_out = _held_out(len(lines))
     kept = np.setdiff1d(np.arange(len(lines)), held_out)
-    table = Table((lines,), np.zeros(len(lines), dtype=np.int64))
+    table = Table((lines,), np.zeros(len(lines), dtype=np.int64), corpus.place, corpus.digest)
     train, val = (encoded(table.take(places), vocabulary, spec.seq_len) for places in (kept, held_out))
     notes = [f"cut to {spec.seq_len} tokens: {train.num_cut:,} of {counted(len(kept), 'line')}"] * bool(train.num_cut)
     title = f"lines of {Path(path).name}"
