@@ -65,7 +65,7 @@ def test_muon_steps_the_matrices_within_blocks_and_adamw_the_rest() -> None:
     options = {"lr": stepper.learning_rate(0), "weight_decay": 0.1}
     each = (
         torch.optim.Muon([named[n] for n in matrices], momentum=0.95, adjust_lr_fn="match_rms_adamw", **options),
-        torch.optim.AdamW([named["readout.head.weight"]], fused=True, **options),
+        torch.optim.AdamW([named["readout.head.weight"]], betas=(0.9, 0.98), fused=True, **options),
     )
     stepper.take(0, batch)
     twin._gradients(0, batch)

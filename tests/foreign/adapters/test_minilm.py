@@ -45,7 +45,7 @@ def vocabulary() -> Vocabulary:
 
 def batch(seq_len: int) -> tuple[Tensor, None, Tensor]:
     """The sentences as the model takes them, by the path that all sentences go."""
-    table = Table(texts=(SENTENCES,), labels=np.zeros(len(SENTENCES), dtype=np.int64), num_broken=0)
+    table = Table(texts=(SENTENCES,), labels=np.zeros(len(SENTENCES), dtype=np.int64), place="", digest="")
     split = encoded(table, vocabulary(), seq_len)
     rows = [torch.from_numpy(split.tokens[a:b]).long() for a, b in zip(split.offsets, split.offsets[1:], strict=False)]
     tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True)
