@@ -91,6 +91,7 @@ def compare(
     device: options.Device = "auto",
     threads: options.Threads = None,
     fmt: options.Format = None,
+    as_json: options.Json = False,
     plot: options.Plot = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -100,7 +101,7 @@ def compare(
     seeds, variants or grid values extend the study. Its folder ends with tables and report.html.
     """
     _refuse_launch()
-    shown = _Shown(chosen_format(fmt), plot, quiet)
+    shown = _Shown(chosen_format(fmt, as_json=as_json), plot, quiet)
     from minform_cli import api
     from minform_cli.study.comparison import check_plan, plan_comparison
 
@@ -177,7 +178,7 @@ def _seeds(num: int | None, each: list[int] | None) -> int | list[int] | None:
     return each or num
 
 
-_WITH_FROM = ("folder", "margin", "against", "device", "fmt", "plot", "quiet")
+_WITH_FROM = ("folder", "margin", "against", "device", "fmt", "as_json", "plot", "quiet")
 
 
 def _refuse_others(ctx: typer.Context) -> None:
@@ -189,7 +190,7 @@ def _refuse_others(ctx: typer.Context) -> None:
             if source is not None and source.name == "COMMANDLINE":
                 raise InputError(
                     f"--from: reads what is there, and {parameter.opts[0]} has no use beside it; "
-                    "accepted: --margin, --against, --device, --format, --plot, --quiet"
+                    "accepted: --margin, --against, --device, --format, --json, --plot, --quiet"
                 )
 
 

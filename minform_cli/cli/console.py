@@ -11,18 +11,29 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from minform_cli.errors import InputError
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _LONGEST = 2000
 
 
-def chosen_format(fmt: str | None, where: str = "--format") -> str:
+def chosen_format(fmt: str | None, where: str = "--format", *, as_json: bool = False) -> str:
     """`fmt`, given by the option `where`, once it is known; or the default: `rich` on a terminal, `plain` in a pipe.
 
+    Args:
+        fmt: None where the option was not given.
+        where: the option.
+        as_json: whether ``--json`` was given, which means the format `json`.
+
     Raises:
-        InputError: `fmt` is none of the formats.
+        InputError: `fmt` is none of the formats, or another one than ``--json`` says.
     """
+    if as_json:
+        if fmt not in (None, "json"):
+            raise InputError(f"--json: is {where} json, and {where} says {fmt!r}; accepted: one of them")
+        return "json"
     if fmt is None:
         return "rich" if sys.stdout.isatty() else "plain"
     from minform_cli.report.formats import check_format

@@ -56,6 +56,7 @@ def count(
         bool, typer.Option("--verify", help="Build every model, too, and compare it with what is counted of it.")
     ] = False,
     fmt: options.Format = None,
+    as_json: options.Json = False,
     plot: options.Plot = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -63,7 +64,7 @@ def count(
 
     Without --variant: every shipped variant that is legal for the preset.
     """
-    fmt = chosen_format(fmt)
+    fmt = chosen_format(fmt, as_json=as_json)
     if model is not None:
         _refuse_others(ctx)
         _show_model(model, fmt, quiet=quiet)
@@ -107,10 +108,11 @@ def _refuse_others(ctx: typer.Context) -> None:
     """Raises `InputError` at the first option beside ``--model`` that is about presets."""
     for parameter in ctx.command.params:
         source = ctx.get_parameter_source(parameter.name or "")
-        if parameter.name not in ("model", "fmt", "quiet") and source is not None and source.name == "COMMANDLINE":
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and parameter.name not in ("model", "fmt", "as_json", "quiet"):
             raise InputError(
                 f"--model: counts a model as it is, and {parameter.opts[0]} has no use beside it; "
-                "accepted: --format, --quiet"
+                "accepted: --format, --json, --quiet"
             )
 
 

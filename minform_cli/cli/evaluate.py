@@ -27,11 +27,12 @@ def evaluate(
     device: options.Device = "auto",
     threads: options.Threads = None,
     fmt: options.Format = None,
+    as_json: options.Json = False,
     plot: options.Plot = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure a trained run: loss, what the task measures, accuracy per class, confusion matrix (--plot draws it)."""
-    fmt = chosen_format(fmt)
+    fmt = chosen_format(fmt, as_json=as_json)
     if sentences and fmt == "csv":
         raise InputError(f"--show: {sentences} has no room in csv; accepted: another --format, or no --show")
     from minform_cli import api

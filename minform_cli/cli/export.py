@@ -38,10 +38,11 @@ def export(
     table: Annotated[
         str | None, typer.Option("--table", help="How the table is printed: as --format of the other commands.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --table json.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Write a run's model for others to load, once its outputs are shown to be the same."""
-    fmt = chosen_format(table, "--table")
+    fmt = chosen_format(table, "--table", as_json=as_json)
     from minform_cli import api
 
     record = api.export(

@@ -30,10 +30,11 @@ def import_model(
         typer.Option("--seq-len", min=4, help="Text: tokens of the longest example [default: as its files say]."),
     ] = None,
     fmt: options.Format = None,
+    as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Make a run of a trained model of another library, once its outputs are shown to be the same."""
-    fmt = chosen_format(fmt)
+    fmt = chosen_format(fmt, as_json=as_json)
     from minform_cli import api
 
     record = api.import_model(source, out, weights=weights, pooling=pooling, seq_len=seq_len)

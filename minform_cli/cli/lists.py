@@ -11,9 +11,9 @@ Line = tuple[str, str, str]
 """A name, its meaning, its source."""
 
 
-def variants(fmt: options.Format = None) -> None:
+def variants(fmt: options.Format = None, as_json: options.Json = False) -> None:
     """List the shipped variants."""
-    fmt = chosen_format(fmt)
+    fmt = chosen_format(fmt, as_json=as_json)
     from minform_cli.config.names import BASELINE, variant_names
     from minform_cli.config.presets import read_variant
 
@@ -22,9 +22,9 @@ def variants(fmt: options.Format = None) -> None:
     _show("variant", [baseline, *((name, about["summary"], about["source"]) for name, about in abouts)], fmt)
 
 
-def presets(fmt: options.Format = None) -> None:
+def presets(fmt: options.Format = None, as_json: options.Json = False) -> None:
     """List the shipped presets."""
-    fmt = chosen_format(fmt)
+    fmt = chosen_format(fmt, as_json=as_json)
     from minform_cli.config.names import preset_names
     from minform_cli.config.presets import read_preset
 
@@ -32,18 +32,18 @@ def presets(fmt: options.Format = None) -> None:
     _show("preset", [(name, about["summary"], about["source"]) for name, about in abouts], fmt)
 
 
-def studies(fmt: options.Format = None) -> None:
+def studies(fmt: options.Format = None, as_json: options.Json = False) -> None:
     """List the shipped studies, for compare --study."""
-    fmt = chosen_format(fmt)
+    fmt = chosen_format(fmt, as_json=as_json)
     from minform_cli.config.names import study_names
     from minform_cli.study.study_file import about_study
 
     _show("study", [(name, *about_study(name)) for name in study_names()], fmt)
 
 
-def datasets(fmt: options.Format = None) -> None:
+def datasets(fmt: options.Format = None, as_json: options.Json = False) -> None:
     """List the data sets."""
-    fmt = chosen_format(fmt)
+    fmt = chosen_format(fmt, as_json=as_json)
     from minform_cli.data.spec import DATA_SETS
 
     modules = [(name, DATA_SETS.get(name)) for name in DATA_SETS.names()]

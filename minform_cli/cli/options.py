@@ -118,6 +118,7 @@ Format = Annotated[
         autocompletion=_complete_format,
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto says what it chose.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; results are equal to the bit per thread count.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no captions: only the result.")]

@@ -66,10 +66,11 @@ def reduce(
     setting: options.DataSet = None,
     threads: options.Threads = None,
     fmt: options.Format = None,
+    as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Make a trained model smaller, and measure what that cost."""
-    fmt = chosen_format(fmt)
+    fmt = chosen_format(fmt, as_json=as_json)
     from minform_cli import api
 
     asked = api.ReduceOptions(

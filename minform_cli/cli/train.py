@@ -41,13 +41,14 @@ def train(
     device: options.Device = "auto",
     threads: options.Threads = None,
     fmt: options.Format = None,
+    as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Build and train a model; prints progress and a final table."""
     launch = launched()
     leads = launch is None or launch.rank == 0
     with silent(*said_elsewhere(launch)):
-        fmt = chosen_format(fmt)
+        fmt = chosen_format(fmt, as_json=as_json)
         from minform_cli import api
 
         resumed = out if resume else None
