@@ -21,10 +21,12 @@ __all__ = [
     "export",
     "import_model",
     "layers",
+    "list_runs",
     "load",
     "prepare",
     "redraw",
     "reduce",
+    "remove_run",
     "train",
 ]
 
@@ -39,10 +41,12 @@ if TYPE_CHECKING:
         export,
         import_model,
         layers,
+        list_runs,
         load,
         prepare,
         redraw,
         reduce,
+        remove_run,
         train,
     )
 

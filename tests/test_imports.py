@@ -20,6 +20,8 @@ LIGHT = (
     "files",
     "runs.records",
     "runs.progress",
+    "runs.listing",
+    "runs.removal",
     "foreign.records",
     "reducing.records",
     "exporting.records",
@@ -30,6 +32,7 @@ LIGHT = (
     "cli",
     "api",
     "study.plan",
+    "study.listing",
     "tasks",
     "counting",
 )
@@ -78,6 +81,10 @@ REFUSALS = [
     ["reduce", "nowhere", "--out", "x", "--budget", "50%", "--examples", "0"],
     ["reduce", "nowhere", "--out", "x", "--exact", "--format", "xml"],
     ["variants", "--format", "xml"],
+    ["variants", "--format", "csv", "--json"],
+    ["runs", "nowhere"],
+    ["runs", "--prune"],
+    ["runs", "--yes"],
 ]
 
 
@@ -118,10 +125,21 @@ def test_what_is_needed_before_a_command_body_imports_nothing_heavy() -> None:
 
 
 def test_help_versions_lists_and_every_refusal_import_nothing_heavy() -> None:
-    done = [["--version"], ["--help"], ["variants"], ["presets"], ["datasets"], []]
+    done = [["--version"], ["--help"], ["variants"], ["presets"], ["datasets"], ["runs", "tests"], []]
     done += [
         [command, "-h"]
-        for command in ("count", "train", "eval", "reduce", "export", "compare", "variants", "presets", "datasets")
+        for command in (
+            "count",
+            "train",
+            "eval",
+            "reduce",
+            "export",
+            "compare",
+            "runs",
+            "variants",
+            "presets",
+            "datasets",
+        )
     ]
     code = f"""
 import contextlib, io, json, sys

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from minform_cli.api.checks import DEVICES, check_device, checked_spec
     from minform_cli.api.counts import count, count_configs, count_model, counted_configs, layers, verify_configs
     from minform_cli.api.exports import export, load
+    from minform_cli.api.folders import list_runs, remove_run
     from minform_cli.api.imports import import_model
     from minform_cli.api.reducing import reduce
     from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, prepare, train
@@ -24,6 +25,7 @@ _HOMES = {
         "count", "count_configs", "count_model", "counted_configs", "layers", "verify_configs",
     ),
     "minform_cli.api.exports": ("export", "load"),
+    "minform_cli.api.folders": ("list_runs", "remove_run"),
     "minform_cli.api.imports": ("import_model",),
     "minform_cli.api.reducing": ("reduce",),
     "minform_cli.api.runs": ("CHECKPOINTS", "SPLITS", "default_run_folder", "evaluate", "prepare", "train"),
@@ -50,10 +52,12 @@ __all__ = [
     "export",
     "import_model",
     "layers",
+    "list_runs",
     "load",
     "prepare",
     "redraw",
     "reduce",
+    "remove_run",
     "train",
     "verify_configs",
 ]

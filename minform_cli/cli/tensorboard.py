@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from minform_cli.cli.console import warn
 from minform_cli.errors import InputError, unknown_name
+from minform_cli.runs.folder import TENSORBOARD
 from minform_cli.runs.progress import Progress
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ RunListener = Callable[[Path, Progress], None]
 """Is told of a run, by its folder, how it goes."""
 
 LOGS = ("tensorboard",)
-FOLDER = "tensorboard"
 
 
 def check_log(name: str | None) -> None:
@@ -94,7 +94,7 @@ class TensorBoard:
         if run not in self._writers:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writers[run] = SummaryWriter(str(run / FOLDER), purge_step=step)
+            self._writers[run] = SummaryWriter(str(run / TENSORBOARD), purge_step=step)
         return self._writers[run]
 
 

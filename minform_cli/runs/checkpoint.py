@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from minform_cli.errors import InputError, MachineError
 from minform_cli.files import RunFolder, write_json
+from minform_cli.runs.folder import CHECKPOINT, TENSOR_FILES
 from minform_cli.runs.journal import Journal, Mark
 from minform_cli.runs.seal import read_sealed, sealed
 from minform_cli.runs.tensors import (
@@ -28,9 +29,6 @@ from minform_cli.runs.tensors import (
     weights_of,
     write_tensors,
 )
-
-OURS = ("weights-*.safetensors", "optimizer-*.safetensors", "best-*.safetensors", "stepped-*.safetensors", ".*.tmp")
-"""Files that may be deleted when no checkpoint names them."""
 
 
 @dataclass
@@ -150,7 +148,7 @@ class CheckpointStore:
                 "files": files,
                 "journals": {journal.path.name: journal.sync() for journal in self._journals},
             }
-            write_json(self._folder.checkpoint, sealed("checkpoint", content))
+            write_json(self._folder.checkpoint, sealed(CHECKPOINT, content))
         except OSError as error:
             raise MachineError(
                 f"cannot save to {self._folder.path}: {error.strerror or error}; the last checkpoint stays"
@@ -163,7 +161,7 @@ class CheckpointStore:
 def remove_unnamed(folder: RunFolder, files: Mapping[str, FileEntry]) -> None:
     """Deletes tensor files that no checkpoint names, and temporary files of a process that was killed."""
     named = {entry["name"] for entry in files.values()}
-    for path in (path for pattern in OURS for path in folder.path.glob(pattern)):
+    for path in (path for pattern in TENSOR_FILES for path in folder.path.glob(pattern)):
         if path.name not in named:
             try:
                 path.unlink(missing_ok=True)
@@ -178,7 +176,7 @@ def read_checkpoint(folder: RunFolder, run_sha256: str) -> Checkpoint:
         InputError: there is none, it is damaged, of another format version, or of another run.
     """
     path = folder.checkpoint
-    content = read_sealed(path, "checkpoint")
+    content = read_sealed(path, CHECKPOINT)
     if content["run"] != run_sha256:
         raise InputError(f"checkpoint {path} belongs to another run than {folder.meta}")
     fields = dict(content["state"])

@@ -27,6 +27,17 @@ LOCK = ".lock"
 ORIGINAL, REDUCED = INSIDE = ("original", "reduced")
 """Folders of other runs that may lie in a run's own: what it is made of."""
 RUN = "run description"
+CHECKPOINT = "checkpoint"
+TENSOR_FILES = (
+    "weights-*.safetensors",
+    "optimizer-*.safetensors",
+    "best-*.safetensors",
+    "stepped-*.safetensors",
+    ".*.tmp",
+)
+"""Files that may be deleted when no checkpoint names them."""
+TENSORBOARD = "tensorboard"
+"""Folder, inside a run's, of its curves as TensorBoard reads them."""
 
 
 class InUseError(InputError):
