@@ -143,8 +143,21 @@ def test_what_is_public_is_named_and_explained() -> None:
         "compare",
         "redraw",
         "reduce",
+        "list_runs",
+        "remove_run",
     }
-    for name in ("count", "prepare", "train", "evaluate", "export", "load", "compare", "reduce"):
+    for name in (
+        "count",
+        "prepare",
+        "train",
+        "evaluate",
+        "export",
+        "load",
+        "compare",
+        "reduce",
+        "list_runs",
+        "remove_run",
+    ):
         function = getattr(minform_cli, name)
         assert function is getattr(api, name)
         doc = inspect.getdoc(function) or ""
