@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "ReduceOptions",
+    "SearchOptions",
     "StudyOptions",
     "__version__",
     "compare",
@@ -27,12 +28,14 @@ __all__ = [
     "redraw",
     "reduce",
     "remove_run",
+    "search",
     "train",
 ]
 
 if TYPE_CHECKING:
     from minform_cli.api import (
         ReduceOptions,
+        SearchOptions,
         StudyOptions,
         compare,
         count,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
         redraw,
         reduce,
         remove_run,
+        search,
         train,
     )
 

@@ -108,6 +108,7 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], tmp_path: Path) -
         (lambda: minform_cli.evaluate("nowhere", "tset"), "--split: unknown split 'tset'; did you mean 'test'?"),
         (lambda: minform_cli.StudyOptions(seeds=0), "--seeds: expected 1 or more, not 0"),
         (lambda: minform_cli.StudyOptions(margin=1.5), "--margin: expected 0 to 100 points, not 150"),
+        (lambda: minform_cli.SearchOptions(trials=0), "--trials: expected 1 or more, not 0"),
         (lambda: minform_cli.ReduceOptions(), "reduce: nothing says how much; accepted: --budget 50%"),
         (lambda: minform_cli.ReduceOptions(exact=True, budgets=["5%"]), "--exact and --budget: a run is reduced in"),
         (
@@ -129,6 +130,7 @@ def test_a_mistake_raises_our_error_with_the_same_line(call: object, message: st
 def test_what_is_public_is_named_and_explained() -> None:
     assert set(minform_cli.__all__) == {
         "ReduceOptions",
+        "SearchOptions",
         "StudyOptions",
         "__version__",
         "count",
@@ -145,6 +147,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "reduce",
         "list_runs",
         "remove_run",
+        "search",
     }
     for name in (
         "count",
@@ -157,14 +160,16 @@ def test_what_is_public_is_named_and_explained() -> None:
         "reduce",
         "list_runs",
         "remove_run",
+        "search",
     ):
         function = getattr(minform_cli, name)
         assert function is getattr(api, name)
         doc = inspect.getdoc(function) or ""
         for parameter in inspect.signature(function).parameters:
             assert parameter in doc, (name, parameter)
-    for option in dataclasses.fields(minform_cli.StudyOptions):
-        assert option.name in (inspect.getdoc(minform_cli.StudyOptions) or ""), option.name
+    for asked in (minform_cli.StudyOptions, minform_cli.SearchOptions):
+        for option in dataclasses.fields(asked):
+            assert option.name in (inspect.getdoc(asked) or ""), option.name
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,11 @@ def commands() -> list[list[str]]:
 
 def shortened(command: list[str]) -> list[str]:
     """The command with less to train, where it trains."""
-    if command[1] not in ("train", "compare") or {"--from", "--study", "--dry-run"} & set(command):
+    if command[1] not in ("train", "compare", "search") or {"--from", "--study", "--dry-run"} & set(command):
         return command
     less = ["data.limit=100"] if "pydoc-tiny" in command else ["train.epochs=1", "train.warmup_epochs=0"]
-    jobs = ["--jobs", "1"] if command[1] == "compare" else []  # each job imports torch
+    jobs = ["--jobs", "1"] if command[1] in ("compare", "search") else []  # each job imports torch
+    jobs += ["--trials", "2"] if command[1] == "search" else []
     return [*command, *jobs, *(word for setting in less for word in ("--set", setting))]
 
 

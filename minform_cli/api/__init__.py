@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from minform_cli.api.imports import import_model
     from minform_cli.api.reducing import reduce
     from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, prepare, train
+    from minform_cli.api.searches import search
     from minform_cli.api.studies import compare, redraw
     from minform_cli.reducing.options import ReduceOptions
+    from minform_cli.searching.options import SearchOptions
     from minform_cli.study.options import StudyOptions
 
 _HOMES = {
@@ -29,8 +31,10 @@ _HOMES = {
     "minform_cli.api.imports": ("import_model",),
     "minform_cli.api.reducing": ("reduce",),
     "minform_cli.api.runs": ("CHECKPOINTS", "SPLITS", "default_run_folder", "evaluate", "prepare", "train"),
+    "minform_cli.api.searches": ("search",),
     "minform_cli.api.studies": ("compare", "redraw"),
     "minform_cli.reducing.options": ("ReduceOptions",),
+    "minform_cli.searching.options": ("SearchOptions",),
     "minform_cli.study.options": ("StudyOptions",),
 }  # fmt: skip
 
@@ -39,6 +43,7 @@ __all__ = [
     "DEVICES",
     "SPLITS",
     "ReduceOptions",
+    "SearchOptions",
     "StudyOptions",
     "check_device",
     "checked_spec",
@@ -58,6 +63,7 @@ __all__ = [
     "redraw",
     "reduce",
     "remove_run",
+    "search",
     "train",
     "verify_configs",
 ]

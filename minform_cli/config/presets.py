@@ -164,6 +164,10 @@ class Recipe:
         model = self._built(variant, self._below | own | self._given).model
         return {key.partition(".")[2]: getattr(model, key.partition(".")[2]) for key in own}
 
+    def unchecked(self) -> RunConfig:
+        """The config without a variant, typed; whether its parts go together is not asked."""
+        return self._plain
+
     @cached_property
     def _plain(self) -> RunConfig:
         """The config without a variant; whether its parts go together is not asked."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
-# Okabe and Ito's colours, told apart by people with any common colour blindness.
-_FRONT, _DOMINATED, _BASELINE, _ERROR = "#0072B2", "#E69F00", "#D55E00", "#7F7F7F"
+FRONT, DOMINATED, BASELINE_COLOUR, _ERROR = "#0072B2", "#E69F00", "#D55E00", "#7F7F7F"
+"""Okabe and Ito's colours, told apart by people with any common colour blindness."""
 
 GRID = "#DDDDDD"
 """Colour of the lines behind the points."""
@@ -85,12 +85,12 @@ def compare_figure(
     if any(spread):
         axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=_ERROR, elinewidth=1, capsize=3, zorder=2)
     steps = _steps([(x[i], y[i]) for i in front])
-    axes.plot(*zip(*steps, strict=True), color=_FRONT, linewidth=1, linestyle="--", zorder=1)
+    axes.plot(*zip(*steps, strict=True), color=FRONT, linewidth=1, linestyle="--", zorder=1)
     for i, record in enumerate(records):
         marker, size = ("*", 170) if record["variant"] == "baseline" else ("o", 46)
-        colour = _BASELINE if record["variant"] == "baseline" else _FRONT if i in front else _DOMINATED
+        colour = BASELINE_COLOUR if record["variant"] == "baseline" else FRONT if i in front else DOMINATED
         axes.scatter(x[i], y[i], marker=marker, s=size, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
-    _cost_axis(axes, x, *_COSTS[cost])
+    cost_axis(axes, x, *_COSTS[cost])
     metric = records[0]["metric"]
     axes.set_ylabel(f"validation {metric_axis(metric)}")
     title = f"{shortened(records[0]['preset'], 48)}: {metric_name(metric)} over {_COSTS[cost][0]}"
@@ -175,7 +175,8 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _cost_axis(axes: Axes, values: Sequence[float], name: str, unit: str) -> None:
+def cost_axis(axes: Axes, values: Sequence[float], name: str, unit: str) -> None:
+    """Makes the horizontal axis one of a cost: logarithmic where the `values` ask for it, with decimal prefixes."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     log = max(values) > _LOG_SPAN * min(values)
@@ -194,11 +195,11 @@ def _key(axes: Axes, front: Sequence[int], records: Sequence[CompareRecord]) -> 
     def mark(label: str, colour: str, marker: str, size: int, line: Any = "") -> Line2D:
         return Line2D([], [], color=colour, marker=marker, markersize=size, linestyle=line, linewidth=1, label=label)
 
-    entries = [mark("Pareto front", _FRONT, "o", 6, "--")]
+    entries = [mark("Pareto front", FRONT, "o", 6, "--")]
     if len(front) < len(records):
-        entries.append(mark("not on the front", _DOMINATED, "o", 6))
+        entries.append(mark("not on the front", DOMINATED, "o", 6))
     if any(record["variant"] == "baseline" for record in records):
-        entries.append(mark("baseline", _BASELINE, "*", 11))
+        entries.append(mark("baseline", BASELINE_COLOUR, "*", 11))
     if any(record["val_score_std"] for record in records):
         entries.append(mark("± sample std", _ERROR, "|", 9))
     figure = axes.figure

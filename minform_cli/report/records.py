@@ -131,3 +131,53 @@ class StudyDetails(TypedDict):
     example: ExampleRecord | None
     runs: list[RunDetails]
     missing: list[str]
+
+
+class TrialRecord(TypedDict):
+    """One trial of a search. `score` is that of the validation split after `epochs` of `of`, 0..1.
+
+    `state` is `trained` (to its last epoch), `stopped` (others were better after as many epochs), `diverged` (a number
+    was no longer finite) or `under way`. `front` says whether no trained trial has a higher score with no more
+    parameters, or as high a one with fewer.
+    """
+
+    trial: int
+    state: Literal["trained", "stopped", "diverged", "under way"]
+    parameters: int
+    share: float
+    score: float | None
+    epochs: int
+    of: int | None
+    front: bool
+    chosen: dict[str, Any]
+    folder: str
+
+
+class SearchRecord(TypedDict):
+    """A search: what was chosen among (`choices`, `combinations`), under which `limit` of parameters, what came of it.
+
+    `choices` are values by dotted key, `baseline` what the baseline has there.
+
+    `importance` are shares of the spread of scores after `importance_epochs` epochs that each key explains. `winner`
+    is the number of the trained trial with the highest score, None where there is none; `proof` the command that
+    compares it with the baseline on other seeds.
+    """
+
+    preset: str
+    metric: str
+    title: str
+    budget: str
+    limit: int
+    baseline_parameters: int
+    choices: dict[str, list[Any]]
+    baseline: dict[str, Any]
+    combinations: int
+    seed: int
+    trials: list[TrialRecord]
+    importance: dict[str, float]
+    importance_epochs: int | None
+    winner: int | None
+    winner_file: str | None
+    proof: str | None
+    command: str
+    minform: str

@@ -12,10 +12,11 @@ from minform_cli.errors import InputError, Interrupted
 from minform_cli.runs.progress import Progress
 from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.study.jobs import Jobs
+from minform_cli.study.on_ray import AGAIN_S as ON_RAY_AGAIN_S
 from minform_cli.study.on_ray import execute_on_ray
 from minform_cli.study.options import OnRay
 from minform_cli.study.plan import Plan, PlannedRun
-from minform_cli.study.worker import StudyListener, Trainer, Worker, one_after_another
+from minform_cli.study.worker import AGAIN_S, StudyListener, Trainer, Turns, Worker, one_after_another
 from minform_cli.training.interrupt import StopRequest
 
 ADVICE = "the same command goes on from the last checkpoints"
@@ -57,17 +58,44 @@ def execute(
     # One seed of every variant, then the next: whoever stops early has something to compare.
     pending = sorted((run for run in plan.runs if not run.finished), key=lambda run: run.config.seed)
     if pending:
+        turns = Turns(pending, tell, again_s_of(on_ray))
         worker = _worker(trainer, device, threads if on_ray else threads_of(threads, device))
-        try:
-            with StopRequest(ADVICE) as stop:
-                if on_ray is not None:
-                    execute_on_ray(pending, on_ray, worker, tell, stop)
-                    return results_of(plan)
-                stop.defer()
-                _do(pending, side_by_side(jobs, device, len(pending)), worker, tell, stop)
-        except Interrupted as stopped:
-            raise Interrupted(stopped.signum, f"{stopped.signal_name}: stopped; {ADVICE}") from None
+        do(turns, worker, tell, jobs=side_by_side(jobs, device, len(pending)) if on_ray is None else 1, on_ray=on_ray)
     return results_of(plan)
+
+
+def do(turns: Turns, worker: Worker, tell: StudyListener, *, jobs: int, on_ray: OnRay | None = None) -> None:
+    """Does the runs of `turns` to the last one.
+
+    Args:
+        turns: hands them out.
+        worker: how each is done.
+        tell: is told how each goes, in the calling process.
+        jobs: how many side by side, in processes of this command.
+        on_ray: the Ray that does them instead, as many at a time as it has room for.
+
+    Raises:
+        Interrupted, MinformError: as of `execute`.
+    """
+    try:
+        with StopRequest(ADVICE) as stop:
+            if on_ray is not None:
+                execute_on_ray(turns, on_ray, worker, tell, stop)
+                return
+            stop.defer()
+            turns.room(jobs)
+            if jobs == 1:
+                one_after_another(turns, worker, tell, stop.check)
+                return
+            with Jobs(jobs, worker, tell) as processes:
+                processes.do(turns, stop)
+    except Interrupted as stopped:
+        raise Interrupted(stopped.signum, f"{stopped.signal_name}: stopped; {ADVICE}") from None
+
+
+def again_s_of(on_ray: OnRay | None) -> float:
+    """How long a run that another process does is left alone before it is looked at again."""
+    return AGAIN_S if on_ray is None else ON_RAY_AGAIN_S
 
 
 def tell_finished(plan: Plan, tell: StudyListener) -> None:
@@ -102,14 +130,6 @@ def _worker(trainer: Trainer | None, device: str, threads: int | None) -> Worker
     from minform_cli.training.run import train
 
     return Worker(trainer or train, device, threads)
-
-
-def _do(pending: list[PlannedRun], num: int, worker: Worker, tell: StudyListener, stop: StopRequest) -> None:
-    if num == 1:
-        one_after_another(pending, worker, tell, stop.check)
-        return
-    with Jobs(num, worker, tell) as processes:
-        processes.do(pending, stop)
 
 
 def _on_cpu(device: str) -> bool:

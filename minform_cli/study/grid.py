@@ -19,8 +19,8 @@ Point = Mapping[str, Setting]
 _SWEPT = ("model.", "train.")
 
 
-def parse_grid(texts: Sequence[str]) -> dict[str, tuple[Setting, ...]]:
-    """``key=value,value`` texts as a grid; each value is written as for ``--set``.
+def parse_grid(texts: Sequence[str], option: str = "--grid") -> dict[str, tuple[Setting, ...]]:
+    """``key=value,value`` texts of `option` as a grid; each value is written as for ``--set``.
 
     Raises:
         InputError: a key is unknown or given twice, or a value is missing, given twice or no plain value.
@@ -29,14 +29,14 @@ def parse_grid(texts: Sequence[str]) -> dict[str, tuple[Setting, ...]]:
     for text in texts:
         key, equals, values = text.partition("=")
         if not equals:
-            raise InputError(f"--grid {text!r}: expected key=value,value, for example --grid model.heads=1,4")
+            raise InputError(f"{option} {text!r}: expected key=value,value, for example {option} model.heads=1,4")
         if key in grid:
-            raise InputError(f"--grid {key}: given twice; one --grid has all values of a key, joined by commas")
-        pieces = split_values(values, f"--grid {key}")
+            raise InputError(f"{option} {key}: given twice; one {option} has all values of a key, joined by commas")
+        pieces = split_values(values, f"{option} {key}")
         if not all(piece.strip() for piece in pieces):
-            raise InputError(f"--grid {key}: a value is missing in {values!r}")
-        settings = tuple(Setting(read_scalar(piece, f"--grid {key}"), "--grid") for piece in pieces)
-        check_axis(key, settings, "--grid")
+            raise InputError(f"{option} {key}: a value is missing in {values!r}")
+        settings = tuple(Setting(read_scalar(piece, f"{option} {key}"), option) for piece in pieces)
+        check_axis(key, settings, option)
         grid[key] = settings
     return grid
 

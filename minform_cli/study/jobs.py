@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -99,14 +99,13 @@ class Jobs:
         for process in self._alive:
             process.kill()
 
-    def do(self, runs: Sequence[PlannedRun], stop: StopRequest) -> None:
-        """Does `runs`, in their order as far as that goes side by side.
+    def do(self, turns: Turns, stop: StopRequest) -> None:
+        """Does the runs of `turns`, in their order as far as that goes side by side.
 
         Raises:
             Interrupted: `stop` was asked for; every run is saved.
             MinformError: a run failed; the others are saved.
         """
-        turns = Turns(runs, self._tell)
         try:
             while self._alive:
                 stop.check()

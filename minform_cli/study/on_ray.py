@@ -11,14 +11,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from minform_cli.errors import InputError, Interrupted, MachineError
-from minform_cli.files import RunFolder
 from minform_cli.runs.progress import Progress
 from minform_cli.study.options import OnRay
 from minform_cli.study.plan import PlannedRun
@@ -28,7 +27,7 @@ from minform_cli.training.interrupt import StopRequest
 _POLL_S = 0.2
 """How often a signal and news are looked for."""
 
-_AGAIN_S = 5.0
+AGAIN_S = 5.0
 """How long a run that another command does is left alone before a task is made of it again."""
 
 _GRACE_S = 60.0
@@ -49,16 +48,16 @@ _RETRIES = 3
 
 
 def execute_on_ray(
-    runs: Sequence[PlannedRun],
+    turns: Turns,
     engine: OnRay,
     worker: Worker,
     tell: StudyListener,
     stop: StopRequest,
 ) -> None:
-    """Does `runs`, each as a task, in their order as far as there is room.
+    """Does the runs of `turns`, each as a task, in their order as far as there is room.
 
     Args:
-        runs: those to do.
+        turns: those to do.
         engine: which Ray.
         worker: how; its device is `auto`, `cpu` or `cuda`, whichever the cluster has.
         tell: is told how each goes.
@@ -71,7 +70,7 @@ def execute_on_ray(
         MinformError: a run failed; the others are saved.
     """
     with _connected(engine.address) as ray:
-        _Tasks(ray, engine, worker, tell).do(runs, stop)
+        _Tasks(ray, engine, worker, tell).do(turns, stop)
 
 
 @contextmanager
@@ -174,20 +173,20 @@ class _Tasks:
 
     def __init__(self, ray: Any, engine: OnRay, worker: Worker, tell: StudyListener) -> None:
         self._ray, self._tell = ray, tell
-        self._worker, needs = _needs(ray, engine, worker)
+        self._worker, needs, self._room = _needs(ray, engine, worker)
         self._task = ray.remote(_task).options(max_retries=_RETRIES, retry_exceptions=[_StoppedError], **needs)
         self._runs: list[PlannedRun] = []
         self._under_way: dict[Any, PlannedRun] = {}
         self._done: set[Path] = set()
 
-    def do(self, runs: Sequence[PlannedRun], stop: StopRequest) -> None:
+    def do(self, turns: Turns, stop: StopRequest) -> None:
         """See `execute_on_ray`."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
         place = _Place.here()
         news = self._ray.remote(_News).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
-        turns = Turns(runs, self._tell, _AGAIN_S)
+        turns.room(self._room)
         stop.defer()
         try:
             while turns or self._under_way:
@@ -236,7 +235,7 @@ class _Tasks:
         except errors.RayError as error:
             raise MachineError(f"{run}: Ray could not do it: {str(error).strip().splitlines()[-1]}") from error
         if isinstance(end, Finished):
-            _await_result(run, stop)
+            _await_result(run, self._worker, stop)
         return end
 
     def _save_all(self) -> None:
@@ -249,8 +248,8 @@ class _Tasks:
                 del self._under_way[task]
 
 
-def _needs(ray: Any, engine: OnRay, worker: Worker) -> tuple[Worker, dict[str, float]]:
-    """The worker with the device that its runs have, and what each asks of a node."""
+def _needs(ray: Any, engine: OnRay, worker: Worker) -> tuple[Worker, dict[str, float], int]:
+    """The worker with the device that its runs have, what each asks of a node, and how many there is room for."""
     nodes: list[dict[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     on_gpu = worker.device == "cuda" or (worker.device == "auto" and any(node.get("GPU", 0) for node in nodes))
     needs: dict[str, float] = {"num_cpus": worker.threads or 1}
@@ -261,22 +260,23 @@ def _needs(ray: Any, engine: OnRay, worker: Worker) -> tuple[Worker, dict[str, f
         raise InputError("--gpus-per-run: no node of the Ray cluster has a GPU")
     else:
         asked = f"{needs['num_cpus']} CPUs (--threads)"
-    if not any(
-        node.get("CPU", 0) >= needs["num_cpus"] and node.get("GPU", 0) >= needs.get("num_gpus", 0) for node in nodes
-    ):
+    kinds = {"num_cpus": "CPU", "num_gpus": "GPU"}
+    room = sum(int(min(node.get(kinds[what], 0) / num for what, num in needs.items())) for node in nodes)
+    if not room:
         raise InputError(f"--engine ray: no node of the Ray cluster has the {asked} that a run needs")
     threads = worker.threads if on_gpu else worker.threads or 1
-    return Worker(worker.trainer, "cuda" if on_gpu else "cpu", threads), needs
+    return replace(worker, device="cuda" if on_gpu else "cpu", threads=threads), needs, room
 
 
-def _await_result(run: PlannedRun, stop: StopRequest) -> None:
+def _await_result(run: PlannedRun, worker: Worker, stop: StopRequest) -> None:
     """Until the result of a finished run is to be seen here."""
     seen_until = time.monotonic() + _SEEN_S
-    while not RunFolder(run.folder).is_finished():
+    result = run.folder / worker.result
+    while not result.is_file():
         stop.check()
         if time.monotonic() > seen_until:
             raise MachineError(
-                f"{run}: finished on a node of the Ray cluster, and {RunFolder(run.folder).result} is not to be seen "
+                f"{run}: finished on a node of the Ray cluster, and {result} is not to be seen "
                 "here: every node must see the study's folder at one path"
             )
         time.sleep(_POLL_S)

@@ -19,7 +19,7 @@ from minform_cli.study.execute import ADVICE, results_of, silent, tell_finished,
 from minform_cli.study.options import StudyOptions
 from minform_cli.study.plan import Plan, PlannedRun
 from minform_cli.study.preview import steps_done
-from minform_cli.study.worker import StudyListener, Worker, one_after_another
+from minform_cli.study.worker import StudyListener, Turns, Worker, one_after_another
 from minform_cli.training.interrupt import StopRequest
 from minform_cli.training.prepare import Prepared
 from minform_cli.training.stackable import ON_CPU, OPTION, check_stackable, equal_but_for_the_seed
@@ -106,7 +106,7 @@ def _train_alone(
     if others:
         text = "stands at another step than the other seeds, so it is trained alone"
         tell(run, Progress("note", text=text))
-    one_after_another([run], worker, tell, check)
+    one_after_another(Turns([run], tell), worker, tell, check)
 
 
 def _row(run: PlannedRun) -> str:

@@ -31,6 +31,8 @@ from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.study.plan import PlannedRun
 from minform_cli.training.prepare import Prepared
 
+RESULT = "result.json"
+
 AGAIN_S = 0.5
 """How long a run that another process does is left alone before its folder is looked at again."""
 
@@ -91,11 +93,13 @@ class Worker:
     Attributes:
         trainer: trains one.
         device, threads: as of `execute.execute`.
+        result: name of the file that a run's folder ends with.
     """
 
     trainer: Trainer
     device: str
     threads: int | None
+    result: str = RESULT
 
     def do(self, run: PlannedRun, tell: Listener) -> bool:
         """Does a run to its end; whether its folder was free.
@@ -151,6 +155,9 @@ class Turns:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def room(self, num: int) -> None:
+        """Is told how many runs go side by side at most, before the first is taken; these here do not mind."""
+
     def take(self) -> PlannedRun | None:
         """The next run; None if there is none at the moment."""
         now = time.monotonic()
@@ -182,13 +189,11 @@ class Turns:
                 raise RuntimeError(f"{run}: an error of ours in the process of the run:\n{found}")
 
 
-def one_after_another(
-    runs: Sequence[PlannedRun], worker: Worker, tell: StudyListener, check: Callable[[], None]
-) -> None:
-    """Does `runs` in this process.
+def one_after_another(turns: Turns, worker: Worker, tell: StudyListener, check: Callable[[], None]) -> None:
+    """Does the runs of `turns` in this process.
 
     Args:
-        runs: in their order.
+        turns: which, in their order.
         worker: how.
         tell: is told how each goes.
         check: is called between runs and while there is none to do; raises to stop.
@@ -196,7 +201,6 @@ def one_after_another(
     Raises:
         MinformError: a run failed; the error names it.
     """
-    turns = Turns(runs, tell)
     while turns:
         check()
         run = turns.take()

@@ -68,6 +68,7 @@ class Loop:
         translations: from a split to what takes the translations of it, or None where nothing is translated.
         patience: epochs without a better one after which the run ends; None: it goes on to its last epoch.
         time_limit_s: seconds, earlier parts of the run included, after which it ends; None: never.
+        goes_on: from how many epochs are done to whether another one is to be; asked between two of them.
     """
 
     stepper: Stepper
@@ -81,6 +82,7 @@ class Loop:
     translations: Callable[[Literal["val", "test"]], Translations | None]
     patience: int | None = None
     time_limit_s: float | None = None
+    goes_on: Callable[[int], bool] | None = None
 
     def __post_init__(self) -> None:
         self._new_best: Tensors | None = None
@@ -118,7 +120,7 @@ class Loop:
         An error that is thrown in where a step was given away ends the run as if the step had raised it.
         """
         try:
-            while self.state.epoch < self.epochs and self.stopped_early is None:
+            while self.state.epoch < self.epochs and self.stopped_early is None and self._goes_on():
                 yield from self._train_epoch()
                 self._validate_epoch()
                 self._is_time_up()
@@ -133,6 +135,10 @@ class Loop:
                 f"{stopped.signal_name}: saved at step {self.state.step:,} of {self.stepper.steps:,}; "
                 "to go on, repeat the command with --resume",
             ) from None
+
+    def _goes_on(self) -> bool:
+        state = self.state
+        return self.goes_on is None or bool(state.num_examples) or not state.epoch or self.goes_on(state.epoch)
 
     @property
     def stopped_early(self) -> str | None:

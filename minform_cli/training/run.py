@@ -88,7 +88,7 @@ def train(
         if begun.loop.stopped_early is not None:
             tell(_note(stop_text(begun.loop)))
         result = begun.finish()
-    begun.tell_done(tell)
+    tell(begun.last_news())
     return result
 
 
@@ -129,11 +129,11 @@ class Begun:
             lambda: finish(self.config, self.data, self.folder, self.loop, measured, self.made_with)
         )
 
-    def tell_done(self, tell: Listener) -> None:
-        """The last news of a run."""
+    def last_news(self) -> Progress:
+        """Where it stands, once the loop has ended."""
         loop, state = self.loop, self.loop.state
         steps, metric = loop.stepper.steps, loop.stepper.measures[0]
-        tell(Progress("done", state.epoch, loop.epochs, state.step, steps, state.metrics, metric=metric))
+        return Progress("done", state.epoch, loop.epochs, state.step, steps, state.metrics, metric=metric)
 
 
 def begin(run: Prepared | RunConfig, out: Path, means: Means, *, resume: bool, tell: Listener) -> Begun | ResultRecord:

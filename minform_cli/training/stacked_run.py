@@ -86,7 +86,7 @@ def train_stacked(
             results.append(each if not isinstance(each, Begun) else failed[number] or _finished(each))
     for number, each in left.items():
         if not isinstance(results[number], NumericalError):
-            each.tell_done(runs[number].tell)
+            runs[number].tell(each.last_news())
     return results
 
 

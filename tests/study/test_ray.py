@@ -162,21 +162,26 @@ class Nodes:
 
 
 @pytest.mark.parametrize(
-    ("device", "share", "threads", "given", "needs"),
+    ("device", "share", "threads", "given", "needs", "room"),
     [
-        ("auto", None, None, ("cuda", None), {"num_cpus": 1, "num_gpus": 1}),
-        ("auto", 0.5, None, ("cuda", None), {"num_cpus": 1, "num_gpus": 0.5}),
-        ("cuda", 2, 4, ("cuda", 4), {"num_cpus": 4, "num_gpus": 2}),
-        ("cpu", None, None, ("cpu", 1), {"num_cpus": 1}),
-        ("cpu", None, 4, ("cpu", 4), {"num_cpus": 4}),
+        ("auto", None, None, ("cuda", None), {"num_cpus": 1, "num_gpus": 1}, 2),
+        ("auto", 0.5, None, ("cuda", None), {"num_cpus": 1, "num_gpus": 0.5}, 4),
+        ("cuda", 2, 4, ("cuda", 4), {"num_cpus": 4, "num_gpus": 2}, 1),
+        ("cpu", None, None, ("cpu", 1), {"num_cpus": 1}, 10),
+        ("cpu", None, 4, ("cpu", 4), {"num_cpus": 4}, 2),
     ],
 )
-def test_a_run_has_the_processors_and_gpus_that_it_needs(
-    device: str, share: float | None, threads: int | None, given: tuple[str, int | None], needs: dict[str, float]
+def test_a_run_has_the_processors_and_gpus_that_it_needs_and_as_many_go_side_by_side_as_there_is_room_for(
+    device: str,
+    share: float | None,
+    threads: int | None,
+    given: tuple[str, int | None],
+    needs: dict[str, float],
+    room: int,
 ) -> None:
     nodes = Nodes({"CPU": 2.0}, {"CPU": 8.0, "GPU": 2.0})
-    worker, asked = _needs(nodes, OnRay(None, share), Worker(trainers.quick, device, threads))
-    assert ((worker.device, worker.threads), asked) == (given, needs)
+    worker, asked, found = _needs(nodes, OnRay(None, share), Worker(trainers.quick, device, threads))
+    assert ((worker.device, worker.threads), asked, found) == (given, needs, room)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Looking for good variants and sizes under a budget of parameters."""
