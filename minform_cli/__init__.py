@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
+    "PowerOptions",
     "ReduceOptions",
     "SearchOptions",
     "StudyOptions",
@@ -24,6 +25,7 @@ __all__ = [
     "layers",
     "list_runs",
     "load",
+    "power",
     "prepare",
     "redraw",
     "reduce",
@@ -34,6 +36,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from minform_cli.api import (
+        PowerOptions,
         ReduceOptions,
         SearchOptions,
         StudyOptions,
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
         layers,
         list_runs,
         load,
+        power,
         prepare,
         redraw,
         reduce,

@@ -129,6 +129,7 @@ def test_a_mistake_raises_our_error_with_the_same_line(call: object, message: st
 
 def test_what_is_public_is_named_and_explained() -> None:
     assert set(minform_cli.__all__) == {
+        "PowerOptions",
         "ReduceOptions",
         "SearchOptions",
         "StudyOptions",
@@ -142,6 +143,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "export",
         "import_model",
         "load",
+        "power",
         "compare",
         "redraw",
         "reduce",
@@ -157,6 +159,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "export",
         "load",
         "compare",
+        "power",
         "reduce",
         "list_runs",
         "remove_run",
@@ -167,7 +170,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         doc = inspect.getdoc(function) or ""
         for parameter in inspect.signature(function).parameters:
             assert parameter in doc, (name, parameter)
-    for asked in (minform_cli.StudyOptions, minform_cli.SearchOptions):
+    for asked in (minform_cli.StudyOptions, minform_cli.SearchOptions, minform_cli.PowerOptions):
         for option in dataclasses.fields(asked):
             assert option.name in (inspect.getdoc(asked) or ""), option.name
 

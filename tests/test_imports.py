@@ -85,6 +85,8 @@ REFUSALS = [
     ["runs", "nowhere"],
     ["runs", "--prune"],
     ["runs", "--yes"],
+    ["power", "--difference", "0.5"],
+    ["power", "--difference", "0.5", "--std", "-1"],
 ]
 
 
@@ -136,6 +138,7 @@ def test_help_versions_lists_and_every_refusal_import_nothing_heavy() -> None:
             "export",
             "compare",
             "runs",
+            "power",
             "variants",
             "presets",
             "datasets",

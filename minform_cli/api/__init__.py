@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from minform_cli.api.reducing import reduce
     from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, prepare, train
     from minform_cli.api.searches import search
-    from minform_cli.api.studies import compare, redraw
+    from minform_cli.api.studies import compare, power, redraw
     from minform_cli.reducing.options import ReduceOptions
     from minform_cli.searching.options import SearchOptions
-    from minform_cli.study.options import StudyOptions
+    from minform_cli.study.options import PowerOptions, StudyOptions
 
 _HOMES = {
     "minform_cli.api.checks": ("DEVICES", "check_device", "checked_spec"),
@@ -32,16 +32,17 @@ _HOMES = {
     "minform_cli.api.reducing": ("reduce",),
     "minform_cli.api.runs": ("CHECKPOINTS", "SPLITS", "default_run_folder", "evaluate", "prepare", "train"),
     "minform_cli.api.searches": ("search",),
-    "minform_cli.api.studies": ("compare", "redraw"),
+    "minform_cli.api.studies": ("compare", "power", "redraw"),
     "minform_cli.reducing.options": ("ReduceOptions",),
     "minform_cli.searching.options": ("SearchOptions",),
-    "minform_cli.study.options": ("StudyOptions",),
+    "minform_cli.study.options": ("PowerOptions", "StudyOptions"),
 }  # fmt: skip
 
 __all__ = [
     "CHECKPOINTS",
     "DEVICES",
     "SPLITS",
+    "PowerOptions",
     "ReduceOptions",
     "SearchOptions",
     "StudyOptions",
@@ -59,6 +60,7 @@ __all__ = [
     "layers",
     "list_runs",
     "load",
+    "power",
     "prepare",
     "redraw",
     "reduce",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from minform_cli.api.checks import check_device, check_made
 from minform_cli.config.names import BASELINE
-from minform_cli.report.records import CompareRecord
-from minform_cli.study.options import StudyOptions
+from minform_cli.report.records import CompareRecord, PowerRecord
+from minform_cli.study.options import PowerOptions, StudyOptions
 
 if TYPE_CHECKING:
     from minform_cli.study.worker import StudyListener
@@ -63,3 +63,21 @@ def redraw(
     comparison, _ = stored_comparison(Path(folder), options)
     write_files(Path(folder), options, tell=lambda _: None)
     return comparison.records
+
+
+def power(options: PowerOptions) -> list[PowerRecord]:
+    """How many seeds decide whether two variants differ, or that one is not worse.
+
+    Args:
+        options: what is to be found, and how much seeds differ.
+
+    Returns:
+        One record a number of seeds, by number; the first that is `enough` is the answer.
+
+    Raises:
+        InputError: see `minform_cli.errors`.
+    """
+    check_made(options, PowerOptions, "power", "PowerOptions")
+    from minform_cli.study.power import find_power
+
+    return find_power(options).records

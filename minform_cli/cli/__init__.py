@@ -16,7 +16,7 @@ from typing import NoReturn, TextIO
 import typer
 
 from minform_cli import __version__
-from minform_cli.cli import compare, count, evaluate, export, importing, lists, reduce, runs, search, train
+from minform_cli.cli import compare, count, evaluate, export, importing, lists, power, reduce, runs, search, train
 from minform_cli.cli.console import one_line
 from minform_cli.cli.usage import Commands, usage_error
 from minform_cli.errors import MinformError
@@ -38,6 +38,7 @@ app.command("import")(importing.import_model)
 app.command("reduce")(reduce.reduce)
 app.command("export")(export.export)
 app.command("compare")(compare.compare)
+app.command("power")(power.power)
 app.command("runs")(runs.runs)
 app.command("search")(search.search)
 app.command("variants")(lists.variants)

@@ -181,3 +181,24 @@ class SearchRecord(TypedDict):
     proof: str | None
     command: str
     minform: str
+
+
+class PowerRecord(TypedDict):
+    """What so many seeds of each variant are good for, where their paired differences have the deviation `std`.
+
+    `difference`, `margin` and `std` are in the unit that they were given in; points where a study says them.
+    `finds_difference` is the chance that the paired t test finds a true `difference`, `shows_not_worse` that the whole
+    interval lies above minus the `margin` where there is none; None where it was not asked for. `enough` says whether
+    all that was asked for has the chance `power`. `half_width` is that of the interval, on average.
+    """
+
+    seeds: int
+    std: float
+    half_width: float
+    difference: float | None
+    finds_difference: float | None
+    margin: float | None
+    shows_not_worse: float | None
+    power: float
+    confidence: float
+    enough: bool

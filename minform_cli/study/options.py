@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from minform_cli.config.names import BASELINE
 from minform_cli.errors import InputError, unknown_name
+from minform_cli.report.intervals import CONFIDENCE
 
 ENGINES = ("processes", "ray")
 """What does the runs."""
@@ -143,3 +145,51 @@ class StudyOptions:
     def each_seed(self) -> Sequence[int] | None:
         """The seeds one by one."""
         return range(self.seeds) if isinstance(self.seeds, int) else self.seeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerOptions:
+    """What `power` is asked: how large a difference is to be found, and how much seeds differ.
+
+    Attributes:
+        difference: between two variants that is to be found, in the unit of `std`; points where a study says it.
+        margin: how much worse is still acceptable: asks how many seeds show that a variant as good is not worse.
+        std: sample standard deviation of one variant's score over seeds.
+        paired_correlation: with `std`, between the scores of two variants with the same seed; 0 gains nothing by pairs.
+        study: a study's folder, whose paired differences say how much seeds differ; in place of `std`.
+        reference: with `study`, the variant that differences refer to.
+        power: chance to find the difference that is asked for.
+        confidence: level of the interval that decides.
+
+    Raises:
+        InputError: a number makes no sense, or what says how much seeds differ is missing, or said twice.
+    """
+
+    difference: float | None = None
+    margin: float | None = None
+    std: float | None = None
+    paired_correlation: float | None = None
+    study: Path | str | None = None
+    reference: str = BASELINE
+    power: float = 0.8
+    confidence: float = CONFIDENCE
+
+    def __post_init__(self) -> None:
+        sources: dict[str, object] = {"--std": self.std, "--from": self.study}
+        given = [name for name, value in sources.items() if value is not None]
+        if len(given) != 1:
+            said = f"{' and '.join(given)}: say the same" if given else "power: nothing says how much seeds differ"
+            raise InputError(f"{said}; accepted: one of {', '.join(sources)}")
+        if self.difference is None and self.margin is None:
+            raise InputError("power: nothing says what is to be found; accepted: --difference, --margin, or both")
+        for name, value in (("--difference", self.difference), ("--margin", self.margin), ("--std", self.std)):
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name}: expected a number above 0, not {value:g}")
+        for name, value in (("--power", self.power), ("--confidence", self.confidence)):
+            if not 0 < value < 1:
+                raise InputError(f"{name}: expected a fraction between 0 and 1, not {value:g}")
+        if (correlation := self.paired_correlation) is not None:
+            if self.std is None:
+                raise InputError(f"--paired-correlation {correlation:g}: the runs say it; accepted: with --std alone")
+            if not -1 <= correlation < 1:
+                raise InputError(f"--paired-correlation: expected a number from -1 to below 1, not {correlation:g}")

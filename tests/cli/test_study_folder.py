@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from tests.cli.commands import TINY, Command, process
 from tests.training.launching import alone
@@ -69,6 +70,21 @@ def test_from_prints_the_same_records_and_touches_no_run(folder: Path, minform: 
     table = minform("compare", "--from", str(folder), "--margin", "50")
     assert table.code == 0 and "not worse" in table.out.splitlines()[0]
     assert "Written to" in table.err and "report.html" in table.err
+
+
+def test_power_takes_the_deviation_of_a_studys_own_paired_differences(folder: Path, minform: Command) -> None:
+    low, mean = (
+        json.loads(minform("compare", "--from", str(folder), "--format", "json").out)[1][f"difference_{end}"]
+        for end in ("low", "mean")
+    )
+    outcome = minform("power", "--from", str(folder), "--difference", "5", "--format", "json")
+    # Of two pairs: the half of the interval is t times the deviation over the root of 2.
+    expected = 100 * (mean - low) / stats.t.ppf(0.975, 1) * 2**0.5
+    assert json.loads(outcome.out)[0]["std"] == pytest.approx(expected, rel=1e-9)
+    told = minform("power", "--from", str(folder), "--difference", "5").err
+    assert f"minimal: 2 pairs, deviation {expected:.3g} [" in told
+    refusal = minform("power", "--from", str(folder), "--difference", "5", "--against", "minimla").refusal
+    assert refusal.startswith("--against: unknown variant 'minimla'; did you mean 'minimal'?")
 
 
 def test_what_is_written_is_what_is_printed_whatever_differences_refer_to(

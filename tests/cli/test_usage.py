@@ -5,7 +5,7 @@ import pytest
 from minform_cli import __version__
 from tests.cli.commands import Command
 
-COMMANDS = ["count", "train", "eval", "compare", "runs", "variants", "presets", "datasets"]
+COMMANDS = ["count", "train", "eval", "compare", "power", "runs", "variants", "presets", "datasets"]
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ COMMANDS = ["count", "train", "eval", "compare", "runs", "variants", "presets", 
             ["cuont"],
             "unknown command 'cuont'; did you mean 'count'?; accepted: compare, count, datasets, eval, export, import",
         ),
-        ([""], "unknown command ''; accepted: compare, count, datasets, eval, export, import, presets, reduce"),
+        ([""], "unknown command ''; accepted: compare, count, datasets, eval, export, import, power, presets, reduce"),
         (["--verison"], "unknown option '--verison'; did you mean '--version'?; accepted: --help"),
         (["-x"], "unknown option '-x'; did you mean '-h'?; accepted: --help, "),
         (["count", "--presett", "x"], "unknown option '--presett'; did you mean '--preset'?; accepted: --batch-size"),
