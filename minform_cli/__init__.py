@@ -30,6 +30,7 @@ __all__ = [
     "redraw",
     "reduce",
     "remove_run",
+    "schema",
     "search",
     "train",
 ]
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         redraw,
         reduce,
         remove_run,
+        schema,
         search,
         train,
     )

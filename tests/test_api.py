@@ -149,6 +149,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "reduce",
         "list_runs",
         "remove_run",
+        "schema",
         "search",
     }
     for name in (
@@ -163,6 +164,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "reduce",
         "list_runs",
         "remove_run",
+        "schema",
         "search",
     ):
         function = getattr(minform_cli, name)

@@ -33,6 +33,7 @@ LIGHT = (
     "api",
     "study.plan",
     "study.listing",
+    "study.json_schema",
     "tasks",
     "counting",
 )
@@ -87,6 +88,7 @@ REFUSALS = [
     ["runs", "--yes"],
     ["power", "--difference", "0.5"],
     ["power", "--difference", "0.5", "--std", "-1"],
+    ["schema", "presett"],
 ]
 
 
@@ -127,7 +129,7 @@ def test_what_is_needed_before_a_command_body_imports_nothing_heavy() -> None:
 
 
 def test_help_versions_lists_and_every_refusal_import_nothing_heavy() -> None:
-    done = [["--version"], ["--help"], ["variants"], ["presets"], ["datasets"], ["runs", "tests"], []]
+    done = [["--version"], ["--help"], ["variants"], ["presets"], ["datasets"], ["runs", "tests"], ["schema"], []]
     done += [
         [command, "-h"]
         for command in (
@@ -139,6 +141,7 @@ def test_help_versions_lists_and_every_refusal_import_nothing_heavy() -> None:
             "compare",
             "runs",
             "power",
+            "schema",
             "variants",
             "presets",
             "datasets",

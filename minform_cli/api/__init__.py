@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from minform_cli.api.imports import import_model
     from minform_cli.api.reducing import reduce
     from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, prepare, train
+    from minform_cli.api.schemas import schema
     from minform_cli.api.searches import search
     from minform_cli.api.studies import compare, power, redraw
     from minform_cli.reducing.options import ReduceOptions
@@ -33,6 +34,7 @@ _HOMES = {
     "minform_cli.api.runs": ("CHECKPOINTS", "SPLITS", "default_run_folder", "evaluate", "prepare", "train"),
     "minform_cli.api.searches": ("search",),
     "minform_cli.api.studies": ("compare", "power", "redraw"),
+    "minform_cli.api.schemas": ("schema",),
     "minform_cli.reducing.options": ("ReduceOptions",),
     "minform_cli.searching.options": ("SearchOptions",),
     "minform_cli.study.options": ("PowerOptions", "StudyOptions"),
@@ -65,6 +67,7 @@ __all__ = [
     "redraw",
     "reduce",
     "remove_run",
+    "schema",
     "search",
     "train",
     "verify_configs",

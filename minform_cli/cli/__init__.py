@@ -16,7 +16,20 @@ from typing import NoReturn, TextIO
 import typer
 
 from minform_cli import __version__
-from minform_cli.cli import compare, count, evaluate, export, importing, lists, power, reduce, runs, search, train
+from minform_cli.cli import (
+    compare,
+    count,
+    evaluate,
+    export,
+    importing,
+    lists,
+    power,
+    reduce,
+    runs,
+    schema,
+    search,
+    train,
+)
 from minform_cli.cli.console import one_line
 from minform_cli.cli.usage import Commands, usage_error
 from minform_cli.errors import MinformError
@@ -41,6 +54,7 @@ app.command("compare")(compare.compare)
 app.command("power")(power.power)
 app.command("runs")(runs.runs)
 app.command("search")(search.search)
+app.command("schema")(schema.schema)
 app.command("variants")(lists.variants)
 app.command("presets")(lists.presets)
 app.command("studies")(lists.studies)

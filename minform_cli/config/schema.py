@@ -6,13 +6,14 @@ What a field means and its unit stand here, those of a training in `config.train
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from minform_cli.config import blocks
 from minform_cli.config.axes import AXES, PartOptions, PerBlock
-from minform_cli.config.axes.order import Order, parse_order
+from minform_cli.config.axes.order import Order, order_schema, parse_order
 from minform_cli.config.section import Settings, is_none, is_zero
 from minform_cli.config.training import DistillConfig, TrainConfig
 
@@ -30,9 +31,29 @@ BleuTokenizer = Literal[
 ]
 
 
+class _Accepted:
+    """What an axis takes, as JSON Schema, made when it is asked for: the options of every part take their time."""
+
+    def __init__(self, schema: Callable[[], dict[str, Any]]) -> None:
+        self._schema = schema
+
+    def __get_pydantic_json_schema__(self, _core: Any, _handler: Any) -> dict[str, Any]:
+        return self._schema()
+
+
 def _axis(name: str) -> object:
-    accepted = Annotated[Any, WithJsonSchema(AXES[name].json_schema())]
+    accepted = Annotated[Any, _Accepted(AXES[name].json_schema)]
     return BeforeValidator(AXES[name].parse, json_schema_input_type=accepted)
+
+
+def _no_bool(value: Any) -> Any:
+    """`value`, which to a choice of numbers is 1 where it is true."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a whole number, not {value}; accepted: 1, 3")
+    return value
+
+
+_Order = Annotated[Any, _Accepted(order_schema)]
 
 
 class DataConfig(Settings):
@@ -88,7 +109,7 @@ class DataConfig(Settings):
     validation: Literal["holdout", "test"] = "holdout"
     normalize: Literal["mean-std", "unit-range"] = "mean-std"
     image_size: int | None = Field(default=None, ge=1, le=4096)
-    channels: Literal[1, 3] | None = None
+    channels: Annotated[Literal[1, 3] | None, BeforeValidator(_no_bool)] = None
     exif_orientation: bool = False
     max_megapixels: int = Field(default=40, ge=1, le=10_000)
     crop_padding: int = Field(default=0, ge=0, le=64)
@@ -147,7 +168,9 @@ class ModelConfig(Settings):
     position: Annotated[SerializeAsAny[PartOptions], _axis("position")] = AXES["position"].parse("learned")
     mask: Annotated[SerializeAsAny[PartOptions], _axis("mask")] = AXES["mask"].parse("none")
     readout: Annotated[SerializeAsAny[PartOptions], _axis("readout")] = AXES["readout"].parse("class-token")
-    order: Annotated[SerializeAsAny[Order], BeforeValidator(parse_order)] = AXES["order"].parse("sequential")  # type: ignore[assignment]
+    order: Annotated[SerializeAsAny[Order], BeforeValidator(parse_order, json_schema_input_type=_Order)] = AXES[
+        "order"
+    ].parse("sequential")  # type: ignore[assignment]
 
     @model_validator(mode="after")
     def _merge_lists(self) -> ModelConfig:

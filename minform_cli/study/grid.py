@@ -16,7 +16,8 @@ Grid = Mapping[str, Sequence[Setting]]
 Point = Mapping[str, Setting]
 """Dotted key -> one of its values."""
 
-_SWEPT = ("model.", "train.")
+SWEPT = ("model.", "train.")
+"""What the keys that can be swept begin with."""
 
 
 def parse_grid(texts: Sequence[str], option: str = "--grid") -> dict[str, tuple[Setting, ...]]:
@@ -44,7 +45,7 @@ def parse_grid(texts: Sequence[str], option: str = "--grid") -> dict[str, tuple[
 def check_axis(key: str, values: Sequence[Setting], where: str) -> None:
     """Raises `InputError` unless `key` can be swept and its `values` differ; `where` opens the message."""
     check_key(key, where)
-    if not key.startswith(_SWEPT):
+    if not key.startswith(SWEPT):
         raise InputError(f"{where}: {key} cannot be swept, as a study has one data set; accepted: model.*, train.*")
     if not values:
         raise InputError(f"{where}: {key}: expected at least one value")

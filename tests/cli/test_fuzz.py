@@ -15,7 +15,7 @@ from minform_cli.errors import InputError
 from tests.cli.commands import Command
 
 TRIES = int(os.environ.get("MINFORM_FUZZ", "300"))
-COMMANDS = ["count", "train", "eval", "compare", "runs", "variants", "presets", "datasets"]
+COMMANDS = ["count", "train", "eval", "compare", "runs", "schema", "variants", "presets", "datasets"]
 OPTIONS = [
     "--preset", "--variant", "--set", "--seed", "--seeds", "--jobs", "--out", "--device", "--threads", "--format",
     "--plot", "--quiet", "-q", "--resume", "--dry-run", "--split", "--checkpoint", "--examples", "--outputs", "--help",

@@ -37,7 +37,6 @@ def test_the_json_schema_takes_lists_where_the_axes_do() -> None:
     fields = ModelConfig.model_json_schema()["properties"]
     for axis in set(AXES) - {"order"}:
         forms = fields[axis]["anyOf"]
-        assert forms[0]["enum"] == list(AXES[axis].names())
         assert any(form.get("type") == "array" for form in forms) == AXES[axis].per_block
 
 

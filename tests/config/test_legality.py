@@ -130,7 +130,7 @@ REFUSED = [
         "gpt2", "h-softpos", ("model.position=learned",),
         "model.embedding 'h-softpos' does not go with model.position 'learned': its word vectors are narrower than the "
         "model, so a learned table does not fit them; accepted for model.position: sinusoidal, none (model.embedding "
-        "from presets/variants/h-softpos.yaml:5, model.position from --set)",
+        "from presets/variants/h-softpos.yaml:6, model.position from --set)",
     ),
     (
         "digits", "baseline", ("model.similarity=identity-keys",),

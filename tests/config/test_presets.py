@@ -41,7 +41,7 @@ def test_defaults_give_way_to_the_preset_then_to_variants_then_to_set(write: Wri
         "model.dim": f"{preset}:3",
         "model.heads": f"{one_head}:2",
         "model.mlp": "--set",
-        "model.similarity": "presets/variants/symmetric.yaml:5",
+        "model.similarity": "presets/variants/symmetric.yaml:6",
         "train.epochs": "--set",
     }
     assert found.origins == dict.fromkeys(known_keys(), "default") | expected
@@ -139,7 +139,7 @@ def test_a_variant_may_set_nothing_but_the_model(write: Write) -> None:
 def test_variants_that_contradict_each_other_are_refused_naming_both() -> None:
     assert refusal("debug", "symmetric+collapsed-qk") == (
         "variant 'symmetric+collapsed-qk': 'collapsed-qk' sets model.similarity to 'collapsed', but "
-        "presets/variants/symmetric.yaml:5 set it to 'tied'; variants joined by + must not contradict each other"
+        "presets/variants/symmetric.yaml:6 set it to 'tied'; variants joined by + must not contradict each other"
     )
 
 
@@ -196,6 +196,7 @@ def test_a_name_that_is_not_known_is_refused_with_the_nearest_known_one(preset: 
         ("train.optimizer=adm", "--set: train.optimizer: 'adm' is not known; did you mean 'adam'?; accepted: adamw"),
         ("data.horizontal_flip=1", "--set: data.horizontal_flip: expected true or false, not 1"),
         ("data.horizontal_flip=yes", "--set: data.horizontal_flip: expected true or false, not 'yes'"),
+        ("data.channels=true", "--set: data.channels: expected a whole number, not True; accepted: 1, 3"),
         ("data.path=7", "--set: data.path: expected text, not 7"),
         ("model.norm=per", "--set: model.norm: unknown norm 'per'; did you mean 'pre'?; accepted: post, pre, none"),
         ("model.norm={eps: 1}", "--set: model.norm: expected a name or a mapping with 'kind'; accepted: post, pre"),

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 from pydantic import BaseModel, SerializeAsAny, ValidationError, model_serializer
 from pydantic_core import InitErrorDetails
 
+from minform_cli.config.described import Schema, described
 from minform_cli.errors import did_you_mean
 from minform_cli.registry import Registry
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
 
+
+WHOLE_OR_SHARE: Schema = {
+    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}]
+}
+"""What `is_number_or_share` takes, as JSON Schema."""
 
 Requires = Mapping[str, tuple[str, ...]]
 """Axis -> the kinds a part can live with there."""
@@ -126,12 +132,24 @@ class Axis(Registry[type[B]], Generic[B]):
         self.register(cls.model_fields["kind"].default)(cast("type[B]", cls))
         return cls
 
-    def json_schema(self) -> dict[str, Any]:
-        """What `parse` takes, as JSON Schema; the options of a part are not in it."""
-        names = {"enum": list(self.names())}
-        mapping = {"type": "object", "properties": {"kind": names}, "required": ["kind"]}
-        one = {"anyOf": [names, mapping]}
-        return {"anyOf": [names, mapping, {"type": "array", "items": one, "minItems": 1}]} if self.per_block else one
+    def json_schema(self, one: Schema | None = None) -> Schema:
+        """What `parse` takes, as JSON Schema; `one` stands for `part_schema` where that is said elsewhere."""
+        one = self.part_schema() if one is None else one
+        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]} if self.per_block else one
+
+    def part_schema(self) -> Schema:
+        """One part, as JSON Schema: its name if it needs no more, or a mapping with its options."""
+        plain: list[Schema] = []
+        mappings: list[Schema] = []
+        for kind in self.names():
+            part = self.get(kind)
+            options = described(part)
+            options["properties"]["kind"] = {"const": kind}
+            options["required"] = ["kind", *options.get("required", ())]
+            mappings.append({**options, "description": part.meaning})
+            if options["required"] == ["kind"]:
+                plain.append({"const": kind, "description": part.meaning})
+        return {"anyOf": [{"oneOf": plain}, *mappings]}
 
     def parse(self, value: object) -> PartOptions:
         """Options from a name, from a mapping ``{kind: name, ...}``, from options themselves, or from a list of these.

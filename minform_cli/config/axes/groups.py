@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, cast
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, WithJsonSchema
 
-from minform_cli.config.axes.base import is_number_or_share
+from minform_cli.config.axes.base import WHOLE_OR_SHARE, is_number_or_share
 
 if TYPE_CHECKING:
     from minform_cli.config.schema import ModelConfig
@@ -22,7 +22,7 @@ def _read(value: object) -> int | float:
     raise ValueError(f"groups {value!r}: expected a whole number from 1 on, or a share of the heads (below 1)")
 
 
-Groups = Annotated[int | float, PlainValidator(_read)]
+Groups = Annotated[int | float, PlainValidator(_read), WithJsonSchema(WHOLE_OR_SHARE)]
 """How many; or the share of the heads that they are at most, one at least, so that all have as many heads."""
 
 

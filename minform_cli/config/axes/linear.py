@@ -6,9 +6,16 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, WithJsonSchema
 
-from minform_cli.config.axes.base import PartOptions, Requires, is_number_or_share, new_axis, of_every_run
+from minform_cli.config.axes.base import (
+    WHOLE_OR_SHARE,
+    PartOptions,
+    Requires,
+    is_number_or_share,
+    new_axis,
+    of_every_run,
+)
 from minform_cli.config.form import Map, Role, Stored
 from minform_cli.config.matrix_rank import Adapted, Factors, rank_for
 from minform_cli.config.tensor_chain import Chain, balanced, rank
@@ -102,7 +109,11 @@ def _read_some(value: object) -> int | float:
     return found
 
 
-Size = Annotated[int | float | None, PlainValidator(_read_size)]
+Size = Annotated[
+    int | float | None,
+    PlainValidator(_read_size),
+    WithJsonSchema({"anyOf": [*WHOLE_OR_SHARE["anyOf"], {"type": "null"}]}),
+]
 """A rank; or the share of a matrix's numbers that two factors have at most; or None: one matrix."""
 
 
@@ -163,7 +174,7 @@ class Lora(Linear, frozen=True):
     """
 
     kind: Literal["lora"] = "lora"
-    rank: Annotated[int | float, PlainValidator(_read_some)] = 0.125
+    rank: Annotated[int | float, PlainValidator(_read_some), WithJsonSchema(WHOLE_OR_SHARE)] = 0.125
     qkv: bool = True
     output: bool = True
     mlp: bool = True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from minform_cli.config.axes.base import PartOptions, new_axis
+from minform_cli.config.described import Schema
 from minform_cli.config.form import OrderForm
 from minform_cli.errors import counted
 
@@ -87,6 +88,12 @@ class Listed(Order, frozen=True):
 def list_text(blocks: tuple[int, ...]) -> str:
     """``[0,0,1]``: an order as a user writes it."""
     return "[" + ",".join(map(str, blocks)) + "]"
+
+
+def order_schema(one: Schema | None = None) -> Schema:
+    """What `parse_order` takes, as JSON Schema; `one` as in `Axis.json_schema`."""
+    listed = {"type": "array", "items": {"type": "integer"}, "minItems": 1, "description": Listed.meaning}
+    return {"anyOf": [ORDER.part_schema() if one is None else one, listed]}
 
 
 def parse_order(value: Any) -> PartOptions:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
+from minform_cli.config.axes.base import WHOLE_OR_SHARE
 from minform_cli.config.form import Weights
 from minform_cli.errors import counted
 
@@ -40,7 +41,13 @@ def _written(rank: object) -> Any:
     return list(cast("tuple[int, ...]", rank)) if isinstance(rank, tuple) else rank
 
 
-Rank = Annotated[AnyRank, PlainValidator(_read), PlainSerializer(_written)]
+_RANKS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "contains": {"minimum": 1}}
+Rank = Annotated[
+    AnyRank,
+    PlainValidator(_read),
+    PlainSerializer(_written),
+    WithJsonSchema({"anyOf": [*WHOLE_OR_SHARE["anyOf"], _RANKS, {"type": "null"}]}),
+]
 """One rank for all heads; one each, of which some may be 0; a share of d, rounded, one at least; or None for d, which
 loses nothing."""
 
