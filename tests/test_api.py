@@ -136,6 +136,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "__version__",
         "count",
         "count_model",
+        "doctor",
         "layers",
         "prepare",
         "train",
@@ -165,6 +166,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "list_runs",
         "remove_run",
         "schema",
+        "doctor",
         "search",
     ):
         function = getattr(minform_cli, name)

@@ -142,6 +142,7 @@ def test_help_versions_lists_and_every_refusal_import_nothing_heavy() -> None:
             "runs",
             "power",
             "schema",
+            "doctor",
             "variants",
             "presets",
             "datasets",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from minform_cli.api.exports import export, load
     from minform_cli.api.folders import list_runs, remove_run
     from minform_cli.api.imports import import_model
+    from minform_cli.api.machine import doctor
     from minform_cli.api.reducing import reduce
     from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, prepare, train
     from minform_cli.api.schemas import schema
@@ -30,6 +31,7 @@ _HOMES = {
     "minform_cli.api.exports": ("export", "load"),
     "minform_cli.api.folders": ("list_runs", "remove_run"),
     "minform_cli.api.imports": ("import_model",),
+    "minform_cli.api.machine": ("doctor",),
     "minform_cli.api.reducing": ("reduce",),
     "minform_cli.api.runs": ("CHECKPOINTS", "SPLITS", "default_run_folder", "evaluate", "prepare", "train"),
     "minform_cli.api.searches": ("search",),
@@ -56,6 +58,7 @@ __all__ = [
     "count_model",
     "counted_configs",
     "default_run_folder",
+    "doctor",
     "evaluate",
     "export",
     "import_model",

@@ -19,6 +19,7 @@ from minform_cli import __version__
 from minform_cli.cli import (
     compare,
     count,
+    doctor,
     evaluate,
     export,
     importing,
@@ -55,6 +56,7 @@ app.command("power")(power.power)
 app.command("runs")(runs.runs)
 app.command("search")(search.search)
 app.command("schema")(schema.schema)
+app.command("doctor")(doctor.doctor)
 app.command("variants")(lists.variants)
 app.command("presets")(lists.presets)
 app.command("studies")(lists.studies)

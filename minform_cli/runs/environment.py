@@ -25,13 +25,14 @@ def environment(device: torch.device, threads: int, processes: int = 1) -> dict[
         "torch": str(torch.__version__),
         "platform": f"{platform.system()} {platform.machine()}",
         "device": str(device),
-        "device_name": _device_name(device),
+        "device_name": device_name(device),
         "threads": threads,
         "processes": processes,
     }
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """How the maker calls it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")

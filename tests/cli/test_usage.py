@@ -5,7 +5,7 @@ import pytest
 from minform_cli import __version__
 from tests.cli.commands import Command
 
-COMMANDS = ["count", "train", "eval", "compare", "power", "runs", "variants", "presets", "datasets", "schema"]
+COMMANDS = ["count", "train", "eval", "compare", "power", "runs", "variants", "presets", "datasets", "schema", "doctor"]
 
 
 @pytest.mark.parametrize(
