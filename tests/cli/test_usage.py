@@ -13,9 +13,12 @@ COMMANDS = ["count", "train", "eval", "compare", "power", "runs", "variants", "p
     [
         (
             ["cuont"],
-            "unknown command 'cuont'; did you mean 'count'?; accepted: compare, count, datasets, eval, export, import",
+            "unknown command 'cuont'; did you mean 'count'?; accepted: compare, count, datasets, doctor, eval, export",
         ),
-        ([""], "unknown command ''; accepted: compare, count, datasets, eval, export, import, power, presets, reduce"),
+        (
+            [""],
+            "unknown command ''; accepted: compare, count, datasets, doctor, eval, export, import, power, presets",
+        ),
         (["--verison"], "unknown option '--verison'; did you mean '--version'?; accepted: --help"),
         (["-x"], "unknown option '-x'; did you mean '-h'?; accepted: --help, "),
         (["count", "--presett", "x"], "unknown option '--presett'; did you mean '--preset'?; accepted: --batch-size"),
