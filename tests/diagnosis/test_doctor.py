@@ -67,10 +67,11 @@ def test_the_function_returns_what_the_command_prints(minform: Command, tmp_path
     ]
 
 
-def test_threads_are_afterwards_what_they_were(tmp_path: Path) -> None:
-    before = torch.get_num_threads()
-    minform_cli.doctor(tmp_path)
-    assert torch.get_num_threads() == before
+def test_threads_are_afterwards_what_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "usable_cores", lambda: 3)
+    torch.set_num_threads(1)
+    found(minform_cli.doctor(tmp_path), "matrix product", "3 threads")
+    assert torch.get_num_threads() == 1
 
 
 def test_the_text_is_for_pasting(minform: Command, tmp_path: Path) -> None:
