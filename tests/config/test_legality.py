@@ -151,7 +151,7 @@ REFUSED = [
     (
         "digits", "baseline", ("model.linear=chain",),
         "--set: model.linear: unknown linear 'chain'; did you mean 'tensor-chain'?; accepted: dense, tensor-chain, "
-        "low-rank, lora",
+        "low-rank, lora, kronecker, monarch",
     ),
     (
         "digits", "baseline", ("model.linear={kind: tensor-chain, lenght: 3}",),

@@ -37,7 +37,7 @@ def test_the_presets_and_variants_that_are_promised_are_there() -> None:
         "kgv", "tensor-chain", "h-softpos", "swiglu", "anthe", "low-rank", "low-rank-qk", "pivoted",
         "shared-depth-lora", "shared-depth-scaled", "conv-tokenizer", "conv-tokenizer-separable",
         "depthwise", "frontier", "grouped-query", "multi-query", "symmetric-start",
-        "geglu",
+        "geglu", "kronecker", "monarch",
     }  # fmt: skip
 
 

@@ -147,7 +147,8 @@ def test_counts_and_macs_are_exact_at_200_random_shapes(seed):
         of_readout = sum(held.numbers for held in last.readout.form(last).holds)
         unbuilt = of_readout if apart else 0  # which that task does not use
         assert whole == sum(counted_groups(model, spec, config.task).values()) + apart - unbuilt
-        for examples in (1, 3) if "tensor-chain" in kinds(model, "linear") else (1 + 2 * (seed % 2),):
+        chains = {"tensor-chain", "kronecker"} & set(kinds(model, "linear"))
+        for examples in (1, 3) if chains else (1 + 2 * (seed % 2),):
             assert measured_macs(config, spec, examples) == forward_macs(config, spec, examples), (model, spec)
 
 
@@ -225,7 +226,8 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
     axes["linear"] = chained(rng, axes["linear"], adapts=axes["order"] == "shared" and not decoder)
     fields = {
         # A 1 x 1 matrix made of a chain ends in a product of two vectors, which torch's counter does not know.
-        "dim": heads * rng.randint(2 if "tensor-chain" in str(axes["linear"]) else 1, 9),
+        "dim": heads
+        * rng.randint(2 if "tensor-chain" in (made := str(axes["linear"])) or "kronecker" in made else 1, 9),
         "depth": 3,
         "heads": heads,
         "patch_size": patch,
@@ -280,7 +282,10 @@ def chained(rng: random.Random, linear: Any, *, adapts: bool = False) -> Any:
     if linear == "lora" and adapts:
         return {"kind": "lora", "rank": rng.choice([1, 3, 0.2])}
     if linear == "lora":
-        return chained(rng, rng.choice(["dense", "low-rank", "tensor-chain"]))
+        return chained(rng, rng.choice(["dense", "low-rank", "tensor-chain", "kronecker", "monarch"]))
+    if linear in ("kronecker", "monarch"):
+        size = {"kronecker": "rank", "monarch": "blocks"}[linear]
+        return {"kind": linear, size: rng.randint(2, 6), "output": rng.random() < 0.5}
     if isinstance(linear, list):
         return [chained(rng, each) for each in linear]
     if linear == "low-rank" or isinstance(linear, dict):

@@ -16,6 +16,7 @@ from minform_cli.config.axes.base import (
     new_axis,
     of_every_run,
 )
+from minform_cli.config.block_factors import BlockFactors, block_factors
 from minform_cli.config.form import Map, Role, Stored
 from minform_cli.config.matrix_rank import Adapted, Factors, rank_for
 from minform_cli.config.tensor_chain import Chain, balanced, rank
@@ -191,9 +192,72 @@ class Lora(Linear, frozen=True):
         return Adapted(dim_in, dim_out, rank_for(self.rank, dim_in, dim_out), runs) if has else None
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
-        if not (self.qkv or self.output or self.mlp):
-            return "model.linear 'lora' is for no role, so every map is dense; accepted: dense"
+        if (unused := _for_no_role(self.kind, self.qkv, self.output, self.mlp)) is not None:
+            return unused
         return of_every_run("model.linear 'lora'", model, "dense, low-rank, tensor-chain", "dense", several=True)
+
+
+@LINEAR.part
+class Kronecker(Linear, frozen=True):
+    """The Kronecker product of two matrices, or the sum of r of them: W = A_1 x B_1 + ... + A_r x B_r; biases stay.
+
+    Both widths are products of two factors as near to each other as they can be, I = i1 i2 and O = o1 o2; the numbers
+    are r (i1 o1 + i2 o2).
+
+    Attributes:
+        rank: r.
+        qkv: whether the maps to queries, keys, values and their gate are stored so.
+        output: whether the maps that lead out of attention are.
+        mlp: whether the maps of the MLP are.
+    """
+
+    kind: Literal["kronecker"] = "kronecker"
+    rank: int = Field(default=1, ge=1, le=4096)
+    qkv: bool = True
+    output: bool = True
+    mlp: bool = True
+    meaning = "a Kronecker product of two small matrices for each map, or a sum of some"
+    source = "arXiv 2406.06248, structured matrices in place of dense ones; rank above 1 ours"
+
+    def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> Chain | None:  # noqa: ARG002, D102
+        has = {"qkv": self.qkv, "output": self.output, "mlp": self.mlp}[role]
+        return Chain(balanced(dim_in, 2), balanced(dim_out, 2), self.rank) if has else None
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
+        return _for_no_role(self.kind, self.qkv, self.output, self.mlp)
+
+
+@LINEAR.part
+class Monarch(Linear, frozen=True):
+    """Two block-diagonal factors with a permutation between them; biases stay.
+
+    A map whose widths the blocks do not divide has as many as do; one that would save no number stays one matrix.
+
+    Attributes:
+        blocks: of each factor; a square map of width N that it divides twice has 2 N^2 / blocks numbers.
+        qkv: whether the maps to queries, keys, values and their gate are stored so.
+        output: whether the maps that lead out of attention are.
+        mlp: whether the maps of the MLP are.
+    """
+
+    kind: Literal["monarch"] = "monarch"
+    blocks: int = Field(default=4, ge=2, le=4096)
+    qkv: bool = True
+    output: bool = True
+    mlp: bool = True
+    meaning = "two block-diagonal factors with a permutation between for each map"
+    source = "Dao et al. 2022, Monarch, arXiv 2204.00595, section 3"
+
+    def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> BlockFactors | None:  # noqa: ARG002, D102
+        has = {"qkv": self.qkv, "output": self.output, "mlp": self.mlp}[role]
+        return block_factors(dim_in, dim_out, self.blocks) if has else None
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
+        return _for_no_role(self.kind, self.qkv, self.output, self.mlp)
+
+
+def _for_no_role(kind: str, *roles: bool) -> str | None:
+    return None if any(roles) else f"model.linear {kind!r} is for no role, so every map is dense; accepted: dense"
 
 
 def _maps(model: ModelConfig) -> Iterator[Map]:
