@@ -204,6 +204,8 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
         axes["readout"], axes["mask"] = "tokens", "none"
     if axes["readout"] == "tokens" and axes["embedding"] in OF_IMAGES:
         axes["embedding"] = rng.choice(["tokens", "h-softpos"])
+    if axes["embedding"] == "h-softpos" and rng.random() < 0.7:  # which few positions go with
+        axes["position"] = rng.choice(AXES["embedding"].get("h-softpos").requires["position"])
     if "none" in (axes["similarity"], axes["value"]):
         axes |= dict.fromkeys(("similarity", "value"), "separate" if decoder or rng.random() < 0.5 else "none")
     if axes["value"] == "stack-collapsed":
