@@ -109,6 +109,8 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], tmp_path: Path) -
         (lambda: minform_cli.StudyOptions(seeds=0), "--seeds: expected 1 or more, not 0"),
         (lambda: minform_cli.StudyOptions(margin=1.5), "--margin: expected 0 to 100 points, not 150"),
         (lambda: minform_cli.SearchOptions(trials=0), "--trials: expected 1 or more, not 0"),
+        (lambda: minform_cli.TableOptions(path="x", columns={"sede": "a"}), "--columns: unknown role 'sede'; did you"),
+        (lambda: minform_cli.compare_table("x.csv"), "compare_table takes what TableOptions(...) makes, not"),  # type: ignore[arg-type]
         (lambda: minform_cli.ReduceOptions(), "reduce: nothing says how much; accepted: --budget 50%"),
         (lambda: minform_cli.ReduceOptions(exact=True, budgets=["5%"]), "--exact and --budget: a run is reduced in"),
         (
@@ -133,6 +135,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "ReduceOptions",
         "SearchOptions",
         "StudyOptions",
+        "TableOptions",
         "__version__",
         "count",
         "count_model",
@@ -146,6 +149,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "load",
         "power",
         "compare",
+        "compare_table",
         "redraw",
         "reduce",
         "list_runs",
@@ -161,6 +165,7 @@ def test_what_is_public_is_named_and_explained() -> None:
         "export",
         "load",
         "compare",
+        "compare_table",
         "power",
         "reduce",
         "list_runs",
@@ -174,7 +179,12 @@ def test_what_is_public_is_named_and_explained() -> None:
         doc = inspect.getdoc(function) or ""
         for parameter in inspect.signature(function).parameters:
             assert parameter in doc, (name, parameter)
-    for asked in (minform_cli.StudyOptions, minform_cli.SearchOptions, minform_cli.PowerOptions):
+    for asked in (
+        minform_cli.StudyOptions,
+        minform_cli.SearchOptions,
+        minform_cli.PowerOptions,
+        minform_cli.TableOptions,
+    ):
         for option in dataclasses.fields(asked):
             assert option.name in (inspect.getdoc(asked) or ""), option.name
 

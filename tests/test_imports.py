@@ -26,6 +26,7 @@ LIGHT = (
     "reducing.records",
     "exporting.records",
     "config",
+    "tables",
     "data.spec",
     "data.sets",
     "report",
@@ -87,6 +88,8 @@ REFUSALS = [
     ["runs", "--prune"],
     ["runs", "--yes"],
     ["power", "--difference", "0.5"],
+    ["compare", "--table", "nowhere.csv"],
+    ["compare", "--columns", "seed=a"],
     ["power", "--difference", "0.5", "--std", "-1"],
     ["schema", "presett"],
 ]

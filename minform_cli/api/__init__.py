@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from minform_cli.api.runs import CHECKPOINTS, SPLITS, default_run_folder, evaluate, prepare, train
     from minform_cli.api.schemas import schema
     from minform_cli.api.searches import search
-    from minform_cli.api.studies import compare, power, redraw
+    from minform_cli.api.studies import compare, compare_table, power, redraw
     from minform_cli.reducing.options import ReduceOptions
     from minform_cli.searching.options import SearchOptions
-    from minform_cli.study.options import PowerOptions, StudyOptions
+    from minform_cli.study.options import PowerOptions, StudyOptions, TableOptions
 
 _HOMES = {
     "minform_cli.api.checks": ("DEVICES", "check_device", "checked_spec"),
@@ -35,11 +35,11 @@ _HOMES = {
     "minform_cli.api.reducing": ("reduce",),
     "minform_cli.api.runs": ("CHECKPOINTS", "SPLITS", "default_run_folder", "evaluate", "prepare", "train"),
     "minform_cli.api.searches": ("search",),
-    "minform_cli.api.studies": ("compare", "power", "redraw"),
+    "minform_cli.api.studies": ("compare", "compare_table", "power", "redraw"),
     "minform_cli.api.schemas": ("schema",),
     "minform_cli.reducing.options": ("ReduceOptions",),
     "minform_cli.searching.options": ("SearchOptions",),
-    "minform_cli.study.options": ("PowerOptions", "StudyOptions"),
+    "minform_cli.study.options": ("PowerOptions", "StudyOptions", "TableOptions"),
 }  # fmt: skip
 
 __all__ = [
@@ -50,9 +50,11 @@ __all__ = [
     "ReduceOptions",
     "SearchOptions",
     "StudyOptions",
+    "TableOptions",
     "check_device",
     "checked_spec",
     "compare",
+    "compare_table",
     "count",
     "count_configs",
     "count_model",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from minform_cli.api.checks import check_device, check_made
 from minform_cli.config.names import BASELINE
-from minform_cli.report.records import CompareRecord, PowerRecord
-from minform_cli.study.options import PowerOptions, StudyOptions
+from minform_cli.report.records import CompareRecord, PowerRecord, TableRecord
+from minform_cli.study.options import PowerOptions, StudyOptions, TableOptions
 
 if TYPE_CHECKING:
     from minform_cli.study.worker import StudyListener
@@ -63,6 +63,26 @@ def redraw(
     comparison, _ = stored_comparison(Path(folder), options)
     write_files(Path(folder), options, tell=lambda _: None)
     return comparison.records
+
+
+def compare_table(options: TableOptions) -> list[TableRecord]:
+    """Compares runs of other tools; nothing is trained, and torch is not imported.
+
+    Args:
+        options: where the runs are, which column is what, and how they are judged.
+
+    Returns:
+        One record a variant. Where `out` names a folder, it ends with the tables and ``report.html``.
+
+    Raises:
+        InputError, MachineError: see `minform_cli.errors`.
+    """
+    check_made(options, TableOptions, "compare_table", "TableOptions")
+    from minform_cli.study.table_comparison import compare_runs, write_table_files
+
+    found = compare_runs(options)
+    write_table_files(found, options, lambda _: None)
+    return found.records
 
 
 def power(options: PowerOptions) -> list[PowerRecord]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minform_cli.cli import options
+from minform_cli.cli import options, tables
 from minform_cli.cli.console import caption, chosen_format, show, warn
 from minform_cli.cli.one_voice import silent
 from minform_cli.cli.tensorboard import check_log, logging
@@ -71,9 +72,7 @@ def compare(
     ] = False,
     margin: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=100, help="Points of accuracy that may be lost: prints a verdict, not worse by more than that."
-        ),
+        typer.Option(min=0, help="Points of accuracy that may be lost: prints a verdict, not worse by more than that."),
     ] = None,
     against: Annotated[
         str, typer.Option(help="The variant that differences and verdicts refer to; shares stay the baseline's.")
@@ -84,6 +83,9 @@ def compare(
     folder: Annotated[
         Path | None, typer.Option("--from", help="Draw the study in this folder again; train nothing.")
     ] = None,
+    table: tables.Table = None,
+    columns: tables.Columns = None,
+    better: tables.Better = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the runs with parameters, state and time; write nothing.")
     ] = False,
@@ -102,6 +104,13 @@ def compare(
     """
     _refuse_launch()
     shown = _Shown(chosen_format(fmt, as_json=as_json), plot, quiet)
+    of_table = tables.table_options(table, columns, better, margin=margin, reference=against, out=out)
+    if of_table is not None:
+        _refuse_others(ctx, "--table", _WITH_TABLE)
+        if plot is not None:
+            _check_plot(plot, dry_run=False)
+        tables.compare_table_file(of_table, shown.fmt, plot, quiet=quiet)
+        return
     from minform_cli import api
     from minform_cli.study.comparison import check_plan, plan_comparison
 
@@ -135,7 +144,7 @@ def compare(
     if plot is not None:
         _check_plot(plot, dry_run=dry_run)
     if folder is not None:
-        _refuse_others(ctx)
+        _refuse_others(ctx, "--from", _WITH_FROM)
         _redraw(folder, options, shown)
         return
     plan = plan_comparison(options)
@@ -179,18 +188,20 @@ def _seeds(num: int | None, each: list[int] | None) -> int | list[int] | None:
 
 
 _WITH_FROM = ("folder", "margin", "against", "device", "fmt", "as_json", "plot", "quiet")
+_WITH_TABLE = ("table", "columns", "better", "margin", "against", "out", "fmt", "as_json", "plot", "quiet")
 
 
-def _refuse_others(ctx: typer.Context) -> None:
-    """Raises `InputError` at the first option beside ``--from`` that would need training."""
+def _refuse_others(ctx: typer.Context, chosen: str, known: Sequence[str]) -> None:
+    """Raises `InputError` at the first option beside `chosen`, and those that are `known` there."""
+    accepted = [parameter.opts[0] for parameter in ctx.command.params if parameter.name in known[1:]]
     for parameter in ctx.command.params:
         name = parameter.name or ""
-        if name not in _WITH_FROM and ctx.params.get(name) not in (None, False, []):
+        if name not in known and ctx.params.get(name) not in (None, False, []):
             source = ctx.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
                 raise InputError(
-                    f"--from: reads what is there, and {parameter.opts[0]} has no use beside it; "
-                    "accepted: --margin, --against, --device, --format, --json, --plot, --quiet"
+                    f"{chosen}: reads what is there, and {parameter.opts[0]} has no use beside it; "
+                    f"accepted: {', '.join(accepted)}"
                 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minform_cli.cli import options
+from minform_cli.cli import options, tables
 from minform_cli.cli.console import caption, chosen_format, show, warn
 from minform_cli.config.names import BASELINE
 from minform_cli.errors import InputError, MachineError, counted
@@ -34,7 +34,11 @@ def power(
     study: Annotated[
         Path | None, typer.Option("--from", metavar="FOLDER", help="A study whose runs say how much seeds differ.")
     ] = None,
-    against: Annotated[str, typer.Option(help="With --from: the variant that differences refer to.")] = BASELINE,
+    table: tables.Table = None,
+    columns: tables.Columns = None,
+    against: Annotated[
+        str, typer.Option(help="With --from or --table: the variant that differences refer to.")
+    ] = BASELINE,
     chance: Annotated[float, typer.Option("--power", help="The chance to decide it that is asked for.")] = 0.8,
     confidence: Annotated[float, typer.Option(help="Level of the interval that decides.")] = CONFIDENCE,
     fmt: options.Format = None,
@@ -44,7 +48,8 @@ def power(
 ) -> None:
     """Say how many seeds decide whether two variants differ, or that one is not worse.
 
-    Seeds are paired, as in compare. The deviation is given by --std, or estimated from the runs of a study.
+    Seeds are paired, as in compare. The deviation is given by --std, or estimated from the runs of a study or of a
+    table.
     """
     fmt = chosen_format(fmt, as_json=as_json)
     asked = PowerOptions(
@@ -53,6 +58,7 @@ def power(
         std=std,
         paired_correlation=paired_correlation,
         study=study,
+        table=tables.table_options(table, columns, None, reference=against),
         reference=against,
         power=chance,
         confidence=confidence,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from minform_cli.config.names import BASELINE
 from minform_cli.errors import counted
@@ -18,18 +19,17 @@ from minform_cli.report.numbers import (
     metric_title,
     p_value,
     percent,
-    percent_spread,
     perplexity,
-    points,
-    points_name,
     ratio,
     seconds,
 )
-from minform_cli.report.records import CompareRecord
+from minform_cli.report.records import Compared, CompareRecord, TableRecord
+from minform_cli.report.score import ScoreFormat
 from minform_cli.runs.records import ResultRecord
+from minform_cli.tables.records import RunTable
 
 
-def compare_table(records: Sequence[CompareRecord], fmt: str = "rich", width: int | None = None) -> Output:
+def compare_table(records: Sequence[Compared], fmt: str = "rich", width: int | None = None) -> Output:
     """The comparison in one of the formats of `formats.FORMATS`.
 
     Args:
@@ -66,6 +66,44 @@ def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRe
     ]
 
 
+def table_caption(records: Sequence[TableRecord], table: RunTable) -> list[str]:
+    """Likewise of a comparison of runs out of a table.
+
+    Args:
+        records: one a variant.
+        table: the runs.
+    """
+    score = ScoreFormat.of(records)
+    return [
+        f"{table_line(table)}.",
+        f"Score: {score.metric}, {table.better} is better{'' if score.in_percent else ', in its own unit'}.",
+        _spread_line(records),
+        *_bootstrap_lines(records),
+        *_margin_lines(records),
+        _parameters_line(records),
+        *notes.record_notes(records),
+        *table.notes,
+    ]
+
+
+def table_line(table: RunTable) -> str:
+    """Where the runs of a table come from, for captions."""
+    seeds = len({run.seed for run in table.runs})
+    return (
+        f"{table.source} ({table.shape}, {table.form}): {counted(len(table.runs), 'run')} of "
+        f"{counted(len(table.by_variant()), 'variant')}, {counted(seeds, 'seed')}"
+    )
+
+
+def _parameters_line(records: Sequence[TableRecord]) -> str:
+    if records[0]["parameters"] is None:
+        return "No column says the parameters (--columns parameters=NAME): no shares, no Pareto front."
+    whole = next((record["variant"] for record in records if record["variant"] == BASELINE), records[0]["reference"])
+    if records[0]["share_of_baseline"] is None:
+        return "Parameters: as the table says; no shares, as no variant is called baseline (--against names another)."
+    return f"Parameters: as the table says; share: of those of {printable(whole)}."
+
+
 def study_line(results: Sequence[ResultRecord]) -> str:
     """Data set, epochs, seeds and validation split of a study, for captions of tables and plots."""
     first = results[0]
@@ -79,22 +117,23 @@ def study_line(results: Sequence[ResultRecord]) -> str:
     )
 
 
-def _spread_line(records: Sequence[CompareRecord]) -> str:
+def _spread_line(records: Sequence[Compared]) -> str:
     if all(record["num_seeds"] == 1 for record in records):
         return "One seed: nothing can be said about the spread or about the significance of a difference."
     reference = reference_name(records)
     text = "mean ± sample standard deviation (number of seeds)"
     if all(record["difference_mean"] is None for record in records):
-        return f"{text}; no differences, as {reference} was not trained or shares no seed."
+        how = " (--against names another variant)" if records[0]["kind"] == "table" else ""
+        return f"{text}; no differences, as {reference} was not trained or shares no seed{how}."
     level = f"{100 * records[0]['confidence']:g} %"
     return (
-        f"{text}; difference to {reference} in {points_name(records[0]['metric'])} with the paired {level} t interval "
+        f"{text}; difference to {reference} in {ScoreFormat.of(records).unit} with the paired {level} t interval "
         "over seeds; p of the paired t test, corrected for the number of rows (Holm): a large one is no proof of no "
         "difference."
     )
 
 
-def reference_name(records: Sequence[CompareRecord]) -> str:
+def reference_name(records: Sequence[Compared]) -> str:
     """What the differences refer to, in a sentence."""
     name = records[0]["reference"]
     return "the baseline" if name == BASELINE else printable(name)
@@ -122,24 +161,25 @@ def _test_lines(records: Sequence[CompareRecord], result: ResultRecord) -> list[
     return [f"{title}: {'; '.join(tested)}."]
 
 
-def _bootstrap_lines(records: Sequence[CompareRecord]) -> list[str]:
+def _bootstrap_lines(records: Sequence[Compared]) -> list[str]:
     """The bootstrap intervals, where there are seeds enough for one."""
+    score = ScoreFormat.of(records)
     return [
         f"{row_name(record)}: bootstrap (BCa) interval of the difference "
-        f"[{points(record['bootstrap_low'])}, {points(record['bootstrap_high'])}]."
+        f"[{score.difference(record['bootstrap_low'])}, {score.difference(record['bootstrap_high'])}]."
         for record in records
         if record["bootstrap_low"] is not None and record["bootstrap_high"] is not None
     ]
 
 
-def _margin_lines(records: Sequence[CompareRecord]) -> list[str]:
+def _margin_lines(records: Sequence[Compared]) -> list[str]:
     """What "not worse" means, and how many seeds would decide what is undecided."""
     asked = [record for record in records if record["margin"] is not None]
     if not asked:
         return []
     lines = [
-        f"Not worse: than {reference_name(records)} by more than {100 * (asked[0]['margin'] or 0):g} points, judged by "
-        "the interval."
+        f"Not worse: than {reference_name(records)} by more than "
+        f"{ScoreFormat.of(records).margin(asked[0]['margin'] or 0)}, judged by the interval."
     ]
     for record in asked:
         if record["not_worse"] == "undecided":
@@ -168,15 +208,15 @@ def _time_line(results: Sequence[ResultRecord]) -> str:
     )
 
 
-def _score(record: CompareRecord) -> str:
-    return percent_spread(record["val_score_mean"], record["val_score_std"], record["num_seeds"])
-
-
-def _narrow_score(record: CompareRecord) -> str:
+def _narrow_score(score: ScoreFormat, record: Compared) -> str:
     """Mean, spread and binomial interval below each other."""
-    low, high = record["val_score_low"], record["val_score_high"]
-    lines = _score(record).replace(" ±", "\n±")
+    low, high = record.get("val_score_low"), record.get("val_score_high")
+    lines = _spread(score, record).replace(" ±", "\n±")
     return lines if low is None or high is None else f"{lines}\n{100 * low:.1f}-{100 * high:.1f}"
+
+
+def _spread(score: ScoreFormat, record: Compared) -> str:
+    return score.spread(record["val_score_mean"], record["val_score_std"], record["num_seeds"])
 
 
 def _binomial(record: CompareRecord) -> str:
@@ -194,46 +234,41 @@ def _predicted_per_s(record: CompareRecord) -> str:
     return ABSENT if record["predicted_per_s_mean"] is None else integer(round(record["predicted_per_s_mean"]))
 
 
-def _difference(record: CompareRecord) -> str:
-    if record["difference_mean"] is None:
-        return ABSENT
-    mean = points(record["difference_mean"])
+def _difference(score: ScoreFormat, record: Compared) -> str:
+    mean = score.difference(record["difference_mean"])
     if record["difference_low"] is None or record["difference_high"] is None:
         return mean
-    return f"{mean} [{points(record['difference_low'])}, {points(record['difference_high'])}]"
+    return f"{mean} [{score.difference(record['difference_low'])}, {score.difference(record['difference_high'])}]"
 
 
-def _narrow_difference(record: CompareRecord) -> str:
+def _narrow_difference(score: ScoreFormat, record: Compared) -> str:
     """The difference, its interval and its p value below each other."""
-    lines = _difference(record).replace(" [", "\n[")
+    lines = _difference(score, record).replace(" [", "\n[")
     return lines if record["p_value_holm"] is None else f"{lines}\np {p_value(record['p_value_holm'])}"
 
 
-def _columns(records: Sequence[CompareRecord]) -> list[Column]:
+def _columns(records: Sequence[Compared]) -> list[Column]:
     """The columns that say something about these records."""
-    compared = any(record["p_value_holm"] is not None for record in records)
-    judged = any(record["margin"] is not None for record in records)
-    metric = records[0]["metric"]
-    score = Column(
-        f"val {metric_title(metric)}",
-        _score,
-        short=f"val {metric_title(_SHORT.get(metric, metric))}",
-        narrow=_narrow_score,
-        block=1,
+    first = records[0]
+    score = ScoreFormat.of(records)
+    scores = Column(
+        score.title(), partial(_spread, score), short=score.title(_SHORT), narrow=partial(_narrow_score, score), block=1
     )
-    steps = [_STEPS] if records[0]["kind"] != "images" else []
-    translated = records[0]["kind"] == "pairs"
-    beside = _BINOMIAL if records[0]["val_score_low"] is not None else _PERPLEXITY if translated else _VAL_LOSS
-    return [
-        *_COUNTS,
-        score,
-        beside,
-        _DIFFERENCE,
-        *([_P] if compared else []),
-        *([_NOT_WORSE] if judged else []),
-        *(_TRANSLATION_COSTS if translated else _COSTS),
-        *steps,
+    short = "diff, points" if score.in_percent else "diff"
+    narrow = partial(_narrow_difference, score)
+    judged = [
+        Column(score.heading, partial(_difference, score), short=short, narrow=narrow, block=1),
+        *([_P] if any(record["p_value_holm"] is not None for record in records) else []),
+        *([_NOT_WORSE] if any(record["margin"] is not None for record in records) else []),
     ]
+    if first["kind"] == "table":
+        sizes = [_COUNTS[2]] if first["parameters"] is not None else []
+        shares = [_COUNTS[3]] if first.get("share_of_baseline") is not None else []
+        return [_COUNTS[0], *sizes, *shares, scores, *judged]
+    translated = first["kind"] == "pairs"
+    beside = _BINOMIAL if first.get("val_score_low") is not None else _PERPLEXITY if translated else _VAL_LOSS
+    steps = [_STEPS] if first["kind"] != "images" else []
+    return [*_COUNTS, scores, beside, *judged, *(_TRANSLATION_COSTS if translated else _COSTS), *steps]
 
 
 _COUNTS = [
@@ -253,7 +288,6 @@ _STEPS = Column(
 )
 _VAL_LOSS = Column("val loss", lambda record: loss(record["val_loss_mean"]), block=1)
 _PERPLEXITY = Column("val perplexity", lambda record: perplexity(record["val_loss_mean"]), short="val ppl", block=1)
-_DIFFERENCE = Column("difference in points", _difference, short="diff, points", narrow=_narrow_difference, block=1)
 _P = Column("p (Holm)", lambda record: p_value(record["p_value_holm"]), block=1, in_narrow=True)
 _NOT_WORSE = Column("not worse", lambda record: record["not_worse"] or ABSENT, right=False, block=1)
 _COSTS = [

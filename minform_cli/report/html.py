@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 from markupsafe import Markup
 
@@ -12,7 +13,14 @@ from minform_cli.config.names import BASELINE
 from minform_cli.counting.records import grid_value
 from minform_cli.errors import InputError, MachineError, counted
 from minform_cli.report import notes
-from minform_cli.report.compare_table import compare_caption, compare_table, reference_name, study_line
+from minform_cli.report.compare_table import (
+    compare_caption,
+    compare_table,
+    reference_name,
+    study_line,
+    table_caption,
+    table_line,
+)
 from minform_cli.report.count_table import count_table
 from minform_cli.report.curves import groups_figure, learning_figures
 from minform_cli.report.drawing import drawing
@@ -20,12 +28,14 @@ from minform_cli.report.fit import Column, Grid, fit, printable
 from minform_cli.report.formats import FittedTable, Output
 from minform_cli.report.grid import row_name, with_grid
 from minform_cli.report.heat import attention_colours, attention_rows, class_table
-from minform_cli.report.numbers import ABSENT, integer, metric_name, p_value, percent, points, points_name
+from minform_cli.report.numbers import ABSENT, integer, metric_name, p_value, percent
 from minform_cli.report.page import page
-from minform_cli.report.plots import compare_figure
-from minform_cli.report.records import CompareRecord, StudyDetails
+from minform_cli.report.plots import compare_figure, starred
+from minform_cli.report.records import Compared, CompareRecord, StudyDetails, TableRecord
+from minform_cli.report.score import ScoreFormat
 from minform_cli.report.svg import inline_svg
 from minform_cli.runs.records import ResultRecord
+from minform_cli.tables.records import RunTable
 
 QUESTION = "How many parameters can this Transformer do without, and what does that cost?"
 
@@ -51,6 +61,23 @@ class StudyReport:
     title: str
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What the page of runs out of a table is made of.
+
+    Attributes:
+        records: one a variant, one at least.
+        table: the runs.
+        command: that makes the page again.
+        digest: SHA-256 of the file; None of a folder.
+    """
+
+    records: Sequence[TableRecord]
+    table: RunTable
+    command: str
+    digest: str | None
 
 
 @dataclass(frozen=True)
@@ -93,6 +120,7 @@ def study_html(report: StudyReport, tell: Callable[[str], None] | None = None) -
         counts=_grid(count_table(records), swept=records),
         groups=groups,
         metric=metric_name(records[0]["metric"]),
+        over="parameters and over time",
         tradeoffs=tradeoffs,
         curves=curves,
         classes=class_table(records, details),
@@ -109,6 +137,47 @@ def study_html(report: StudyReport, tell: Callable[[str], None] | None = None) -
     )
 
 
+def table_html(report: TableReport, tell: Callable[[str], None] | None = None) -> str:
+    """The page of a comparison of runs out of a table: what `study_html` shows, as far as a table says it."""
+    records, table = report.records, report.table
+    lost: list[str] = []
+    sized = records[0]["parameters"] is not None
+    tradeoff = _drawn(lambda: _tradeoff(records, "parameters", f"{table_line(table)}."), lost) if sized else None
+    if lost and tell is not None:
+        tell(f"pictures are missing in the report: {lost[0]}")
+    compared = [record for record in records if record["difference_mean"] is not None]
+    data = [("runs of", table.source), ("which is", table.shape), ("read as", table.form)]
+    return page(
+        "study.html.j2",
+        title=f"{ScoreFormat.of(records).metric}: {', '.join(record['variant'] for record in records)}",
+        question=QUESTION if sized else "What do these variants cost?",
+        answer=answer(records),
+        notes=[*table.notes, *([f"Pictures are missing: {lost[0]}"] if lost else [])],
+        comparison=_grid(compare_table(records)),
+        comparison_notes=table_caption(records, table),
+        statistics=_grid(FittedTable(compared, _statistics(compared))) if compared else None,
+        reference=reference_name(records),
+        statistics_notes=_statistics_notes(records),
+        counts=None,
+        groups=None,
+        metric=ScoreFormat.of(records).metric,
+        over="parameters",
+        tradeoffs=[] if tradeoff is None else [tradeoff],
+        curves=[],
+        classes=None,
+        validation="",
+        attention=(),
+        layers=[],
+        colours=(),
+        example=None,
+        example_class="",
+        command=Markup("\n").join(map(printable, report.command.splitlines())),
+        settings={},
+        data=[*data, *([("SHA-256", report.digest)] if report.digest is not None else [])],
+        environment=[],
+    )
+
+
 _T = TypeVar("_T")
 
 
@@ -122,17 +191,17 @@ def _drawn(draw: Callable[[], _T], lost: list[str]) -> _T | None:
         return None
 
 
-def answer(records: Sequence[CompareRecord]) -> list[str]:
+def answer(records: Sequence[Compared]) -> list[str]:
     """The question's answer in sentences, as far as the records bear it out."""
     others = [record for record in records if record["difference_mean"] is not None]
     if not others:
         return [f"Nothing was compared: {reference_name(records)} was not trained, or is the only variant."]
+    sentences = _smallest(others)
     judged = [record for record in others if record["not_worse"] is not None]
     if not judged:
-        return [_smallest(others)]
-    than = f"than {reference_name(records)} by more than {_margin(judged[0]['margin'] or 0.0)}"
+        return sentences or [f"{counted(len(others), 'variant')} compared with {reference_name(records)}: see below."]
+    than = f"than {reference_name(records)} by more than {ScoreFormat.of(records).margin(judged[0]['margin'] or 0.0)}"
     meaning = {"yes": f"Not worse {than}", "undecided": f"Undecided whether worse {than}", "no": f"Worse {than}"}
-    sentences = [_smallest(others)]
     for verdict, text in meaning.items():
         names = [_with_share(record) for record in judged if record["not_worse"] == verdict]
         if names:
@@ -140,38 +209,43 @@ def answer(records: Sequence[CompareRecord]) -> list[str]:
     return sentences
 
 
-def _smallest(records: Sequence[CompareRecord]) -> str:
-    least = min(records, key=lambda record: record["share_of_baseline"])
-    metric, difference = metric_name(least["metric"]), _points(least["difference_mean"])
-    difference = f"its validation {metric} differs from {reference_name(records)}'s by {difference} points"
+def _smallest(records: Sequence[Compared]) -> list[str]:
+    """What the smallest model saves and costs, where shares are known."""
+    least = min(records, key=lambda record: record["share_of_baseline"] or 0.0)
+    share, score = least["share_of_baseline"], ScoreFormat.of(records)
+    if share is None:
+        return []
+    unit = " points" if score.in_percent else ""
+    difference = f"its {score.name} differs from {reference_name(records)}'s by "
+    difference += f"{score.difference(least['difference_mean'])}{unit}"
     if least["difference_low"] is None or least["difference_high"] is None:
         said = "one seed, so nothing can be said about how sure that is"
     else:
-        low, high = points(least["difference_low"]), points(least["difference_high"])
+        low, high = score.difference(least["difference_low"]), score.difference(least["difference_high"])
         said = f"{100 * least['confidence']:g} % interval {low} to {high}"
     opening = "" if least["variant"] == BASELINE else "The greatest saving: "
-    return (
-        f"{opening}{row_name(least)} has {percent(least['share_of_baseline'])} % of the "
-        f"baseline's parameters; {difference} ({said})."
-    )
+    of = "the baseline" if least["kind"] != "table" else printable(starred(records))
+    return [f"{opening}{row_name(least)} has {percent(share)} % of {of}'s parameters; {difference} ({said})."]
 
 
-def _with_share(record: CompareRecord) -> str:
-    return f"{row_name(record)} ({percent(record['share_of_baseline'])} % of the parameters)"
+def _with_share(record: Compared) -> str:
+    share = record["share_of_baseline"]
+    return row_name(record) if share is None else f"{row_name(record)} ({percent(share)} % of the parameters)"
 
 
-def _grid(table: Output, swept: Sequence[CompareRecord] = ()) -> Grid:
+def _grid(table: Output, swept: Sequence[Compared] = ()) -> Grid:
     """The cells of a table that is not to be printed on a console, with columns for what `swept` sweeps."""
     assert isinstance(table, FittedTable), "text was not asked for"
     return fit(table.records, with_grid(table.columns, swept), None, gap=1)[0]
 
 
-def _statistics(records: Sequence[CompareRecord]) -> list[Column]:
+def _statistics(records: Sequence[Compared]) -> list[Column]:
+    score = ScoreFormat.of(records)
     columns = [
         Column("variant", lambda record: record["variant"], right=False, name=True),
         Column("seeds", lambda record: integer(record["num_seeds"])),
-        Column("difference in points", lambda record: _points(record["difference_mean"])),
-        Column(f"{100 * records[0]['confidence']:g} % interval", _interval),
+        Column(score.heading, lambda record: score.difference(record["difference_mean"])),
+        Column(f"{100 * records[0]['confidence']:g} % interval", partial(_interval, score)),
         Column("p", lambda record: p_value(record["p_value"])),
         Column("p (Holm)", lambda record: p_value(record["p_value_holm"])),
     ]
@@ -185,35 +259,29 @@ def _statistics(records: Sequence[CompareRecord]) -> list[Column]:
     return columns
 
 
-def _statistics_notes(records: Sequence[CompareRecord]) -> list[str]:
+def _statistics_notes(records: Sequence[Compared]) -> list[str]:
+    score = ScoreFormat.of(records)
     if all(record["difference_low"] is None for record in records):
         return ["No spread is known: nothing can be said about the significance of a difference."]
     lines = [
-        f"Difference: validation {metric_name(records[0]['metric'])} less {reference_name(records)}'s with the same "
-        f"seed, in {points_name(records[0]['metric'])}; mean over seeds with the t interval of the paired differences. "
+        f"Difference: {score.name} less {reference_name(records)}'s with the same seed, in {score.unit}; mean over "
+        "seeds with the t interval of the paired differences. "
         "p: two-sided paired t test; Holm: corrected for the number of rows. A large p is no proof of no difference."
     ]
     margin = next((record["margin"] for record in records if record["margin"] is not None), None)
     if margin is not None:
+        end, side, other = (margin, "below", "above") if score.lower else (-margin, "above", "below")
         lines.append(
-            f"Not worse: than {reference_name(records)} by more than {_margin(margin)}; yes if the whole interval lies "
-            f"above {points(-margin)}, no if below, else undecided."
+            f"Not worse: than {reference_name(records)} by more than {score.margin(margin)}; yes if the whole interval "
+            f"lies {side} {score.difference(end)}, no if {other}, else undecided."
         )
     return lines
 
 
-def _margin(margin: float) -> str:
-    return f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
-
-
-def _points(value: float | None) -> str:
-    return ABSENT if value is None else points(value)
-
-
-def _interval(record: CompareRecord) -> str:
+def _interval(score: ScoreFormat, record: Compared) -> str:
     if record["difference_low"] is None or record["difference_high"] is None:
         return ABSENT
-    return f"[{points(record['difference_low'])}, {points(record['difference_high'])}]"
+    return f"[{score.difference(record['difference_low'])}, {score.difference(record['difference_high'])}]"
 
 
 def _groups(records: Sequence[CompareRecord]) -> Picture:
@@ -223,21 +291,18 @@ def _groups(records: Sequence[CompareRecord]) -> Picture:
 
 def _tradeoffs(records: Sequence[CompareRecord], results: Sequence[ResultRecord]) -> list[Picture]:
     line = study_line(results)
-    best = max(records, key=lambda record: record["val_score_mean"])
-    told = f"highest: {printable(row_name(best))} with {percent(best['val_score_mean'])} %"
     devices = "; ".join(sorted({notes.machine(result["environment"]) for result in results}))
-    captions = {
-        "parameters": f"{line}.",
-        "seconds": f"{line}. Seconds of training steps per epoch, mean over runs ({devices}); "
-        "runs side by side slow each other.",
-    }
-    pictures: list[Picture] = []
-    for cost, caption in captions.items():
-        over = f"{metric_name(records[0]['metric'])} over {cost}"
-        alt = f"Validation {over}, a point a row with its name, and the Pareto front; {told}."
-        figure = compare_figure(records, cost="seconds" if cost == "seconds" else "parameters")
-        pictures.append(Picture(Markup(inline_svg(figure, f"over-{cost}", alt)), caption))  # noqa: S704
-    return pictures
+    timed = f"Seconds of training steps per epoch, mean over runs ({devices}); runs side by side slow each other."
+    return [_tradeoff(records, "parameters", f"{line}."), _tradeoff(records, "seconds", f"{line}. {timed}")]
+
+
+def _tradeoff(records: Sequence[Compared], cost: Literal["parameters", "seconds"], caption: str) -> Picture:
+    score = ScoreFormat.of(records)
+    best = (min if score.lower else max)(records, key=lambda record: record["val_score_mean"])
+    told = f"best: {printable(row_name(best))} with {score.with_sign(best['val_score_mean'])}"
+    alt = f"{score.name} over {cost}, a point a row with its name, and the Pareto front; {told}."
+    alt = f"{alt[:1].upper()}{alt[1:]}"
+    return Picture(Markup(inline_svg(compare_figure(records, cost=cost), f"over-{cost}", alt)), caption)  # noqa: S704
 
 
 def _curves(report: StudyReport) -> list[Picture]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from minform_cli.counting.records import CountedRecord, CountRecord, RemovableRecord
+from minform_cli.counting.records import CountedRecord, RemovableRecord
 from minform_cli.errors import counted
 from minform_cli.report.grid import row_name
 from minform_cli.report.numbers import integer, metric_name, percent
@@ -100,7 +100,7 @@ MOST_NOTES = 12
 """Lines of notes under a table; `json` always has all of them."""
 
 
-def record_notes(records: Iterable[CountRecord]) -> list[str]:
+def record_notes(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """The records' notes, a line each, `MOST_NOTES` at most; variants with the same to say share it."""
     said: dict[str, list[str]] = {}
     for record in records:

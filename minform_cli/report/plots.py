@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from minform_cli.config.names import BASELINE
 from minform_cli.errors import InputError, counted
 from minform_cli.files import write_atomic
 from minform_cli.report.drawing import check_matplotlib, drawing
 from minform_cli.report.fit import printable, shortened
 from minform_cli.report.grid import row_name
-from minform_cli.report.numbers import integer, metric_axis, metric_name, percent
+from minform_cli.report.numbers import integer, percent
 from minform_cli.report.plot_labels import place_labels
-from minform_cli.report.records import CompareRecord
+from minform_cli.report.records import Compared
+from minform_cli.report.score import ScoreFormat
 from minform_cli.runs.records import EvaluationRecord
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def check_plot_path(path: Path) -> None:
     check_matplotlib("--plot")
 
 
-def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = "") -> None:
+def plot_compare(records: Sequence[Compared], path: Path, caption: str = "") -> None:
     """Draws the validation score over parameters: mean and sample standard deviation, names, Pareto front.
 
     Args:
@@ -73,28 +75,30 @@ def plot_compare(records: Sequence[CompareRecord], path: Path, caption: str = ""
 
 
 def compare_figure(
-    records: Sequence[CompareRecord], caption: str = "", cost: Literal["parameters", "seconds"] = "parameters"
+    records: Sequence[Compared], caption: str = "", cost: Literal["parameters", "seconds"] = "parameters"
 ) -> Figure:
     """The picture of `plot_compare`, over what a variant has in parameters or takes in seconds per epoch."""
     figure = new_figure(8.0, 5.6)
     axes = figure.add_subplot()
-    x = [record["parameters"] if cost == "parameters" else record["seconds_per_epoch_mean"] for record in records]
-    y = [100 * record["val_score_mean"] for record in records]
-    spread = [100 * (record["val_score_std"] or 0.0) for record in records]
-    front = pareto_front(x, y)
+    score = ScoreFormat.of(records)
+    x = [_cost(record, cost) for record in records]
+    y = [score.plotted(record["val_score_mean"]) for record in records]
+    spread = [score.plotted(record["val_score_std"] or 0.0) for record in records]
+    front = pareto_front(x, [-value for value in y] if score.lower else y)
+    star = starred(records)
     if any(spread):
         axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=_ERROR, elinewidth=1, capsize=3, zorder=2)
     steps = _steps([(x[i], y[i]) for i in front])
     axes.plot(*zip(*steps, strict=True), color=FRONT, linewidth=1, linestyle="--", zorder=1)
     for i, record in enumerate(records):
-        marker, size = ("*", 170) if record["variant"] == "baseline" else ("o", 46)
-        colour = BASELINE_COLOUR if record["variant"] == "baseline" else FRONT if i in front else DOMINATED
+        marker, size = ("*", 170) if record["variant"] == star else ("o", 46)
+        colour = BASELINE_COLOUR if record["variant"] == star else FRONT if i in front else DOMINATED
         axes.scatter(x[i], y[i], marker=marker, s=size, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
     cost_axis(axes, x, *_COSTS[cost])
-    metric = records[0]["metric"]
-    axes.set_ylabel(f"validation {metric_axis(metric)}")
-    title = f"{shortened(records[0]['preset'], 48)}: {metric_name(metric)} over {_COSTS[cost][0]}"
-    axes.set_title(title, parse_math=False)
+    axes.set_ylabel(score.axis, parse_math=False)
+    preset = records[0].get("preset")
+    opening = "" if preset is None else f"{shortened(preset, 48)}: "
+    axes.set_title(f"{opening}{shortened(score.plain, 32)} over {_COSTS[cost][0]}", parse_math=False)
     axes.margins(x=0.12, y=0.15)
     axes.grid(visible=True, which="major", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -148,6 +152,17 @@ def confusion_figure(record: EvaluationRecord) -> Figure:
     return figure
 
 
+def _cost(record: Compared, cost: Literal["parameters", "seconds"]) -> float:
+    size = record["parameters"] if cost == "parameters" else record.get("seconds_per_epoch_mean")
+    assert size is not None, "a table without parameters is not drawn"
+    return size
+
+
+def starred(records: Sequence[Compared]) -> str:
+    """The variant that a picture marks: the baseline, or where a table has none its reference."""
+    return next((BASELINE for record in records if record["variant"] == BASELINE), records[0]["reference"])
+
+
 def pareto_front(sizes: Sequence[float], scores: Sequence[float]) -> list[int]:
     """Indices of the points that no other beats (smaller is better in size, larger in score), by size."""
     front: list[int] = []
@@ -188,7 +203,7 @@ def cost_axis(axes: Axes, values: Sequence[float], name: str, unit: str) -> None
     axes.set_xlabel(f"{name}{' (logarithmic)' if log else ''}")
 
 
-def _key(axes: Axes, front: Sequence[int], records: Sequence[CompareRecord]) -> None:
+def _key(axes: Axes, front: Sequence[int], records: Sequence[Compared]) -> None:
     """What the colours and marks mean, below the axes' title, out of the way of the points."""
     from matplotlib.lines import Line2D
 
@@ -198,8 +213,9 @@ def _key(axes: Axes, front: Sequence[int], records: Sequence[CompareRecord]) -> 
     entries = [mark("Pareto front", FRONT, "o", 6, "--")]
     if len(front) < len(records):
         entries.append(mark("not on the front", DOMINATED, "o", 6))
-    if any(record["variant"] == "baseline" for record in records):
-        entries.append(mark("baseline", BASELINE_COLOUR, "*", 11))
+    star = starred(records)
+    if any(record["variant"] == star for record in records):
+        entries.append(mark(shortened(star, 24), BASELINE_COLOUR, "*", 11))
     if any(record["val_score_std"] for record in records):
         entries.append(mark("± sample std", _ERROR, "|", 9))
     figure = axes.figure

@@ -20,15 +20,35 @@ class PlanRecord(TypedDict):
     folder: str
 
 
-class CompareRecord(CountRecord):
+class DifferenceRecord(TypedDict):
+    """How a row differs from that of the variant `reference`, paired by seed, over the seeds of both.
+
+    `difference_*` is its score minus the reference's, with the t interval, and `bootstrap_*` (from 20 seeds on) its
+    bootstrap interval. `p_value` is that of the paired t test, `p_value_holm` corrected for the number of rows.
+    `not_worse` says whether the row is not worse than the reference by more than `margin`, `seeds_needed` what would
+    decide it. None stands where nothing can be said.
+    """
+
+    reference: str
+    difference_mean: float | None
+    difference_low: float | None
+    difference_high: float | None
+    bootstrap_low: float | None
+    bootstrap_high: float | None
+    p_value: float | None
+    p_value_holm: float | None
+    margin: float | None
+    not_worse: Literal["yes", "no", "undecided"] | None
+    seeds_needed: int | None
+    confidence: float
+
+
+class CompareRecord(CountRecord, DifferenceRecord):
     """One variant's row of a comparison: its count, and statistics over seeds. Scores are 0..1, of the `metric`.
 
     `*_score_low` and `*_score_high` are the binomial interval of a mean accuracy for the number of examples it was
-    measured on: what another sample of that size could have given, whatever the seed. `difference_*` is the validation
-    score minus that of the variant `reference` over the seeds of both, with its t interval, and
-    `bootstrap_*` (from 20 seeds on) its bootstrap interval. `p_value` is that of the paired t test, `p_value_holm`
-    corrected for the number of rows. `not_worse` says whether the variant is not worse than the reference by more than
-    `margin`, `seeds_needed` what would decide it. `steps_to_95` are the optimiser steps after which the validation
+    measured on: what another sample of that size could have given, whatever the seed. Differences are of validation
+    scores. `steps_to_95` are the optimiser steps after which the validation
     score first had 95 % of the best row's final one at that grid point, mean over seeds; None unless all got there.
     `kind` is that of the data. None stands where nothing can be said.
     """
@@ -47,22 +67,38 @@ class CompareRecord(CountRecord):
     train_loss_std: float | None
     val_loss_mean: float
     val_loss_std: float | None
-    reference: str
-    difference_mean: float | None
-    difference_low: float | None
-    difference_high: float | None
-    bootstrap_low: float | None
-    bootstrap_high: float | None
     seconds_per_epoch_mean: float
     predicted_per_s_mean: float | None
-    p_value: float | None
-    p_value_holm: float | None
-    margin: float | None
-    not_worse: Literal["yes", "no", "undecided"] | None
-    seeds_needed: int | None
     kind: str
     steps_to_95: float | None
-    confidence: float
+
+
+class TableRecord(DifferenceRecord):
+    """One variant's row of a comparison of runs out of a table: what there is of a `CompareRecord`, by the same names.
+
+    `kind` is ``table``; `metric` is the name of the score, whichever split it is of. With `unit` ``%`` scores,
+    differences and the margin are fractions 0..1, else in the score's own unit. `better` says which scores are better.
+    `share_of_baseline` is of the parameters of the baseline, or where there is none of the reference. `num_pairs` are
+    the seeds that the row shares with the reference.
+    """
+
+    variant: str
+    grid: dict[str, Any]
+    parameters: int | None
+    share_of_baseline: float | None
+    metric: str
+    unit: Literal["%", ""]
+    better: Literal["higher", "lower"]
+    num_seeds: int
+    num_pairs: int | None
+    val_score_mean: float
+    val_score_std: float | None
+    kind: str
+    notes: list[str]
+
+
+Compared = CompareRecord | TableRecord
+"""A row of a comparison, whoever made its runs."""
 
 
 class LearningCurve(TypedDict):

@@ -241,19 +241,19 @@ def write_files(
 
     comparison, stored = stored_comparison(folder, options)
     for name, fmt in TABLES.items():
-        _put(folder / name, f"{compare_table(comparison.records, fmt)}\n")
+        put(folder / name, f"{compare_table(comparison.records, fmt)}\n")
     written = [folder / name for name in TABLES]
     try:
         details = collect(folder, stored.runs(), device=options.own_device, tell=tell, source=source)
     except InputError as error:
         tell(f"no {REPORT}: {error}")
         return written
-    _put(folder / REPORT, _report(comparison, stored, details, tell))
+    put(folder / REPORT, _report(comparison, stored, details, tell))
     return [*written, folder / REPORT]
 
 
-def _put(path: Path, text: str) -> None:
-    """Writes `text` to `path`, unless it stands there already."""
+def put(path: Path, text: str) -> None:
+    """Writes `text` to `path`, unless it stands there already; `MachineError` if that fails."""
     described = text.encode()
     if not path.is_file() or path.read_bytes() != described:
         write_atomic(path, described)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from minform_cli.config.names import BASELINE
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.report.intervals import CONFIDENCE
+from minform_cli.tables.names import ROLES
 
 ENGINES = ("processes", "ray")
 """What does the runs."""
@@ -148,6 +150,42 @@ class StudyOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """Which runs of other tools `compare_table` compares, and how it judges them.
+
+    Attributes:
+        path: a CSV, TSV, JSON Lines or Parquet file with a row a run, or what trackio, Optuna, mlflow, TensorBoard,
+            transformers' Trainer or lm-evaluation-harness leave.
+        columns: names of columns by role (`variant`, `seed`, `score`, `parameters`), where they are not the usual ones.
+        better: `higher` or `lower`, where the name of the score does not say it.
+        margin: how much worse is acceptable: in points where scores are shares, else in their own unit.
+        reference: the variant that differences and verdicts refer to.
+        out: folder for tables and report; None writes nothing.
+
+    Raises:
+        InputError: `better`, a role or the margin makes no sense, or the folder is a study's.
+    """
+
+    path: Path | str
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    better: Literal["higher", "lower"] | None = None
+    margin: float | None = None
+    reference: str = BASELINE
+    out: Path | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.better not in (None, "higher", "lower"):
+            raise unknown_name("order", str(self.better), ("higher", "lower"), "better")
+        for role in self.columns:
+            if role not in ROLES:
+                raise unknown_name("role", role, ROLES, "--columns")
+        if self.margin is not None and not 0 <= self.margin < math.inf:
+            raise InputError(f"--margin: expected a number of 0 or more, not {self.margin:g}")
+        if self.out is not None and (Path(self.out) / "study.json").exists():
+            raise InputError(f"--out {self.out}: holds a study of minform's own runs; accepted: another folder")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PowerOptions:
     """What `power` is asked: how large a difference is to be found, and how much seeds differ.
 
@@ -157,7 +195,8 @@ class PowerOptions:
         std: sample standard deviation of one variant's score over seeds.
         paired_correlation: with `std`, between the scores of two variants with the same seed; 0 gains nothing by pairs.
         study: a study's folder, whose paired differences say how much seeds differ; in place of `std`.
-        reference: with `study`, the variant that differences refer to.
+        table: runs of other tools, whose paired differences say it, in place of `study`.
+        reference: with `study`, the variant that differences refer to; a table has its own.
         power: chance to find the difference that is asked for.
         confidence: level of the interval that decides.
 
@@ -170,12 +209,13 @@ class PowerOptions:
     std: float | None = None
     paired_correlation: float | None = None
     study: Path | str | None = None
+    table: TableOptions | None = None
     reference: str = BASELINE
     power: float = 0.8
     confidence: float = CONFIDENCE
 
     def __post_init__(self) -> None:
-        sources: dict[str, object] = {"--std": self.std, "--from": self.study}
+        sources: dict[str, object] = {"--std": self.std, "--from": self.study, "--table": self.table}
         given = [name for name, value in sources.items() if value is not None]
         if len(given) != 1:
             said = f"{' and '.join(given)}: say the same" if given else "power: nothing says how much seeds differ"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from minform_cli.counting.records import row_key, row_label
 from minform_cli.errors import InputError, unknown_name
 from minform_cli.report.records import PowerRecord
 from minform_cli.runs.records import ResultRecord
-from minform_cli.study.options import PowerOptions
+from minform_cli.study.options import PowerOptions, TableOptions
 from minform_cli.study.verdicts import MAX_SEEDS
 
 _FLAT = 1e-12
@@ -103,7 +103,9 @@ def find_power(options: PowerOptions) -> Power:
         correlation = options.paired_correlation or 0.0
         spread, each = Spread("", options.std * math.sqrt(2 * (1 - correlation))), []
     else:
-        spreads = spreads_of(_differences(options), f"--from {options.study}")
+        found = _differences(options) if options.table is None else _table_differences(options.table)
+        where = f"--from {options.study}" if options.table is None else f"--table {options.table.path}"
+        spreads = spreads_of(found, where)
         spread = pooled(spreads)
         each = [(one, *_needed_between(one, options)) for one in spreads]
     needed = _needed(spread.std, options)
@@ -153,6 +155,24 @@ def _differences(options: PowerOptions) -> dict[str, list[float]]:
         if variant != options.reference:
             label = row_label(variant, next(iter(runs.values())).get("grid", {}))
             found[label] = [100 * (_score(runs[seed]) - _score(others[seed])) for seed in sorted({*runs} & {*others})]
+    return found
+
+
+def _table_differences(options: TableOptions) -> dict[str, list[float]]:
+    """Of each variant to the reference, in points where scores are shares, else in their own unit."""
+    from minform_cli.study.table_comparison import read_table
+    from minform_cli.study.table_summary import paired
+
+    table = read_table(options if options.better else replace(options, better="higher"))  # no direction matters
+    variants = table.by_variant()
+    if options.reference not in variants:
+        raise unknown_name("variant", options.reference, variants, "--against")
+    scale = 100 if table.unit == "%" else 1
+    found: dict[str, list[float]] = {}
+    for variant, runs in variants.items():
+        if variant != options.reference:
+            own, others = paired(runs, variants[options.reference])
+            found[variant] = [scale * (one - other) for one, other in zip(own, others, strict=True)]
     return found
 
 

@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from minform_cli.config.presets import BASELINE
 from minform_cli.counting.records import CountRecord, row_key
 from minform_cli.errors import unknown_name
-from minform_cli.report.intervals import CONFIDENCE, wilson
+from minform_cli.report.intervals import wilson
 from minform_cli.report.records import CompareRecord
 from minform_cli.runs.records import ResultRecord
+from minform_cli.study.differences import correct, difference_record
 from minform_cli.study.plan import Plan
-from minform_cli.study.statistics import (
-    bootstrap_interval,
-    estimate,
-    paired_difference,
-)
-from minform_cli.study.verdicts import holm, non_inferiority, paired_p_value
+from minform_cli.study.statistics import estimate
 
 NEARLY = 0.95
 """Share of the best final score that says a variant has learned: as arXiv 2406.06366 compares speeds."""
@@ -65,8 +61,7 @@ def summarise(
     for record in records:
         best = max(other["val_score_mean"] for other in records if other.get("grid") == record.get("grid"))
         record["steps_to_95"] = _steps_to(NEARLY * best, runs[_row(record)])
-    for record, corrected in zip(records, holm([record["p_value"] for record in records]), strict=True):
-        record["p_value_holm"] = corrected
+    correct(records)
     return records
 
 
@@ -89,11 +84,8 @@ def _record(
     train_loss = estimate(_metric(runs, "train_loss"))
     val_loss = estimate(_metric(runs, "val_loss"))
     pairs = None if count["variant"] == reference else _pairs(runs, others)
-    difference = paired_difference(*pairs) if pairs else None
-    bootstrap = bootstrap_interval(*pairs) if pairs else None
     val_interval = _binomial(runs[0], score.mean, "num_val")
     test_interval = _binomial(runs[0], test.mean if test else None, "num_test")
-    verdict = non_inferiority(difference, margin) if difference and margin is not None else None
     return CompareRecord(
         **count,
         metric=metric,
@@ -110,22 +102,11 @@ def _record(
         train_loss_std=train_loss.std,
         val_loss_mean=val_loss.mean,
         val_loss_std=val_loss.std,
-        reference=reference,
-        difference_mean=difference.mean if difference else None,
-        difference_low=difference.low if difference else None,
-        difference_high=difference.high if difference else None,
-        bootstrap_low=bootstrap[0] if bootstrap else None,
-        bootstrap_high=bootstrap[1] if bootstrap else None,
         seconds_per_epoch_mean=estimate([run["timing"]["seconds_per_epoch"] for run in runs]).mean,
         predicted_per_s_mean=_mean([run["timing"].get("predicted_per_s") for run in runs]),
-        p_value=paired_p_value(*pairs) if pairs else None,
-        p_value_holm=None,
-        margin=margin,
-        not_worse=verdict.verdict if verdict else None,
-        seeds_needed=verdict.seeds_needed if verdict else None,
         kind=runs[0]["data"]["kind"],
         steps_to_95=None,
-        confidence=CONFIDENCE,
+        **difference_record(pairs, reference, margin),
     )
 
 
