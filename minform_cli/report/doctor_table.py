@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from minform_cli.diagnosis.records import FindingRecord
 from minform_cli.errors import counted
-from minform_cli.report.fit import Column
+from minform_cli.report.fit import Column, printable
 from minform_cli.report.formats import Output, render
 
 
@@ -24,9 +25,17 @@ def doctor_caption(records: Sequence[FindingRecord]) -> list[str]:
     return [*lines, f"{counted(len(wrong), 'problem')}; this machine can work." if wrong else "No problem was found."]
 
 
+_NARROW = 36
+"""Characters of a line of what was found, where room is short."""
+
+
+def _wrapped(record: FindingRecord) -> str:
+    return textwrap.fill(printable(record["value"]), _NARROW)
+
+
 _COLUMNS = [
     Column("", lambda record: record["section"], right=False),
-    Column("what", lambda record: record["name"], right=False),
-    Column("found", lambda record: record["value"], right=False),
+    Column("what", lambda record: record["name"], right=False, name=True),
+    Column("found", lambda record: record["value"], right=False, narrow=_wrapped),
     Column("", lambda record: "" if record["state"] == "ok" else record["state"], right=False),
 ]
