@@ -24,6 +24,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "ray": ("ray",),
     "search": ("optuna",),
+    "tables": ("pyarrow",),
 }
 """Extra -> the packages that it brings."""
 _COMPILER_S = 60.0
