@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.progress import TaskID
 
 from minform_cli.cli.progress import Display, brief, score
+from minform_cli.errors import counted
 from minform_cli.runs.progress import Progress as News
 from minform_cli.searching.run import Search
 from minform_cli.study.plan import PlannedRun
@@ -83,4 +84,4 @@ class SearchProgress(Display):
             if found["state"] == "trained" and (self._best is None or found["score"] > self._best[0]):
                 self._best = found["score"], name
         if self._ended:
-            self.say(f"{len(self._ended)} trials were done before and are taken as they are")
+            self.say(f"done before and taken as they are: {counted(len(self._ended), 'trial')}")

@@ -32,6 +32,9 @@ Point = Mapping[str, Label]
 _LISTED = 3000
 """Up to so many combinations are looked through one by one; of more, some are drawn."""
 
+_BESIDE = 100
+"""Draws of the other settings among which one must go with a value."""
+
 _DRAWS = 20_000
 """Draws after which a budget is taken for one that nothing fits."""
 
@@ -58,6 +61,7 @@ class Space:
     limit: int
     baseline_parameters: int
     _typed: dict[tuple[str, Label], Any] = field(default_factory=dict[tuple[str, Label], Any], repr=False)
+    _runs: dict[tuple[Label, ...], bool] = field(default_factory=dict[tuple[Label, ...], bool], repr=False)
     _sizes: dict[tuple[Label, ...], int | None] = field(default_factory=dict[tuple[Label, ...], int | None], repr=False)
 
     def __len__(self) -> int:
@@ -78,9 +82,9 @@ class Space:
         return self._sizes[key]
 
     def fits(self, point: Point) -> bool:
-        """Whether `point` is a model within the budget."""
+        """Whether `point` is a model within the budget, and a run that can be trained."""
         size = self.parameters(point)
-        return size is not None and size <= self.limit
+        return size is not None and size <= self.limit and self._is_run(point)
 
     def config(self, point: Point, name: str, seed: int) -> RunConfig:
         """The run at `point`, with every setting checked as if it were given by ``--set``.
@@ -133,6 +137,29 @@ class Space:
             f"{'' if self.is_small() else 'met '}has {size:,}: {at}"
         )
 
+    def check_values(self) -> None:
+        """Raises `InputError` at a value that no run has: what is wrong with it where the preset has all the others."""
+        for key, values in self.choices.items():
+            for label, value in values.items():
+                try:
+                    Recipe(self.preset, {**self.settings, key: value}).unchecked()
+                except InputError:
+                    chance = random.Random(0)  # noqa: S311  (nothing is kept secret)
+                    drawn = ({**point, key: label} for point in itertools.islice(self.drawn(chance), _BESIDE))
+                    if key.startswith("model.") or not any(map(self._is_run, drawn)):
+                        raise
+
+    def _is_run(self, point: Point) -> bool:
+        """Whether the settings make a run together, whatever its size."""
+        key = tuple(point[name] for name in self.choices)
+        if key not in self._runs:
+            try:
+                self.config(point, BASELINE, 0)
+                self._runs[key] = True
+            except InputError:
+                self._runs[key] = False
+        return self._runs[key]
+
     def _counted(self, point: Point) -> int | None:
         model = self.baseline.model.model_copy(
             update={
@@ -184,9 +211,7 @@ def make_space(
             raise InputError(f"{settings[key].origin}: {key}: is searched, too; accepted: one of them")
     choices = {key: {label(value.value): value for value in values} for key, values in given.items()}
     space = Space(preset, settings, choices, baseline, spec, parse_budget(budget, whole), whole)
-    for key, values in choices.items():
-        for each in values.values():  # what is wrong by itself is said at once, with where it stands
-            Recipe(preset, {**settings, key: each}).unchecked()
+    space.check_values()
     return space
 
 

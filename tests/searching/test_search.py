@@ -178,6 +178,20 @@ def test_a_small_space_ends_when_all_of_it_was_tried(tmp_path: Path) -> None:
     assert len(search(asked)["trials"]) == 4
 
 
+def test_settings_that_make_no_run_together_are_not_tried_and_each_may_be_with_others(tmp_path: Path) -> None:
+    """A momentum is for SGD, and the preset's optimiser has none."""
+    sizes = ["train.optimizer=adamw,sgd", "train.momentum=0.8,0.9", "model.dim=8,16"]
+    space = plan_search(options(tmp_path / "search", sizes=sizes)).space
+    points = [point for point in space.all_points() if space.parameters(point) is not None]
+    assert {p["train.optimizer"] for p in points} == {"adamw", "sgd"}
+    assert {p["train.optimizer"] for p in points if space.fits(p)} == {"sgd"}
+
+
+def test_a_value_that_goes_with_nothing_is_refused_with_what_is_wrong_with_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--size: train\.batch_size"):
+        plan_search(options(tmp_path / "search", sizes=["train.batch_size=-1,32"], settings=SETTINGS[:2]))
+
+
 def test_no_trial_is_begun_after_the_time(tmp_path: Path) -> None:
     assert search(options(tmp_path / "search", time_s=1e-9))["trials"] == []
 
