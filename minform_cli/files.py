@@ -53,6 +53,11 @@ class RunFolder:
     def result(self) -> Path:  # noqa: D102
         return self.path / "result.json"
 
+    @property
+    def trial(self) -> Path:
+        """What a trial of a search came to; it has no ``result.json``, as its test set was not read."""
+        return self.path / "trial.json"
+
     def is_finished(self) -> bool:
         """Whether the run has its result."""
         return self.result.is_file()

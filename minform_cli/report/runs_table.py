@@ -11,7 +11,7 @@ from minform_cli.report.formats import Output, render
 from minform_cli.report.numbers import ABSENT, epochs, integer, metric_name, percent, scaled, with_sign
 from minform_cli.runs.records import ListedRecord
 
-STATES = ("finished", "running", "interrupted", "damaged", "removed")
+STATES = ("finished", "trial", "running", "interrupted", "damaged", "removed")
 
 _SPANS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 

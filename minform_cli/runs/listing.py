@@ -28,7 +28,8 @@ def listed_run(folder: Path, now: datetime) -> ListedRecord:
             record["state"] = "finished"
         else:
             _add_progress(record, files)
-            record["state"] = "running" if is_held(folder) else "interrupted"
+            begun = "trial" if files.trial.is_file() else "interrupted"
+            record["state"] = "running" if is_held(folder) else begun
     except (InputError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         record["state"], record["problem"] = "damaged", _what(error, files)
     return record

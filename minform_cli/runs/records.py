@@ -107,12 +107,12 @@ class TranslationRecord(TypedDict):
 class ListedRecord(TypedDict):
     """A run or a study as `list_runs` finds it in a folder. What is not known is None.
 
-    `kind` is `run` or `study`; `state` is `finished`, `interrupted` (begun, and no process has it), `running` (one has
-    it), `damaged` or, after it was, `removed`. `score` is the validation score of the last finished epoch, 0..1, of
-    the `metric`; `epochs` those that are finished, `epochs_planned` those that were asked for. Of a study
-    `runs_finished` of `runs` are. `changed` is when a file there was last written, in ISO 8601 and UTC, and `age_s` how
-    long ago that was; `size_bytes` what all files below the folder hold. `problem` says what is damaged, or why it was
-    not removed.
+    `kind` is `run` or `study`; `state` is `finished`, `trial` (of a search, which has come to its end), `interrupted`
+    (begun, and no process has it), `running` (one has it), `damaged` or, after it was, `removed`. `score` is the
+    validation score of the last finished epoch, 0..1, of the `metric`; `epochs` those that are finished,
+    `epochs_planned` those that were asked for. Of a study `runs_finished` of `runs` are. `changed` is when a file there
+    was last written, in ISO 8601 and UTC, and `age_s` how long ago that was; `size_bytes` what all files below the
+    folder hold. `problem` says what is damaged, or why it was not removed.
     """
 
     folder: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minform_cli.errors import NumericalError
-from minform_cli.files import write_json
+from minform_cli.files import RunFolder, write_json
 from minform_cli.runs.progress import Listener, Progress, silent
 from minform_cli.runs.seal import read_sealed, sealed
 from minform_cli.searching.halving import Standing, goes_on, rungs, scores
@@ -16,7 +16,7 @@ from minform_cli.searching.space import Point
 from minform_cli.training.part import train_in_part
 from minform_cli.training.prepare import Prepared
 
-RESULT = "trial.json"
+RESULT = RunFolder(Path()).trial.name
 """File that a trial's folder ends with: `state`, `epochs` of `of`, `score`, `metric`, `parameters`, `first_score`."""
 
 KIND = "trial"

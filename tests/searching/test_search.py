@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from minform_cli.api import SearchOptions, search
+from minform_cli.api import SearchOptions, list_runs, search
 from minform_cli.config.presets import resolve
 from minform_cli.counting.count import count_config
 from minform_cli.data.source import opened
@@ -65,6 +65,12 @@ def test_every_trial_fits_the_budget_and_was_built_as_it_was_counted(done: tuple
         chosen = [f"{key}={json.dumps(value)}" for key, value in trial["chosen"].items()]
         config = resolve("digits", "baseline", [*SETTINGS, *chosen]).config
         assert count_config(config, opened(config.data).spec)["parameters"] == trial["parameters"]
+
+
+def test_trials_that_have_ended_are_listed_as_such_and_not_as_runs_to_go_on_with(
+    done: tuple[Path, SearchRecord],
+) -> None:
+    assert {run["state"] for run in list_runs(done[0])} == {"trial"}
 
 
 def test_no_two_trials_are_of_one_model(done: tuple[Path, SearchRecord]) -> None:
