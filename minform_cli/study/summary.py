@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from minform_cli.config.presets import BASELINE
 from minform_cli.counting.records import CountRecord, row_key
@@ -16,6 +17,9 @@ from minform_cli.study.statistics import estimate
 
 NEARLY = 0.95
 """Share of the best final score that says a variant has learned: as arXiv 2406.06366 compares speeds."""
+
+_INTERVALS = ("reference", "difference_mean", "difference_low", "difference_high", "bootstrap_low", "bootstrap_high")
+"""What stands before the times in the files of a study, whose columns keep their order from version to version."""
 
 
 def count_plan(plan: Plan) -> list[CountRecord]:
@@ -86,6 +90,9 @@ def _record(
     pairs = None if count["variant"] == reference else _pairs(runs, others)
     val_interval = _binomial(runs[0], score.mean, "num_val")
     test_interval = _binomial(runs[0], test.mean if test else None, "num_test")
+    difference: dict[str, Any] = {**difference_record(pairs, reference, margin)}
+    intervals = {key: difference.pop(key) for key in _INTERVALS}
+    confidence: float = difference.pop("confidence")
     return CompareRecord(
         **count,
         metric=metric,
@@ -102,11 +109,13 @@ def _record(
         train_loss_std=train_loss.std,
         val_loss_mean=val_loss.mean,
         val_loss_std=val_loss.std,
+        **intervals,
         seconds_per_epoch_mean=estimate([run["timing"]["seconds_per_epoch"] for run in runs]).mean,
         predicted_per_s_mean=_mean([run["timing"].get("predicted_per_s") for run in runs]),
+        **difference,
         kind=runs[0]["data"]["kind"],
         steps_to_95=None,
-        **difference_record(pairs, reference, margin),
+        confidence=confidence,
     )
 
 
