@@ -108,7 +108,7 @@ class Recipe:
         name, below, own = self._layers(variant)
         plain, merged = below | self._given, below | own | self._given
         origins = {key: setting.origin for key, setting in merged.items()}
-        baseline = self._plain if below is self._below else self._built(BASELINE, plain)
+        baseline = self.unchecked if below is self._below else self._built(BASELINE, plain)
         config = baseline.model_copy(update={"variant": name}) if merged == plain else self._built(name, merged)
         legality.check(config.model, origins=origins)
         if config.model != baseline.model:
@@ -164,13 +164,9 @@ class Recipe:
         model = self._built(variant, self._below | own | self._given).model
         return {key.partition(".")[2]: getattr(model, key.partition(".")[2]) for key in own}
 
+    @cached_property
     def unchecked(self) -> RunConfig:
         """The config without a variant, typed; whether its parts go together is not asked."""
-        return self._plain
-
-    @cached_property
-    def _plain(self) -> RunConfig:
-        """The config without a variant; whether its parts go together is not asked."""
         return self._built(BASELINE, self._below | self._given)
 
     def _built(self, variant: str, settings: Mapping[str, Setting]) -> RunConfig:

@@ -13,7 +13,7 @@ from minform_cli.config.strict_yaml import dump_value, dump_yaml
 from minform_cli.files import write_atomic
 from minform_cli.report.records import SearchRecord, TrialRecord
 from minform_cli.searching.asking import Asked, Trials
-from minform_cli.searching.halving import rungs
+from minform_cli.searching.halving import Standing, fronts, rungs
 from minform_cli.searching.trial import read_trial
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ def write_winner(record: SearchRecord) -> None:
 
 def _records(search: Search, asked: Sequence[Asked], came: Came) -> list[TrialRecord]:
     records = [_record(search, each, came[each.number]) for each in asked]
-    for record in records:
-        record["front"] = record["state"] == "trained" and not any(
-            other["state"] == "trained" and _beats(other, record) for other in records
-        )
+    trained = [record for record in records if record["state"] == "trained"]
+    standings = [Standing(record["score"] or 0.0, record["parameters"]) for record in trained]
+    for record, front in zip(trained, fronts(standings), strict=True):
+        record["front"] = front == 0
     return records
 
 
@@ -108,11 +108,6 @@ def _merit(trial: TrialRecord) -> tuple[float, int]:
     """The higher score; of equal ones the fewer parameters."""
     assert trial["score"] is not None
     return trial["score"], -trial["parameters"]
-
-
-def _beats(one: TrialRecord, other: TrialRecord) -> bool:
-    (score, size), (other_score, other_size) = _merit(one), _merit(other)
-    return score >= other_score and size >= other_size and (score, size) != (other_score, other_size)
 
 
 def _proof(search: Search, chosen: Mapping[str, Any], file: Path) -> str:

@@ -195,7 +195,7 @@ class _Asking(Turns):
 
 
 def _space(options: SearchOptions, settings: Mapping[str, Setting]) -> tuple[Source, Space]:
-    data = Recipe(options.preset, settings).unchecked().data
+    data = Recipe(options.preset, settings).unchecked.data
     source = opened(data)
     given = options.preset, settings, options.budget, options.axes, options.sizes
     return source, make_space(*given, source.spec)

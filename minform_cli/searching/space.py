@@ -142,7 +142,7 @@ class Space:
         for key, values in self.choices.items():
             for label, value in values.items():
                 try:
-                    Recipe(self.preset, {**self.settings, key: value}).unchecked()
+                    _ = Recipe(self.preset, {**self.settings, key: value}).unchecked
                 except InputError:
                     chance = random.Random(0)  # noqa: S311  (nothing is kept secret)
                     drawn = ({**point, key: label} for point in itertools.islice(self.drawn(chance), _BESIDE))
@@ -177,7 +177,7 @@ class Space:
         """The value as the config has it."""
         if (key, label) not in self._typed:
             setting = self.choices[key][label]
-            built = Recipe(self.preset, {**self.settings, key: setting}).unchecked()
+            built = Recipe(self.preset, {**self.settings, key: setting}).unchecked
             self._typed[key, label] = getattr(built.model, key.partition(".")[2])
         return self._typed[key, label]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast, get_args
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
@@ -161,8 +161,21 @@ class LowRank(Linear, frozen=True):
         return None
 
 
+class OfSomeRoles(Linear, frozen=True):
+    """Base of the ways with a field for each role, which says whether maps of that role are stored so."""
+
+    def has(self, role: Role) -> bool:
+        """Whether maps of that role are stored so; the others are dense."""
+        return bool(getattr(self, role))
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
+        if any(map(self.has, get_args(Role))):
+            return None
+        return f"model.linear {self.kind!r} is for no role, so every map is dense; accepted: dense"
+
+
 @LINEAR.part
-class Lora(Linear, frozen=True):
+class Lora(OfSomeRoles, frozen=True):
     """One matrix W, and in each run of its block A_k B_k of rank r beside it, with A_k (I x r) and B_k (r x O).
 
     For blocks that run at several depths: what they share is W, biases and norms. None for a role leaves it W alone.
@@ -188,17 +201,15 @@ class Lora(Linear, frozen=True):
     )
 
     def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> Adapted | None:  # noqa: D102
-        has = {"qkv": self.qkv, "output": self.output, "mlp": self.mlp}[role]
-        return Adapted(dim_in, dim_out, rank_for(self.rank, dim_in, dim_out), runs) if has else None
+        return Adapted(dim_in, dim_out, rank_for(self.rank, dim_in, dim_out), runs) if self.has(role) else None
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
-        if (unused := _for_no_role(self.kind, self.qkv, self.output, self.mlp)) is not None:
-            return unused
-        return of_every_run("model.linear 'lora'", model, "dense, low-rank, tensor-chain", "dense", several=True)
+        runs = of_every_run("model.linear 'lora'", model, "dense, low-rank, tensor-chain", "dense", several=True)
+        return super().illegal(model) or runs
 
 
 @LINEAR.part
-class Kronecker(Linear, frozen=True):
+class Kronecker(OfSomeRoles, frozen=True):
     """The Kronecker product of two matrices, or the sum of r of them: W = A_1 x B_1 + ... + A_r x B_r; biases stay.
 
     Both widths are products of two factors as near to each other as they can be, I = i1 i2 and O = o1 o2; the numbers
@@ -220,15 +231,11 @@ class Kronecker(Linear, frozen=True):
     source = "arXiv 2406.06248, structured matrices in place of dense ones; rank above 1 ours"
 
     def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> Chain | None:  # noqa: ARG002, D102
-        has = {"qkv": self.qkv, "output": self.output, "mlp": self.mlp}[role]
-        return Chain(balanced(dim_in, 2), balanced(dim_out, 2), self.rank) if has else None
-
-    def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
-        return _for_no_role(self.kind, self.qkv, self.output, self.mlp)
+        return Chain(balanced(dim_in, 2), balanced(dim_out, 2), self.rank) if self.has(role) else None
 
 
 @LINEAR.part
-class Monarch(Linear, frozen=True):
+class Monarch(OfSomeRoles, frozen=True):
     """Two block-diagonal factors with a permutation between them; biases stay.
 
     A map whose widths the blocks do not divide has as many as do; one that would save no number stays one matrix.
@@ -249,15 +256,7 @@ class Monarch(Linear, frozen=True):
     source = "Dao et al. 2022, Monarch, arXiv 2204.00595, section 3"
 
     def form(self, role: Role, dim_in: int, dim_out: int, runs: int = 1) -> BlockFactors | None:  # noqa: ARG002, D102
-        has = {"qkv": self.qkv, "output": self.output, "mlp": self.mlp}[role]
-        return block_factors(dim_in, dim_out, self.blocks) if has else None
-
-    def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002, D102
-        return _for_no_role(self.kind, self.qkv, self.output, self.mlp)
-
-
-def _for_no_role(kind: str, *roles: bool) -> str | None:
-    return None if any(roles) else f"model.linear {kind!r} is for no role, so every map is dense; accepted: dense"
+        return block_factors(dim_in, dim_out, self.blocks) if self.has(role) else None
 
 
 def _maps(model: ModelConfig) -> Iterator[Map]:
