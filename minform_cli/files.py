@@ -95,13 +95,22 @@ def check_folder(folder: Path) -> None:
         MachineError: it may not be written.
     """
     try:
-        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        nearest = nearest_existing(folder)
         if not nearest.is_dir():
             raise InputError(f"{nearest} is not a folder: --out names another")
     except OSError as error:  # a name too long, a folder that may not be entered
         raise MachineError(f"cannot write to {folder}: {error.strerror or error}") from error
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise MachineError(f"cannot write to {folder}: {nearest} may not be written")
+
+
+def nearest_existing(path: Path) -> Path:
+    """`path` itself if it is there, else the nearest folder above it that is.
+
+    Raises:
+        OSError: it cannot be looked at: a name too long, a folder that may not be entered.
+    """
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ from minform_cli.data.cache import cache_root, data_roots
 from minform_cli.diagnosis.findings import finding, reason
 from minform_cli.diagnosis.records import FindingRecord
 from minform_cli.errors import MinformError
-from minform_cli.files import RunFolder, check_folder, write_atomic
+from minform_cli.files import RunFolder, check_folder, nearest_existing, write_atomic
 from minform_cli.runs.folder import claimed
 
 MADE = ("decoded", "tokens")
@@ -31,7 +31,7 @@ def folder(chosen: Path) -> Iterator[FindingRecord]:
         InputError: it is no folder.
     """
     check_folder(chosen)
-    nearest = next(place for place in (chosen.absolute(), *chosen.absolute().parents) if place.exists())
+    nearest = nearest_existing(chosen.absolute())
     free = shutil.disk_usage(nearest).free
     little = free < _LITTLE_BYTES
     yield finding("folder", "path", str(chosen.absolute()))
@@ -55,7 +55,7 @@ def _tried(tried: RunFolder) -> FindingRecord:
 def cache(*, clean: bool) -> Iterator[FindingRecord]:
     """Where the caches are and how large; with `clean`, what can be made again is removed."""
     root = cache_root()
-    writable = os.access(next(place for place in (root, *root.absolute().parents) if place.exists()), os.W_OK)
+    writable = os.access(nearest_existing(root), os.W_OK)
     kept = "" if writable else "; it cannot be written: data are decoded anew in every run"
     yield finding("cache", "path", f"{root}{kept}", "ok" if writable else "note")
     for name in (*MADE, "data"):

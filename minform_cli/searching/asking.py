@@ -78,7 +78,8 @@ class Trials:
             trials = self._stored()
             if len(trials) >= most:
                 return None
-            sampler = _Fitting(self._space, self._seed + len(trials), [trial.params for trial in trials])
+            tried = [trial.params for trial in trials]
+            sampler = _Fitting(self._space, self._distributions, self._seed + len(trials), tried)
             self._study.sampler = cast("Any", sampler)
             if not sampler.any_left():
                 return None
@@ -143,15 +144,23 @@ class _Fitting:
 
     Args:
         space: what is chosen among.
+        distributions: of its keys.
         seed: of this one draw, so that a search that was stopped draws what it would have drawn.
         tried: the points of all trials.
     """
 
-    def __init__(self, space: Space, seed: int, tried: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        space: Space,
+        distributions: dict[str, BaseDistribution],
+        seed: int,
+        tried: Sequence[Mapping[str, Any]],
+    ) -> None:
         from optuna.samplers import TPESampler
 
         with _quiet():
             self._inner = TPESampler(multivariate=True, constant_liar=True, seed=seed % 2**32)
+        self._distributions = distributions
         self._space, self._chance = space, random.Random(seed)  # noqa: S311  (nothing is kept secret)
         self._tried = {tuple(point[key] for key in space.choices) for point in tried}
 
@@ -161,9 +170,7 @@ class _Fitting:
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """All of the space, from the first trial on."""
-        from optuna.distributions import CategoricalDistribution
-
-        return {key: CategoricalDistribution(list(values)) for key, values in self._space.choices.items()}
+        return self._distributions
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from minform_cli.config.names import DEFAULT_PRESET
 from minform_cli.config.schema import NUM_SEEDS
-from minform_cli.errors import InputError, unknown_name
-from minform_cli.study.options import ENGINES, OnRay
+from minform_cli.errors import InputError
+from minform_cli.study.options import EngineOptions
 
 SEED = 1_000_000
 """Of a search's trials, where nothing else is said: no study that counts its seeds from 0 has it."""
@@ -23,7 +23,7 @@ _SECONDS = (86_400, 3_600, 60, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions:
+class SearchOptions(EngineOptions):
     """What `search` is asked to do.
 
     Attributes:
@@ -52,35 +52,15 @@ class SearchOptions:
     time_s: float | None = None
     seed: int = SEED
     out: Path | str | None = None
-    jobs: int | None = None
-    engine: str = "processes"
-    address: str | None = None
-    gpus_per_run: float | None = None
-    device: str = "auto"
-    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise InputError(f"--trials: expected 1 or more, not {self.trials}")
         if not 0 <= self.seed < NUM_SEEDS:
             raise InputError(f"--seed: expected a whole number from 0 to {NUM_SEEDS - 1}, not {self.seed}")
-        if self.engine not in ENGINES:
-            raise unknown_name("engine", self.engine, ENGINES, "--engine")
+        self.check_engine()
         if (ray := self.on_ray) is not None:
-            if self.jobs is not None:
-                raise InputError(
-                    f"--jobs {self.jobs}: Ray does as many runs at a time as it has room for; accepted: no --jobs"
-                )
             ray.check(self.device)
-            return
-        for option, value in (("--address", self.address), ("--gpus-per-run", self.gpus_per_run)):
-            if value is not None:
-                raise InputError(f"{option} {value}: has no meaning without --engine ray")
-
-    @property
-    def on_ray(self) -> OnRay | None:
-        """The Ray that does the trials, if one does."""
-        return OnRay(self.address, self.gpus_per_run) if self.engine == "ray" else None
 
 
 def check_optuna() -> None:

@@ -52,7 +52,37 @@ class OnRay:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyOptions:
+class EngineOptions:
+    """What does runs, and with what; the fields are those of `StudyOptions`."""
+
+    jobs: int | None = None
+    engine: str = "processes"
+    address: str | None = None
+    gpus_per_run: float | None = None
+    device: str = "auto"
+    threads: int | None = None
+
+    @property
+    def on_ray(self) -> OnRay | None:
+        """The Ray that does the runs, if one does."""
+        return OnRay(self.address, self.gpus_per_run) if self.engine == "ray" else None
+
+    def check_engine(self) -> None:
+        """Raises `InputError` if the engine is unknown, or an option is not for it."""
+        if self.engine not in ENGINES:
+            raise unknown_name("engine", self.engine, ENGINES, "--engine")
+        if self.on_ray is None:
+            for option, value in (("--address", self.address), ("--gpus-per-run", self.gpus_per_run)):
+                if value is not None:
+                    raise InputError(f"{option} {value}: has no meaning without --engine ray")
+        elif self.jobs is not None:
+            raise InputError(
+                f"--jobs {self.jobs}: Ray does as many runs at a time as it has room for; accepted: no --jobs"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(EngineOptions):
     """What `compare` is asked to do: the study, and how it is done and judged.
 
     Attributes:
@@ -95,12 +125,6 @@ class StudyOptions:
     pretrain: str | None = None
     pretrain_settings: Sequence[str] = ()
     out: Path | str | None = None
-    jobs: int | None = None
-    engine: str = "processes"
-    address: str | None = None
-    gpus_per_run: float | None = None
-    device: str = "auto"
-    threads: int | None = None
     stack_seeds: bool = False
     stack_anyway: bool = False
     margin: float | None = None
@@ -111,28 +135,11 @@ class StudyOptions:
             raise InputError(f"--seeds: expected 1 or more, not {self.seeds}")
         if self.margin is not None and not 0 <= self.margin <= 1:
             raise InputError(f"--margin: expected 0 to 100 points, not {100 * self.margin:g}")
-        self._check_engine()
-
-    def _check_engine(self) -> None:
-        if self.engine not in ENGINES:
-            raise unknown_name("engine", self.engine, ENGINES, "--engine")
-        if (ray := self.on_ray) is None:
-            for option, value in (("--address", self.address), ("--gpus-per-run", self.gpus_per_run)):
-                if value is not None:
-                    raise InputError(f"{option} {value}: has no meaning without --engine ray")
-            return
-        if self.jobs is not None:
-            raise InputError(
-                f"--jobs {self.jobs}: Ray does as many runs at a time as it has room for; accepted: no --jobs"
-            )
-        if self.stacks:
-            raise InputError("--stack-seeds: one process trains all seeds; accepted: without --engine ray")
-        ray.check(self.device)
-
-    @property
-    def on_ray(self) -> OnRay | None:
-        """The Ray that does the runs, if one does."""
-        return OnRay(self.address, self.gpus_per_run) if self.engine == "ray" else None
+        self.check_engine()
+        if (ray := self.on_ray) is not None:
+            if self.stacks:
+                raise InputError("--stack-seeds: one process trains all seeds; accepted: without --engine ray")
+            ray.check(self.device)
 
     @property
     def own_device(self) -> str:
