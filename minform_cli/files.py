@@ -20,7 +20,8 @@ class RunFolder:
     data: every setting, the spec of the data, their normalisation and fingerprint; ``tokenizer.json`` makes the tokens
     of a run on text; ``metrics.jsonl`` has one line an epoch and no times (equal runs give equal bytes);
     ``timings.jsonl`` has the times; ``checkpoint.json`` names the weight files that belong together, with their
-    SHA-256; ``result.json`` is written last.
+    SHA-256; ``examples.json`` says what the last weights got right, example by example; ``result.json`` is written
+    last.
     """
 
     path: Path
@@ -48,6 +49,10 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:  # noqa: D102
         return self.path / "checkpoint.json"
+
+    @property
+    def examples(self) -> Path:  # noqa: D102
+        return self.path / "examples.json"
 
     @property
     def result(self) -> Path:  # noqa: D102

@@ -41,6 +41,7 @@ class Batch(NamedTuple):
         examples: of the whole batch; None where there is a label for each.
         numbers: places in their split of the examples in `inputs`, on the CPU; None where nobody asks.
         second: of examples that others are mixed into; None: none are.
+        owners: place in its split of the example that each label belongs to (P,), on the CPU; None while training.
     """
 
     inputs: tuple[Tensor | None, ...]
@@ -49,6 +50,7 @@ class Batch(NamedTuple):
     examples: int | None = None
     numbers: Tensor | None = None
     second: Second | None = None
+    owners: Tensor | None = None
 
     @property
     def size(self) -> int:

@@ -23,6 +23,7 @@ from minform_cli.report.numbers import (
     ratio,
     seconds,
 )
+from minform_cli.report.over_examples import OVER_EXAMPLES, OVER_SEEDS, both_column, both_interval, over_examples_lines
 from minform_cli.report.records import Compared, CompareRecord, TableRecord
 from minform_cli.report.score import ScoreFormat
 from minform_cli.runs.records import ResultRecord
@@ -57,6 +58,7 @@ def compare_caption(records: Sequence[CompareRecord], results: Sequence[ResultRe
         *_test_lines(records, first),
         *_bootstrap_lines(records),
         *_margin_lines(records),
+        *over_examples_lines(records, reference_name(records)),
         *_steps_lines(records),
         notes.PARAMETERS,
         notes.determination(int(first["data"]["num_train"]), notes.num_outputs(first)),
@@ -80,6 +82,7 @@ def table_caption(records: Sequence[TableRecord], table: RunTable) -> list[str]:
         _spread_line(records),
         *_bootstrap_lines(records),
         *_margin_lines(records),
+        *over_examples_lines(records, reference_name(records)),
         _parameters_line(records),
         *notes.record_notes(records),
         *table.notes,
@@ -128,8 +131,8 @@ def _spread_line(records: Sequence[Compared]) -> str:
     level = f"{100 * records[0]['confidence']:g} %"
     return (
         f"{text}; difference to {reference} in {ScoreFormat.of(records).unit} with the paired {level} t interval "
-        "over seeds; p of the paired t test, corrected for the number of rows (Holm): a large one is no proof of no "
-        "difference."
+        f"over seeds ({OVER_SEEDS}); p of the paired t test, corrected for the number of rows (Holm): a large one is "
+        "no proof of no difference."
     )
 
 
@@ -146,7 +149,7 @@ def _binomial_lines(records: Sequence[CompareRecord], result: ResultRecord) -> l
     level, size = f"{100 * records[0]['confidence']:g} %", integer(int(result["data"]["num_val"]))
     return [
         f"binomial (below the accuracy where room is short): {level} interval (Wilson) of the mean accuracy for {size} "
-        "examples: the chance in which examples they are, which the spread over seeds does not contain."
+        f"examples ({OVER_EXAMPLES}), which the spread over seeds does not contain."
     ]
 
 
@@ -242,8 +245,9 @@ def _difference(score: ScoreFormat, record: Compared) -> str:
 
 
 def _narrow_difference(score: ScoreFormat, record: Compared) -> str:
-    """The difference, its interval and its p value below each other."""
-    lines = _difference(score, record).replace(" [", "\n[")
+    """The difference, its intervals and its p value below each other."""
+    lines, both = _difference(score, record).replace(" [", "\n["), both_interval(record, score)
+    lines += "" if both == ABSENT else f"\n&{both}"
     return lines if record["p_value_holm"] is None else f"{lines}\np {p_value(record['p_value_holm'])}"
 
 
@@ -258,6 +262,7 @@ def _columns(records: Sequence[Compared]) -> list[Column]:
     narrow = partial(_narrow_difference, score)
     judged = [
         Column(score.heading, partial(_difference, score), short=short, narrow=narrow, block=1),
+        *both_column(records, score),
         *([_P] if any(record["p_value_holm"] is not None for record in records) else []),
         *([_NOT_WORSE] if any(record["margin"] is not None for record in records) else []),
     ]

@@ -20,6 +20,28 @@ class PlanRecord(TypedDict):
     folder: str
 
 
+class OverExamplesRecord(TypedDict):
+    """How a row differs from the reference on the same examples of one split, paired by seed and by example.
+
+    `score` names what each example has (``right``: 0 or 1), of which `difference_mean` is the mean difference, in its
+    own direction. `low` and `high` are the interval where seeds and examples are drawn anew; with one seed where the
+    examples are, and the two models stay. `not_worse` judges it by the margin, where the score is the metric's.
+    `only_own` and `only_reference` count, for one seed, the examples that one of the two alone gets right, with the
+    p value of McNemar's exact test. None stands where nothing can be said.
+    """
+
+    score: str
+    num_seeds: int
+    num_examples: int
+    difference_mean: float
+    low: float | None
+    high: float | None
+    not_worse: Literal["yes", "no", "undecided"] | None
+    only_own: int | None
+    only_reference: int | None
+    p_mcnemar: float | None
+
+
 class DifferenceRecord(TypedDict):
     """How a row differs from that of the variant `reference`, paired by seed, over the seeds of both.
 
@@ -50,7 +72,8 @@ class CompareRecord(CountRecord, DifferenceRecord):
     measured on: what another sample of that size could have given, whatever the seed. Differences are of validation
     scores. `steps_to_95` are the optimiser steps after which the validation
     score first had 95 % of the best row's final one at that grid point, mean over seeds; None unless all got there.
-    `kind` is that of the data. None stands where nothing can be said.
+    `kind` is that of the data. `over_examples` is by split, ``val`` and ``test``; empty where runs do not say what they
+    got right. None stands where nothing can be said.
     """
 
     metric: str
@@ -71,6 +94,7 @@ class CompareRecord(CountRecord, DifferenceRecord):
     predicted_per_s_mean: float | None
     kind: str
     steps_to_95: float | None
+    over_examples: dict[str, OverExamplesRecord]
 
 
 class TableRecord(DifferenceRecord):
@@ -79,7 +103,7 @@ class TableRecord(DifferenceRecord):
     `kind` is ``table``; `metric` is the name of the score, whichever split it is of. With `unit` ``%`` scores,
     differences and the margin are fractions 0..1, else in the score's own unit. `better` says which scores are better.
     `share_of_baseline` is of the parameters of the baseline, or where there is none of the reference. `num_pairs` are
-    the seeds that the row shares with the reference.
+    the seeds that the row shares with the reference. `over_examples` is by ``table``, empty without scores of examples.
     """
 
     variant: str
@@ -95,6 +119,7 @@ class TableRecord(DifferenceRecord):
     val_score_std: float | None
     kind: str
     notes: list[str]
+    over_examples: dict[str, OverExamplesRecord]
 
 
 Compared = CompareRecord | TableRecord

@@ -77,8 +77,8 @@ def _inside(folder: Path) -> Iterator[Path]:
 def _foreign(folder: Path) -> Iterator[str]:
     """Names in a run's folder of what no training of ours writes."""
     files = RunFolder(folder)
-    known = {files.config, files.tokenizer, files.meta, files.metrics, files.timings, files.checkpoint, files.result}
-    names = (LOCK, *(path.name for path in known))
+    known = {files.config, files.tokenizer, files.meta, files.metrics, files.timings, files.checkpoint}
+    names = (LOCK, *(path.name for path in (*known, files.examples, files.result)))
     try:
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if entry.name == TENSORBOARD and entry.is_dir(follow_symlinks=False):

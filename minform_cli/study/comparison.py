@@ -173,6 +173,7 @@ def run_comparison(
     """
     from minform_cli.study.execute import execute
     from minform_cli.study.extension import register
+    from minform_cli.study.over_examples import collect_examples
     from minform_cli.study.stacked import execute_stacked
     from minform_cli.study.stored import check_same_data
     from minform_cli.study.summary import count_plan, summarise
@@ -196,7 +197,10 @@ def run_comparison(
         )
     register(plan.out, plan.record())  # another command that came meanwhile kept what had been begun by then
     check_same_data(results)
-    return Comparison(summarise(counts, results, options.margin, options.reference), results, plan.notes())
+    notes = plan.notes()
+    runs = zip((run.folder for run in plan.runs), results, strict=True)
+    examples = collect_examples(runs, notes.append)
+    return Comparison(summarise(counts, results, options.margin, options.reference, examples), results, notes)
 
 
 def stored_comparison(folder: Path, options: StudyOptions = DEFAULT) -> tuple[Comparison, StoredStudy]:
@@ -209,13 +213,16 @@ def stored_comparison(folder: Path, options: StudyOptions = DEFAULT) -> tuple[Co
     Raises:
         InputError: the folder holds no study, or a damaged one, or none of its runs is finished.
     """
+    from minform_cli.study.over_examples import collect_examples
     from minform_cli.study.stored import read_study_folder
     from minform_cli.study.summary import summarise
 
     stored = read_study_folder(folder)
     results = list(stored.results)
-    records = summarise(stored.counts(), results, options.margin, options.reference)
-    return Comparison(records, results, list(stored.notes)), stored
+    notes = list(stored.notes)
+    examples = collect_examples(stored.runs(), notes.append)
+    records = summarise(stored.counts(), results, options.margin, options.reference, examples)
+    return Comparison(records, results, notes), stored
 
 
 def write_files(

@@ -12,6 +12,7 @@ from minform_cli.report.intervals import wilson
 from minform_cli.report.records import CompareRecord
 from minform_cli.runs.records import ResultRecord
 from minform_cli.study.differences import correct, difference_record
+from minform_cli.study.over_examples import Examples, over_examples
 from minform_cli.study.plan import Plan
 from minform_cli.study.statistics import estimate
 
@@ -42,6 +43,7 @@ def summarise(
     results: Sequence[ResultRecord],
     margin: float | None = None,
     reference: str = BASELINE,
+    examples: Examples | None = None,
 ) -> list[CompareRecord]:
     """One record a variant and grid point.
 
@@ -51,6 +53,7 @@ def summarise(
             that both have at the same grid point, and its p values are corrected for the number of rows.
         margin: how much less accuracy is acceptable, as a fraction; None asks for no verdict.
         reference: the variant that differences and verdicts refer to.
+        examples: what any of the runs say of their examples.
 
     Raises:
         InputError: `reference` is none of the variants. (Without a baseline there are no differences.)
@@ -65,6 +68,9 @@ def summarise(
     for record in records:
         best = max(other["val_score_mean"] for other in records if other.get("grid") == record.get("grid"))
         record["steps_to_95"] = _steps_to(NEARLY * best, runs[_row(record)])
+        if examples and record["variant"] != reference:
+            others = runs.get(_row(record, reference), [])
+            record["over_examples"] = over_examples(runs[_row(record)], others, examples, margin)
     correct(records)
     return records
 
@@ -116,6 +122,7 @@ def _record(
         kind=runs[0]["data"]["kind"],
         steps_to_95=None,
         confidence=confidence,
+        over_examples={},
     )
 
 

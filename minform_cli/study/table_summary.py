@@ -65,6 +65,7 @@ def _record(
         val_score_mean=score.mean,
         val_score_std=score.std,
         kind="table",
+        over_examples={},
         notes=_notes(runs, others, None if pairs is None else len(pairs[0]), reference),
         **difference_record(pairs if pairs and pairs[0] else None, reference, margin, lower=table.better == "lower"),
     )

@@ -74,11 +74,17 @@ def non_inferiority(difference: Estimate, margin: float) -> NonInferiority | Non
     """
     if difference.low is None or difference.high is None or difference.std is None:
         return None
-    if difference.low > -margin:
-        return NonInferiority("yes", None)
-    if difference.high < -margin:
-        return NonInferiority("no", None)
-    return NonInferiority("undecided", _seeds_needed(abs(difference.mean + margin), difference.std, difference.num))
+    verdict = judged(difference.low, difference.high, margin)
+    if verdict != "undecided":
+        return NonInferiority(verdict, None)
+    return NonInferiority(verdict, _seeds_needed(abs(difference.mean + margin), difference.std, difference.num))
+
+
+def judged(low: float, high: float, margin: float) -> Verdict:
+    """The verdict of the interval from `low` to `high` of a difference of which more is better."""
+    if low > -margin:
+        return "yes"
+    return "no" if high < -margin else "undecided"
 
 
 def _seeds_needed(distance: float, std: float, num: int) -> int | None:

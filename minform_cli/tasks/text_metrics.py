@@ -53,6 +53,13 @@ def measured(written: Sequence[str], references: Sequence[str], tokenizer: BleuT
     }
 
 
+def each_chrf(written: Sequence[str], references: Sequence[str]) -> list[float]:
+    """chrF2 of each text by itself, 0 to 1."""
+    chrf = CHRF()
+    pairs = zip(written, references, strict=True)
+    return [chrf.sentence_score(text, [reference]).score / PERCENT for text, reference in pairs]
+
+
 def signatures(tokenizer: BleuTokenizer) -> dict[str, str]:
     """Settings and version of both, as sacrebleu writes them."""
     found: dict[str, str] = {}

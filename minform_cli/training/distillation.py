@@ -103,7 +103,7 @@ class Distillation:
         far, total = team.total([far, float(num)])
         predictions, answers = team.gathered(found), team.gathered(wanted)
         measured = {self._task.followed_by: self._task.agreement(predictions, answers)}
-        return Scores(far / total, measured, predictions, answers)
+        return Scores(far / total, measured, predictions, answers, torch.empty(0, dtype=torch.int64))
 
     def _divergence(self, outputs: Tensor, wanted: Tensor, inputs: Inputs) -> Tensor:
         ours, theirs = _real_rows(outputs, inputs), _real_rows(wanted, inputs)

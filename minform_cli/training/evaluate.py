@@ -40,12 +40,22 @@ Split = Literal["train", "val", "test"]
 
 @dataclass(frozen=True)
 class Scores:
-    """Mean loss per label, what the task measures (0..1), and what was predicted for each label, (n,)."""
+    """What a split came to.
+
+    Attributes:
+        loss: mean per label.
+        measured: what the task measures, 0..1, by name.
+        predictions, labels: for each label, (n,).
+        owners: place in its split of the example that each label belongs to, (n,); empty where nobody said it.
+        translations: of the split, where texts were written.
+    """
 
     loss: float
     measured: dict[str, float]
     predictions: Tensor
     labels: Tensor
+    owners: Tensor
+    translations: Translations | None = None
 
 
 def score(
@@ -70,6 +80,7 @@ def score(
     loss_sum = 0.0
     predictions: list[Tensor] = []
     labels: list[Tensor] = []
+    owners: list[Tensor] = []
     with torch.no_grad():
         for batch in batches:
             team.check()
@@ -77,6 +88,7 @@ def score(
             loss_sum += task.loss(outputs, batch.labels, 0.0).item() * len(batch.labels)
             predictions.append(task.predictions(outputs).cpu())
             labels.append(batch.labels.cpu())
+            owners += [] if batch.owners is None else [batch.owners]
             if translations is not None:
                 translations.write(model, batch)
     loss_sum = team.total([loss_sum])[0]
@@ -84,7 +96,7 @@ def score(
     measured = task.measure(predicted, true, spec)
     if translations is not None:
         measured = {**translations.measured(team), **measured}
-    return Scores(loss_sum / len(true), measured, predicted, true)
+    return Scores(loss_sum / len(true), measured, predicted, true, team.gathered(owners), translations)
 
 
 def evaluate_run(

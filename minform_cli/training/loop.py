@@ -86,6 +86,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         self._new_best: Tensors | None = None
+        self._validated: Scores | None = None
         self._first_step = self.state.step
         self._earlier_s = self.state.total_s
         self._started = self._told = time.perf_counter()
@@ -167,6 +168,10 @@ class Loop:
         with self.stepper.measuring(), self.stepper.computing():
             return self.stepper.objective.score(self.stepper.model, batches, self.team, self.translations(split))
 
+    def validated(self) -> Scores:
+        """The last weights' scores on the validation split, once the run has ended; errors as of `score`."""
+        return self._validated or self.score("val")  # a run that went on where nothing was left to do
+
     def _train_epoch(self) -> Turns:
         state = self.state
         first = state.epoch * self.batches.steps_per_epoch
@@ -199,7 +204,7 @@ class Loop:
     def _validate_epoch(self) -> None:
         state = self.state
         clock = time.perf_counter()
-        scores = self.score("val")
+        scores = self._validated = self.score("val")
         eval_s = time.perf_counter() - clock
         with self.team.together():
             if not math.isfinite(scores.loss):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from minform_cli import __version__
@@ -13,24 +14,42 @@ from minform_cli.counting.count import count_config
 from minform_cli.data.load import Data
 from minform_cli.errors import NumericalError
 from minform_cli.files import RunFolder, write_json
+from minform_cli.runs.examples import ExampleScores, Split, write_examples
 from minform_cli.runs.records import FORMAT, ResultRecord
 from minform_cli.runs.result import data_record, measured_by, num_parameters
+from minform_cli.training.evaluate import Scores
+from minform_cli.training.examples import example_scores
 from minform_cli.training.loop import Loop
 
 
-def tested(config: RunConfig, data: Data, folder: RunFolder, loop: Loop) -> dict[str, float | None]:
-    """Test metrics of the last weights, None each without a test set; this is where it is read, once.
+@dataclass(frozen=True)
+class Tested:
+    """Test metrics, None each without a test set; and the scores of the examples of each split that has any."""
+
+    metrics: Mapping[str, float | None]
+    examples: Mapping[Split, ExampleScores]
+
+
+def tested(config: RunConfig, data: Data, folder: RunFolder, loop: Loop) -> Tested:
+    """What the last weights come to; this is where the test set is read, once.
 
     Raises:
         NumericalError: the loss is not finite.
     """
-    if data.test is None or config.data.validation == "test":
-        return {"test_loss": None, **{f"test_{name}": None for name in loop.stepper.measures}}
-    scores = loop.score("test")
-    with loop.team.together():
-        if not math.isfinite(scores.loss):
-            raise NumericalError(f"{folder.path}: the loss on the test split is not finite")
-    return {"test_loss": scores.loss, **{f"test_{name}": value for name, value in scores.measured.items()}}
+    splits: dict[Split, Scores] = {"val": loop.validated()}
+    metrics: dict[str, float | None] = {"test_loss": None, **{f"test_{name}": None for name in loop.stepper.measures}}
+    if data.test is not None and config.data.validation != "test":
+        scores = splits["test"] = loop.score("test")
+        with loop.team.together():
+            if not math.isfinite(scores.loss):
+                raise NumericalError(f"{folder.path}: the loss on the test split is not finite")
+        metrics = {"test_loss": scores.loss, **{f"test_{name}": value for name, value in scores.measured.items()}}
+    found: dict[Split, ExampleScores] = {}
+    for split, scores in splits.items():
+        each = example_scores(scores)
+        if each is not None:
+            found[split] = each
+    return Tested(metrics, found)
 
 
 def stop_text(loop: Loop) -> str:
@@ -53,10 +72,10 @@ def finish(
     data: Data,
     folder: RunFolder,
     loop: Loop,
-    measured: Mapping[str, float | None],
+    measured: Tested,
     made_with: dict[str, Any],
 ) -> ResultRecord:
-    """Writes ``result.json``, and returns what it holds; `measured` is on the test set."""
+    """Writes ``examples.json`` and ``result.json``, and returns what the latter holds."""
     state = loop.state
     assert state.best is not None and loop.records is not None
     epochs = _epochs(state.step, loop.batches.steps_per_epoch)
@@ -77,7 +96,7 @@ def finish(
             **state.metrics,
             "best_val_score": state.best.val_score,
             "best_epoch": state.best.epoch,
-            **measured,
+            **measured.metrics,
         },
         timing={
             "train_s": state.train_s,
@@ -92,6 +111,7 @@ def finish(
     )
     if loop.stopped_early is not None:
         result["stopped_early"] = {"epoch": state.epoch, "of": loop.epochs, "by": loop.stopped_early}
+    write_examples(folder, result["weights_sha256"], data.fingerprint, measured.examples)
     write_json(folder.result, result)
     return result
 

@@ -96,6 +96,12 @@ class Translations:
         assert len(self.texts) == len(self.split), "every sentence is translated once"
         return self.task.measure_texts(self.texts, self.split.references, self.words)
 
+    def each(self) -> list[float]:
+        """chrF2 of each translation by itself, 0 to 1, in the split's order; once they are `measured`."""
+        from minform_cli.tasks.text_metrics import each_chrf  # sacrebleu, which counting can do without
+
+        return each_chrf(self.texts, self.split.references)
+
     def shown(self, number: int) -> list[TranslationRecord]:
         """The first `number` translations beside their sources and references."""
         return [

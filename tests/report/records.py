@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minform_cli.counting.records import CountRecord
-from minform_cli.report.records import CompareRecord
+from minform_cli.report.records import CompareRecord, OverExamplesRecord
 from minform_cli.runs.records import FORMAT, EvaluationRecord, ResultRecord
 
 NAMES = (
@@ -100,6 +100,24 @@ def compare_record(i: int, num_seeds: int = 3, scale: int = 1) -> CompareRecord:
         kind="images",
         steps_to_95=None,
         confidence=0.95,
+        over_examples={"val": over_examples_record(i, num_seeds)} if other else {},
+    )
+
+
+def over_examples_record(i: int, num_seeds: int = 3) -> OverExamplesRecord:
+    """What row `i` says over seeds and examples."""
+    single = num_seeds == 1
+    return OverExamplesRecord(
+        score="right",
+        num_seeds=num_seeds,
+        num_examples=270,
+        difference_mean=-0.005 * i,
+        low=-0.005 * i - 0.012,
+        high=-0.005 * i + 0.012,
+        not_worse=None,
+        only_own=3 if single else None,
+        only_reference=5 if single else None,
+        p_mcnemar=0.727 if single else None,
     )
 
 

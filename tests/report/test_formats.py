@@ -16,7 +16,8 @@ from minform_cli.report.count_table import count_caption, count_table
 from minform_cli.report.formats import FORMATS, to_csv
 from minform_cli.report.list_table import list_table
 from minform_cli.report.numbers import duration, percent, points, ratio, seconds
-from tests.report.records import compare_record, count_record, result_record
+from minform_cli.report.over_examples import OVER_BOTH, OVER_EXAMPLES, OVER_SEEDS
+from tests.report.records import compare_record, count_record, over_examples_record, result_record
 
 COUNT_KEYS = ["preset", "variant", "parameters", "share_of_baseline", "determination_ratio", "macs", "groups"]
 
@@ -70,11 +71,11 @@ def test_csv_of_records_with_different_keys_has_all_of_them() -> None:
 def test_plain_golden() -> None:
     assert text(compare_table([compare_record(0), compare_record(1)], "plain")).splitlines() == [
         "variant      heads    parameters    share %       Q    val accuracy %      binomial %"
-        "    difference in points    p (Holm)    train loss    s/epoch",
+        "    difference in points    over examples too    p (Holm)    train loss    s/epoch",
         "baseline         4       302,474     100.00  0.0356  97.50 ± 0.42 (3)  [95.50, 98.50]"
-        "                       -           -        0.0123       1.23",
+        "                       -                    -           -        0.0123       1.23",
         "no-mlp           4       104,330      34.49   0.103  97.00 ± 0.42 (3)  [95.00, 98.00]"
-        "    -0.50 [-1.50, +0.50]       0.048        0.0246       1.23",
+        "    -0.50 [-1.50, +0.50]       [-1.70, +0.70]       0.048        0.0246       1.23",
     ]
 
 
@@ -168,10 +169,39 @@ def test_validation_on_the_test_set_is_said_loudly() -> None:
 
 def test_one_seed_says_that_nothing_can_be_said_about_spread() -> None:
     records = [compare_record(0, 1), compare_record(1, 1)]
-    assert "nothing can be said" in "\n".join(compare_caption(records, [result_record()]))
-    assert "97.50 (1)" in text(compare_table(records, "plain"))
-    assert "-0.50 " in text(compare_table(records, "plain"))
-    assert "[" not in text(compare_table(records, "plain")).replace("[95.50, 98.50]", "").replace("[95.00, 98.00]", "")
+    caption, printed = "\n".join(compare_caption(records, [result_record()])), text(compare_table(records, "plain"))
+    assert "nothing can be said" in caption
+    assert "97.50 (1)" in printed and "-0.50 " in printed
+    for over_examples in ("[95.50, 98.50]", "[95.00, 98.00]", "[-1.70, +0.70]"):
+        printed = printed.replace(over_examples, "")
+    assert "[" not in printed
+    assert "the examples are drawn anew, the two models stay: nothing is said of other seeds" in caption
+    assert (
+        "no-mlp: 3 of 270 validation examples are right here and wrong with the baseline, 5 the other way round; "
+        "McNemar's exact test p 0.727" in caption
+    )
+
+
+def test_what_varies_in_each_interval_stands_under_the_table() -> None:
+    records = [compare_record(0), compare_record(1)]
+    records[1]["over_examples"]["test"] = over_examples_record(1) | {"not_worse": "yes"}  # type: ignore[typeddict-item]
+    caption = "\n".join(compare_caption(records, [result_record(seed=seed) for seed in range(3)]))
+    for each in (OVER_SEEDS, OVER_EXAMPLES, OVER_BOTH):
+        assert caption.count(each) == 1
+    assert (
+        "no-mlp: test difference -0.50 points [-1.70, +0.70] over 3 seeds and 270 examples; not worse: yes." in caption
+    )
+
+
+def test_examples_with_another_score_than_the_metric_are_told_by_its_name() -> None:
+    records = [compare_record(0), compare_record(1)]
+    records[1]["over_examples"]["val"]["score"] = "chrF2"
+    assert "over examples too" not in text(compare_table(records, "plain"))
+    caption = "\n".join(compare_caption(records, [result_record(seed=seed) for seed in range(3)]))
+    assert (
+        "no-mlp: validation difference of each example's chrF2 -0.50 points [-1.70, +0.70] over 3 seeds and 270 "
+        "examples." in caption
+    )
 
 
 def test_the_caption_has_the_test_accuracy_and_from_20_seeds_on_the_bootstrap() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from minform_cli.counting.records import CountRecord
 from minform_cli.errors import InputError
 from minform_cli.report.records import CompareRecord
+from minform_cli.runs.examples import ExampleScores, RunExamples, ScoreName
 from minform_cli.runs.records import ResultRecord
 from minform_cli.study.plan import plan_study
 from minform_cli.study.summary import count_plan, summarise
@@ -141,3 +143,48 @@ def test_each_grid_point_has_its_own_best_row_for_steps_to_95() -> None:
     results += [curved("baseline", 0, (0.1, 0.9), heads=2), curved("minimal", 0, (0.4, 0.4), heads=2)]
     rows = [at(variant, heads) for heads in (1, 2) for variant in ("baseline", "minimal")]
     assert [record["steps_to_95"] for record in summarise(rows, results)] == [200, 100, 200, None]
+
+
+def examples_of(*results: ResultRecord, score: ScoreName = "right") -> dict[str, RunExamples]:
+    """Of each run the answers to sixteen examples, of which those with the seed's and the variant's number are wrong."""
+    found: dict[str, RunExamples] = {}
+    for result in results:
+        values = np.ones(16, dtype=np.float32)
+        values[[result["seed"], 4 + NAMES.index(result["variant"])]] = 0
+        found[result["weights_sha256"]] = RunExamples("0", {"val": ExampleScores(score, values)})
+    return found
+
+
+def named(variant: str, seed: int) -> ResultRecord:
+    result = result_record(variant, seed, 0.75)
+    result["weights_sha256"] = f"{variant} {seed}"
+    return result
+
+
+def test_rows_are_paired_over_the_examples_of_the_seeds_of_both() -> None:
+    results = [named("baseline", seed) for seed in (0, 1, 2)] + [named("minimal", seed) for seed in (2, 1)]
+    known = examples_of(*results[1:])  # that of the baseline's first seed is lost
+    baseline, minimal = summarise(counts("baseline", "minimal"), results, 0.5, examples=known)
+    assert baseline["over_examples"] == {}
+    (found,) = minimal["over_examples"].values()
+    assert (found["score"], found["num_seeds"], found["num_examples"]) == ("right", 2, 16)
+    assert found["difference_mean"] == 0 and found["low"] is None  # equal means of the seeds are chance
+    assert found["p_mcnemar"] is None
+
+
+def test_two_single_runs_are_told_apart_by_mcnemar() -> None:
+    results = [named("baseline", 0), named("minimal", 0)]
+    _, minimal = summarise(counts("baseline", "minimal"), results, 0.9, examples=examples_of(*results))
+    found = minimal["over_examples"]["val"]
+    assert (found["only_own"], found["only_reference"], found["p_mcnemar"]) == (1, 1, 1.0)
+    # Differences +1, -1 and fourteen times 0: variance 2 / 15 a difference.
+    half = float(stats.t.ppf(0.975, 15)) * (2 / 15 / 16) ** 0.5
+    assert (found["low"], found["high"]) == pytest.approx((-half, half), rel=1e-12)
+    assert found["not_worse"] == "yes"
+
+
+def test_scores_of_examples_that_are_not_the_metric_are_not_judged_by_its_margin() -> None:
+    results = [named("baseline", 0), named("minimal", 0)]
+    known = examples_of(*results, score="chrF2")
+    _, minimal = summarise(counts("baseline", "minimal"), results, 0.9, examples=known)
+    assert minimal["over_examples"]["val"]["not_worse"] is None

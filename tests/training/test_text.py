@@ -22,6 +22,7 @@ from minform_cli.data.text.text_batches import TextBatches
 from minform_cli.errors import InputError, Interrupted
 from minform_cli.files import RunFolder
 from minform_cli.runs.checkpoint import read_checkpoint
+from minform_cli.runs.examples import read_examples
 from minform_cli.runs.folder import read_meta
 from minform_cli.runs.records import read_result
 from minform_cli.training.evaluate import evaluate_run
@@ -197,6 +198,17 @@ def test_all_tokens_of_a_split_are_predicted_one_by_one_or_a_seventh_of_them(who
     # Next tokens: 14 of the text and the end. Masked: 15 %, one at least, of 24 x 14.
     num = evaluate_run(whole, "test", device="cpu", threads=1)["num_examples"]
     assert num == 24 * 15 if task == "next-tokens" else 24 <= num < 100
+
+
+def test_each_sequence_has_the_share_of_its_tokens_that_is_right(whole: Path, task: str) -> None:
+    result = read_result(whole)
+    found = read_examples(RunFolder(whole), result)
+    assert found is not None
+    shares, accuracy = found.splits["val"].values, result["metrics"]["val_accuracy"]
+    assert found.splits["val"].name == "share of tokens right" and len(shares) == result["data"]["num_val"]
+    assert accuracy is not None and 0 <= shares.min() <= shares.max() <= 1
+    if task == "next-tokens":  # of which every sequence has as many
+        assert float(shares.mean()) == pytest.approx(accuracy, abs=1e-6)
 
 
 def test_the_test_text_is_read_once_after_the_last_step(text: Path, task: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from minform_cli.config.schema import RunConfig
 from minform_cli.data.batch import Batch
 from minform_cli.errors import InputError
 from minform_cli.files import RunFolder
+from minform_cli.runs.examples import read_examples
 from minform_cli.runs.records import read_result
 from minform_cli.training import outcome, translation
 from minform_cli.training.evaluate import evaluate_run
@@ -110,6 +111,15 @@ def test_a_word_for_word_language_is_learnt(files: Path, variant: str, tmp_path:
 def test_the_loss_falls_below_that_of_who_does_not_know_the_source(whole: Path) -> None:
     falling = [line["val_loss"] for line in lines(whole / "metrics.jsonl")]
     assert falling[-1] < 1.3 < math.log(len(DICTIONARY)) < falling[0]
+
+
+def test_each_sentence_has_the_chrf_of_its_translation(whole: Path) -> None:
+    result = read_result(whole)
+    found = read_examples(RunFolder(whole), result)
+    assert found is not None and found.splits["val"].name == "chrF2"
+    each, whole_split = found.splits["val"].values, result["metrics"]["val_chrf"]
+    assert len(each) == result["data"]["num_val"] and 0 <= each.min() <= each.max() <= 1
+    assert whole_split is not None and abs(float(each.mean()) - whole_split) < 0.1  # of sentences of about one length
 
 
 def test_a_result_holds_both_scores_of_texts_with_the_signatures_they_were_made_with(whole: Path) -> None:

@@ -61,7 +61,7 @@ class SentenceBatches:
         for chunk in torch.arange(len(examples.lengths)).split(self._config.train.eval_batch_size):
             batch = examples.batch(chunk, self._share)
             if len(batch.labels):
-                yield batch
+                yield batch._replace(owners=chunk[self._share.of(chunk)])
 
     def _examples(self, split: Split) -> _ResidentTokens:
         """The examples of `split`; moved to the device when first asked for."""

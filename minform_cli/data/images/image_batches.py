@@ -110,7 +110,8 @@ class ImageBatches:
         shared = [(len(chunk), chunk[self._share.of(chunk)]) for chunk in chunks]
         shared = [(size, part) for size, part in shared if len(part)]
         for pixels, (size, part) in zip(source.read([part for _, part in shared]), shared, strict=True):
-            yield Batch((self._normalized(pixels),), labels[part.to(self._device)], size - len(part))
+            mine = labels[part.to(self._device)]
+            yield Batch((self._normalized(pixels),), mine, size - len(part), owners=part)
 
     def _normalized(self, pixels: Tensor) -> Tensor:
         return pixels.to(torch.float32).mul_(self._scale).add_(self._shift)

@@ -69,7 +69,11 @@ class PairBatches:
         for first in range(0, len(order), size):
             batch = self._batch(pairs, order[first : first + size])
             if len(batch.labels):
-                yield batch
+                assert batch.numbers is not None, "pairs are numbered"
+                yield batch._replace(owners=batch.numbers.repeat_interleave(self._num_labels(pairs, batch.numbers)))
+
+    def _num_labels(self, pairs: PairSplit, numbers: Tensor) -> Tensor:
+        return torch.from_numpy(pairs.target.lengths[numbers.numpy()].astype(np.int64) + ADDED)
 
     def _cut(self, longest: NDArray[np.int64]) -> list[int]:
         """Where batches begin and the last one ends, for pairs whose longer sentences are `longest` (n,), ascending."""

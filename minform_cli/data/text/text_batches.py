@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -74,9 +75,13 @@ class TextBatches:
             if part.start == part.stop:
                 continue
             if self._masks is None:
-                yield self._next_tokens(sequences, chunk)
+                batch = self._next_tokens(sequences, chunk)
+                predicted = torch.arange(len(batch.labels))
             else:
-                yield self._masked_tokens(self._masks, sequences, chunk, _fixed_draws(chunk, sequences.length))
+                batch = self._masked_tokens(self._masks, sequences, chunk, _fixed_draws(chunk, sequences.length))
+                predicted = cast(Tensor, batch.inputs[3]).cpu()
+            rows = predicted // cast(Tensor, batch.inputs[0]).shape[1]
+            yield batch._replace(owners=chunk[part][rows])
 
     def _next_tokens(self, sequences: Sequences, chunk: Tensor) -> Batch:
         """This process's part of the batch of the sequences `chunk`."""
