@@ -146,7 +146,7 @@ def test_each_grid_point_has_its_own_best_row_for_steps_to_95() -> None:
 
 
 def examples_of(*results: ResultRecord, score: ScoreName = "right") -> dict[str, RunExamples]:
-    """Of each run the answers to sixteen examples, of which those with the seed's and the variant's number are wrong."""
+    """Of each run the answers to sixteen examples; those of the seed's and of the variant's number are wrong."""
     found: dict[str, RunExamples] = {}
     for result in results:
         values = np.ones(16, dtype=np.float32)
