@@ -83,7 +83,7 @@ class AttentionRow:
 def class_table(records: Sequence[CompareRecord], details: StudyDetails) -> ClassTable | None:
     """Accuracy by class, mean over seeds; None where nothing was measured."""
     names = details["class_names"]
-    means = {row_name(record): _class_means(details["runs"], row_name(record), len(names)) for record in records}
+    means = {row_name(record): class_means(details["runs"], row_name(record), len(names)) for record in records}
     measured = {name: row for name, row in means.items() if row is not None}
     known = [value for row in measured.values() for value in row if value is not None]
     if not known:
@@ -92,7 +92,7 @@ def class_table(records: Sequence[CompareRecord], details: StudyDetails) -> Clas
     low, high = min(known), max(known)
     return ClassTable(
         [names[i] for i in shown],
-        [(name, [_shaded(row[i], low, high) for i in shown]) for name, row in measured.items()],
+        [(name, [shaded(row[i], low, high) for i in shown]) for name, row in measured.items()],
         percent(low),
         percent(high),
         len(names) - len(shown),
@@ -131,7 +131,7 @@ def attention_colours(num: int = 9) -> list[str]:
     return [_css(colour) for colour in _colours([i / (num - 1) for i in range(num)])[:, :3].tolist()]
 
 
-def _class_means(runs: Sequence[RunDetails], name: str, num: int) -> list[float | None] | None:
+def class_means(runs: Sequence[RunDetails], name: str, num: int) -> list[float | None] | None:
     """Mean over the runs of a row, by class; None if none was measured."""
     measured = [run["measured"]["per_class_accuracy"] for run in runs if row_name(run) == name and run["measured"]]
     if not measured:
@@ -157,7 +157,8 @@ def _telling(rows: Sequence[Sequence[float | None]], num: int) -> list[int]:
     return sorted(sorted(range(num), key=spread, reverse=True)[:MAX_CLASSES])
 
 
-def _shaded(value: float | None, low: float, high: float) -> Shaded:
+def shaded(value: float | None, low: float, high: float) -> Shaded:
+    """A share in percent, shaded between two others; None: nothing."""
     if value is None:
         return Shaded(ABSENT)
     share = (value - low) / (high - low) if high > low else 1.0

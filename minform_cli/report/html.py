@@ -28,6 +28,7 @@ from minform_cli.report.fit import Column, Grid, fit, printable
 from minform_cli.report.formats import FittedTable, Output
 from minform_cli.report.grid import row_name, with_grid
 from minform_cli.report.heat import attention_colours, attention_rows, class_table
+from minform_cli.report.losses import agreement_table, lost_rows
 from minform_cli.report.numbers import ABSENT, integer, metric_name, p_value, percent
 from minform_cli.report.page import page
 from minform_cli.report.plots import compare_figure, starred
@@ -124,6 +125,8 @@ def study_html(report: StudyReport, tell: Callable[[str], None] | None = None) -
         tradeoffs=tradeoffs,
         curves=curves,
         classes=class_table(records, details),
+        lost=lost_rows(details, reference_name(records)),
+        agreement=agreement_table(details),
         validation=notes.validation(results[0]),
         attention=seen,
         layers=[layer + 1 for layer in layers],
@@ -165,6 +168,8 @@ def table_html(report: TableReport, tell: Callable[[str], None] | None = None) -
         tradeoffs=[] if tradeoff is None else [tradeoff],
         curves=[],
         classes=None,
+        lost=[],
+        agreement=None,
         validation="",
         attention=(),
         layers=[],

@@ -185,13 +185,62 @@ class RunDetails(TypedDict):
     measured: MeasuredRecord | None
 
 
+class ShownExample(TypedDict):
+    """A validation example for people: its class, and its PNG in base64 or its text."""
+
+    label: str
+    png: str | None
+    text: str | None
+
+
+class LostExample(TypedDict):
+    """A validation example, by its place in the split, and how many seeds of the reference and of a row are right."""
+
+    index: int
+    reference_right: int
+    own_right: int
+
+
+class LossRecord(TypedDict):
+    """Which validation examples a row loses to the variant `reference` at its grid point, over the `seeds` of both.
+
+    `num_lost` are right with more than half of the reference's seeds and wrong with at least half of the row's,
+    `num_gained` the other way round. `examples` are those with the greatest difference in seeds, `MOST` at most.
+    """
+
+    variant: str
+    grid: dict[str, Any]
+    reference: str
+    seeds: int
+    num_examples: int
+    num_lost: int
+    num_gained: int
+    examples: list[LostExample]
+
+
+class AgreementRecord(TypedDict):
+    """`shares[i][j]`: on how many of the validation examples, 0..1, rows i and j are both right or both wrong.
+
+    A row is right where more than half of its seeds are. `names` are those of the rows.
+    """
+
+    names: list[str]
+    shares: list[list[float]]
+
+
 class StudyDetails(TypedDict):
-    """What a report shows beyond the results of the runs; `missing` says in sentences what is absent, and why."""
+    """What a report shows beyond the results of the runs; `missing` says in sentences what is absent, and why.
+
+    `shown` has the examples of `losses` by their place, as text, as far as they could be had.
+    """
 
     class_names: list[str]
     example: ExampleRecord | None
     runs: list[RunDetails]
     missing: list[str]
+    losses: list[LossRecord]
+    agreement: AgreementRecord | None
+    shown: dict[str, ShownExample]
 
 
 class TrialRecord(TypedDict):

@@ -21,6 +21,7 @@ from minform_cli.tasks import TASKS, check_labels, check_task
 if TYPE_CHECKING:
     from minform_cli.data.source import Source
     from minform_cli.report.records import StudyDetails
+    from minform_cli.study.over_examples import Examples
     from minform_cli.study.plan import Plan
     from minform_cli.study.stored import StoredStudy
     from minform_cli.study.worker import StudyListener
@@ -44,11 +45,13 @@ class Comparison:
         records: one a variant and grid point.
         results: of the runs behind them.
         notes: what is missing, and which runs another minform version made.
+        examples: what runs say of their examples.
     """
 
     records: list[CompareRecord]
     results: list[ResultRecord]
     notes: list[str]
+    examples: Examples
 
 
 def plan_comparison(options: StudyOptions) -> Plan:
@@ -200,7 +203,8 @@ def run_comparison(
     notes = plan.notes()
     runs = zip((run.folder for run in plan.runs), results, strict=True)
     examples = collect_examples(runs, notes.append)
-    return Comparison(summarise(counts, results, options.margin, options.reference, examples), results, notes)
+    records = summarise(counts, results, options.margin, options.reference, examples)
+    return Comparison(records, results, notes, examples)
 
 
 def stored_comparison(folder: Path, options: StudyOptions = DEFAULT) -> tuple[Comparison, StoredStudy]:
@@ -222,7 +226,7 @@ def stored_comparison(folder: Path, options: StudyOptions = DEFAULT) -> tuple[Co
     notes = list(stored.notes)
     examples = collect_examples(stored.runs(), notes.append)
     records = summarise(stored.counts(), results, options.margin, options.reference, examples)
-    return Comparison(records, results, notes), stored
+    return Comparison(records, results, notes, examples), stored
 
 
 def write_files(
@@ -245,13 +249,15 @@ def write_files(
     """
     from minform_cli.report.compare_table import compare_table
     from minform_cli.study.details import collect
+    from minform_cli.study.losses import losses
 
     comparison, stored = stored_comparison(folder, options)
     for name, fmt in TABLES.items():
         put(folder / name, f"{compare_table(comparison.records, fmt)}\n")
     written = [folder / name for name in TABLES]
     try:
-        details = collect(folder, stored.runs(), device=options.own_device, tell=tell, source=source)
+        lost = losses(comparison.results, comparison.examples, options.reference)
+        details = collect(folder, stored.runs(), lost, device=options.own_device, tell=tell, source=source)
     except InputError as error:
         tell(f"no {REPORT}: {error}")
         return written

@@ -14,11 +14,19 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from minform_cli.counting.records import row_label
 from minform_cli.errors import InputError, counted
 from minform_cli.files import RunFolder, read_json, write_json
-from minform_cli.report.records import ExampleRecord, LearningCurve, MeasuredRecord, RunDetails, StudyDetails
+from minform_cli.report.records import (
+    ExampleRecord,
+    LearningCurve,
+    MeasuredRecord,
+    RunDetails,
+    ShownExample,
+    StudyDetails,
+)
 from minform_cli.runs.records import ResultRecord
 
 if TYPE_CHECKING:
     from minform_cli.data.source import Source
+    from minform_cli.study.losses import Losses
     from minform_cli.study.measure import StudyData
 
 FILE = "details.json"
@@ -28,18 +36,20 @@ FORMAT = 1
 
 
 class _Cache(TypedDict):
-    """What `details.json` holds; `measured` by the SHA-256 of the weights."""
+    """What `details.json` holds; `measured` by the SHA-256 of the weights, `shown` by place in the split."""
 
     format: int
     fingerprint: str
     class_names: list[str]
     example: ExampleRecord | None
     measured: dict[str, MeasuredRecord]
+    shown: dict[str, ShownExample]
 
 
 def collect(
     folder: Path,
     results: Sequence[tuple[Path, ResultRecord]],
+    found: Losses | None = None,
     *,
     device: str = "auto",
     tell: Callable[[str], None],
@@ -50,6 +60,7 @@ def collect(
     Args:
         folder: of the study; `details.json` in it is read and written.
         results: folder and result of each finished run, one at least.
+        found: what rows lose, whose examples are to be shown; None: nothing is known.
         device: to measure on, as `choose_device` takes it.
         tell: is told what is measured, as it takes a while.
         source: the study's data, where somebody has opened them.
@@ -69,12 +80,31 @@ def collect(
     if results[0][1]["data"]["kind"] != "images":
         todo = []  # accuracy by class and attention are shown of images alone
     missing = _measure(folder / FILE, cache, todo, source, device, tell) if todo else []
+    wanted = [] if found is None else found.indices()
+    unseen = [index for index in wanted if str(index) not in cache["shown"]]
+    if unseen and not missing:
+        missing = _show(folder / FILE, cache, results[0][0], source, unseen)
     return StudyDetails(
         class_names=cache["class_names"],
         example=cache["example"],
         runs=[_details(path, result, cache, missing) for path, result in results],
         missing=missing,
+        losses=[] if found is None else found.records,
+        agreement=None if found is None else found.agreement,
+        shown=cache["shown"],
     )
+
+
+def _show(path: Path, cache: _Cache, run: Path, source: Source | None, indices: Sequence[int]) -> list[str]:
+    """Puts the examples at these places into `cache` and its file; says why they cannot be shown."""
+    from minform_cli.study.shown import shown_examples
+
+    try:
+        cache["shown"] |= shown_examples(run, source, indices)
+    except InputError as error:
+        return [f"The examples that rows lose are not shown: {error}"]
+    write_json(path, cache)
+    return []
 
 
 def _measure(
@@ -174,10 +204,11 @@ def _read_cache(path: Path, fingerprint: str) -> _Cache:
         known = cache["measured"]
         sound = (cache["format"], cache["fingerprint"]) == (FORMAT, fingerprint) and isinstance(known, dict)
         if sound and isinstance(cache["class_names"], list) and "example" in cache:
+            cache.setdefault("shown", {})
             return cast(_Cache, cache)
     except (InputError, KeyError):
         pass  # it is only a cache
-    return _Cache(format=FORMAT, fingerprint=fingerprint, class_names=[], example=None, measured={})
+    return _Cache(format=FORMAT, fingerprint=fingerprint, class_names=[], example=None, measured={}, shown={})
 
 
 def _is_known(cache: _Cache, result: ResultRecord, *, attention: bool) -> bool:

@@ -58,13 +58,8 @@ class StudyData:
 
     def example(self) -> ExampleRecord:
         """The image that attention is shown on, as it is before normalisation."""
-        pixels = _pixels(self._data.val, EXAMPLE)
-        image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-        png = io.BytesIO()
-        image.save(png, "PNG")
-        return ExampleRecord(
-            index=EXAMPLE, label=int(self._data.val.labels[EXAMPLE]), png=base64.b64encode(png.getvalue()).decode()
-        )
+        label = int(self._data.val.labels[EXAMPLE])
+        return ExampleRecord(index=EXAMPLE, label=label, png=png_of(self._data.val, EXAMPLE))
 
     def measure(self, run: Path, *, attention: bool, device: str) -> MeasuredRecord:
         """What the last weights of a finished run do on the validation split.
@@ -101,6 +96,15 @@ class StudyData:
         normalised = next(make_batches(data, config, device).evaluation("val")).inputs[0]
         assert normalised is not None, "images are not left out"
         return normalised
+
+
+def png_of(split: ImageSplit, index: int) -> str:
+    """One image as a PNG in base64, as it is before normalisation."""
+    pixels = _pixels(split, index)
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    return base64.b64encode(png.getvalue()).decode()
 
 
 def _pixels(split: ImageSplit, index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

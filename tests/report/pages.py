@@ -12,11 +12,15 @@ from PIL import Image
 
 from minform_cli.report.html import StudyReport
 from minform_cli.report.records import (
+    AgreementRecord,
     AttentionRecord,
     ExampleRecord,
     LearningCurve,
+    LossRecord,
+    LostExample,
     MeasuredRecord,
     RunDetails,
+    ShownExample,
     StudyDetails,
 )
 from tests.report.records import compare_record, result_record
@@ -90,6 +94,19 @@ def run_details(variant: str, seed: int, accuracy: float = 0.9, layers: int = 2,
     )
 
 
+def loss_record(variant: str) -> LossRecord:
+    return LossRecord(
+        variant=variant,
+        grid={},
+        reference="baseline",
+        seeds=2,
+        num_examples=359,
+        num_lost=7,
+        num_gained=1,
+        examples=[LostExample(index=3, reference_right=2, own_right=0)],
+    )
+
+
 def report(num: int = 3, num_seeds: int = 2, **changes: Any) -> StudyReport:
     records = [compare_record(i, num_seeds) for i in range(num)]
     names = [(record["variant"], seed) for record in records for seed in range(num_seeds)]
@@ -101,6 +118,14 @@ def report(num: int = 3, num_seeds: int = 2, **changes: Any) -> StudyReport:
             example=ExampleRecord(index=0, label=0, png=png()),
             runs=[run_details(variant, seed) for variant, seed in names],
             missing=[],
+            losses=[loss_record(record["variant"]) for record in records[1:]],
+            agreement=AgreementRecord(
+                names=[record["variant"] for record in records],
+                shares=[[1.0 if i == j else 0.9 - 0.1 * (i + j) for j in range(num)] for i in range(num)],
+            )
+            if num > 1
+            else None,
+            shown={"3": ShownExample(label="owl", png=png(), text=None)},
         ),
         command="minform compare --preset digits --seeds 2",
         title="Reductions on digits",

@@ -20,7 +20,7 @@ from minform_cli.report.curves import bands, learning_figures
 from minform_cli.report.fit import fit
 from minform_cli.report.formats import FittedTable
 from minform_cli.report.html import answer, study_html
-from minform_cli.report.records import CompareRecord, StudyDetails
+from minform_cli.report.records import CompareRecord, ShownExample
 from tests.report.pages import Page, report, run_details
 from tests.report.records import compare_record
 
@@ -79,7 +79,7 @@ def test_every_picture_says_what_it_shows() -> None:
     page = Page(study_html(report()))
     assert len(page.all("svg")) == 4
     assert all(picture["role"] == "img" and picture["aria-label"] for picture in page.all("svg"))
-    assert len(page.all("img")) == 1 + 3 * 2
+    assert len(page.all("img")) == 1 + 3 * 2 + 2
     for picture in page.all("img"):
         assert picture["alt"]
         with Image.open(io.BytesIO(base64.b64decode(str(picture["src"]).partition(",")[2]))) as image:
@@ -126,7 +126,8 @@ def test_of_many_classes_those_are_shown_that_differ_most() -> None:
         assert run["measured"]
         run["measured"]["per_class_accuracy"] = [0.5 + factor * i / 100 for i in range(30)]
     names = [str(i) for i in range(30)]
-    table = heat.class_table(records, StudyDetails(class_names=names, example=None, runs=runs, missing=[]))
+    details = {**report().details, "class_names": names, "runs": runs}
+    table = heat.class_table(records, details)  # type: ignore[arg-type]
     assert table is not None
     assert (table.classes, table.hidden) == (names[10:], 10)
     assert (table.low, table.high) == ("50.00", "79.00")
@@ -146,7 +147,7 @@ def contrast(one: str, other: str) -> float:
 
 def test_every_shaded_number_can_be_read() -> None:
     for value in range(101):
-        cell = heat._shaded(value / 100, 0.0, 1.0)  # pyright: ignore[reportPrivateUsage]
+        cell = heat.shaded(value / 100, 0.0, 1.0)
         assert contrast(cell.background, cell.ink) >= 4.5
 
 
@@ -273,3 +274,30 @@ def rows_with_grid() -> list[CompareRecord]:
 def test_swept_settings_are_columns_of_every_table() -> None:
     page = Page(study_html(report(records=rows_with_grid())))
     assert all("depth" in table[0] for table in page.tables[:3])
+
+
+def test_what_reductions_lose_is_shown_with_how_many_seeds_are_right() -> None:
+    page = Page(study_html(report(2)))
+    assert (
+        "Of 359 validation examples, 7 are right with most of the 2 seeds of the baseline and not here, 1 the other "
+        "way round; " in page.text
+    )
+    assert "owl: 2/2, here 0/2" in page.text
+    assert "image 3 of the validation split, class owl: 2/2, here 0/2" in [each.get("alt") for each in page.all("img")]
+    heads = [table[0][0] for table in page.tables if table[0]]
+    agreement = page.tables[heads.index("both right or both wrong, % of the validation examples")]
+    assert agreement[1:] == [["baseline", "-", "80.00"], ["no-mlp", "80.00", "-"]]
+
+
+def test_sentences_that_are_lost_are_shown_as_text_and_hostile_ones_do_nothing() -> None:
+    made = report(2)
+    made.details["shown"]["3"] = ShownExample(label="good", png=None, text="<script>alert(1)</script> a fine film")
+    html = study_html(made)
+    assert "<script>alert" not in html
+    assert "<script>alert(1)</script> a fine film (good: 2/2, here 0/2)" in Page(html).text
+
+
+def test_examples_that_could_not_be_had_leave_their_numbers() -> None:
+    made = report(2)
+    made.details["shown"].clear()
+    assert "7 are right with most of the 2 seeds" in Page(study_html(made)).text
