@@ -12,7 +12,8 @@ from minform_cli.counting.records import GROUPS, CountRecord
 from minform_cli.report.drawing import drawing
 from minform_cli.report.fit import printable
 from minform_cli.report.grid import row_name
-from minform_cli.report.numbers import integer, metric_axis
+from minform_cli.report.marks import Mark, curve_points
+from minform_cli.report.numbers import integer, metric_axis, percent
 from minform_cli.report.plots import GRID, check_plot_path, new_figure, save
 from minform_cli.report.records import CompareRecord, LearningCurve, RunDetails
 
@@ -47,6 +48,7 @@ class Band:
     """One row's metric over epochs: mean, least and largest over the seeds that reached the epoch."""
 
     name: str
+    metric: Metric
     epochs: list[int]
     mean: list[float]
     low: list[float]
@@ -109,11 +111,18 @@ def groups_figure(records: Sequence[CountRecord]) -> Figure:
     left = [0] * len(records)
     for group, colour in zip(GROUPS, PALETTE, strict=True):
         widths = [record["groups"][group] for record in records]
-        axes.barh(places, widths, left=left, color=colour, edgecolor="white", linewidth=0.6, label=_label(group))
+        bars = axes.barh(places, widths, left=left, color=colour, edgecolor="white", linewidth=0.6, label=_label(group))
+        for i, (record, bar) in enumerate(zip(records, bars, strict=True)):
+            share = percent(widths[i] / record["parameters"])
+            says = f"{_label(group)}: {integer(widths[i])} parameters ({share} % of its own)"
+            bar.set_gid(Mark(f"{group}-{i}", row_name(record), says))
         left = [a + b for a, b in zip(left, widths, strict=True)]
     for place, total in zip(places, left, strict=True):
-        axes.text(total, place, f" {integer(total)}", va="center", ha="left", fontsize=8)
+        text = axes.text(total, place, f" {integer(total)}", va="center", ha="left", fontsize=8)
+        text.set_gid(Mark(f"total-{place}", row_name(records[place])))
     axes.set_yticks(places, [_shown(row_name(record)) for record in records], fontsize=8, parse_math=False)
+    for i, label in enumerate(axes.get_yticklabels()):
+        label.set_gid(Mark(f"name-{i}", row_name(records[i])))
     axes.invert_yaxis()
     axes.set_xlim(0, 1.16 * max(left))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -132,7 +141,9 @@ def _band(name: str, curves: Sequence[LearningCurve | None], metric: Metric) -> 
                 by_epoch.setdefault(epoch, []).append(scale * value)
     seen = [by_epoch[epoch] for epoch in sorted(by_epoch)]
     mean = [sum(values) / len(values) for values in seen]
-    return Band(printable(name), sorted(by_epoch), mean, [min(values) for values in seen], [max(v) for v in seen])
+    return Band(
+        printable(name), metric, sorted(by_epoch), mean, [min(values) for values in seen], [max(v) for v in seen]
+    )
 
 
 def _together(drawn: Mapping[Metric, Sequence[Band]], titles: Mapping[Metric, str]) -> Figure:
@@ -141,16 +152,20 @@ def _together(drawn: Mapping[Metric, Sequence[Band]], titles: Mapping[Metric, st
     columns = min(num, max(1, _LEGEND_WIDTH // (longest + 8)))
     figure = new_figure(9.0, 4.2 + 0.2 * -(-num // columns))
     for axes, (metric, of_rows) in zip(figure.subplots(1, len(drawn)), drawn.items(), strict=True):
-        for band, colour, style in zip(of_rows, cycle(PALETTE), _styles(num), strict=False):
-            _draw(axes, band, colour, style)
+        for i, (band, colour, style) in enumerate(zip(of_rows, cycle(PALETTE), _styles(num), strict=False)):
+            _draw(axes, band, (colour, style), Mark(f"{metric}-{i}", band.name, titles[metric]))
         axes.set_title(titles[metric], fontsize=10)
         axes.set_xlabel("epoch")
         _epochs(axes)
         _quiet(axes, "both")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
-    for text in legend.get_texts():
+    for i, (handle, text) in enumerate(zip(legend.legend_handles, legend.get_texts(), strict=True)):
         text.set_parse_math(False)
+        name = drawn["train_loss"][i].name
+        text.set_gid(Mark(f"legend-{i}", name, "its curves"))
+        if handle is not None:
+            handle.set_gid(Mark(f"key-{i}", name))
     return figure
 
 
@@ -162,12 +177,15 @@ def _apart(of_rows: Sequence[Band], title: str, references: Mapping[str, str]) -
     panels = figure.subplots(lines, _PANELS_PER_ROW, sharex=True, sharey=True, squeeze=False).flat
     for axes in panels:
         axes.set_visible(False)
-    for axes, band in zip(figure.axes, of_rows, strict=False):
+    for i, (axes, band) in enumerate(zip(figure.axes, of_rows, strict=False)):
         axes.set_visible(True)
+        axes.set_gid(Mark(f"panel-{i}", band.name, panel=True))
+        axes.title.set_gid(Mark(f"title-{i}", band.name))
         reference = by_name.get(references[band.name])
         if reference is not None and reference is not band:
-            axes.plot(reference.epochs, reference.mean, color=_BASELINE_GREY, linewidth=1, linestyle="--")
-        _draw(axes, band, PALETTE[1], "-")
+            (line,) = axes.plot(reference.epochs, reference.mean, color=_BASELINE_GREY, linewidth=1, linestyle="--")
+            line.set_gid(Mark(f"reference-{i}", reference.name))
+        _draw(axes, band, (PALETTE[1], "-"), Mark(f"curve-{i}", band.name, title))
         axes.set_title(_in_lines(_shown(band.name)), fontsize=7, parse_math=False)
         axes.tick_params(labelsize=7, labelbottom=True)
         _epochs(axes)
@@ -177,9 +195,10 @@ def _apart(of_rows: Sequence[Band], title: str, references: Mapping[str, str]) -
     return figure
 
 
-def _draw(axes: Axes, band: Band, colour: str, style: str) -> None:
-    marker = "o" if len(band.epochs) <= _FEW_EPOCHS else ""
-    axes.plot(
+def _draw(axes: Axes, band: Band, look: tuple[str, str], mark: Mark) -> None:
+    """The curve in a colour and a line style, and its band; `mark` without what its points say."""
+    (colour, style), marker = look, "o" if len(band.epochs) <= _FEW_EPOCHS else ""
+    (line,) = axes.plot(
         band.epochs,
         band.mean,
         color=colour,
@@ -189,8 +208,12 @@ def _draw(axes: Axes, band: Band, colour: str, style: str) -> None:
         ms=3,
         label=_shown(band.name),
     )
+    line.get_path().should_simplify = False  # the page's script finds the epochs by the corners of the line
+    says = curve_points(band.epochs, band.mean, band.low, band.high, 2 if band.metric == "val_score" else 4)
+    line.set_gid(Mark(mark, mark.row, mark.says, says))
     if band.low != band.high:
-        axes.fill_between(band.epochs, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
+        drawn = axes.fill_between(band.epochs, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
+        drawn.set_gid(Mark(f"{mark}-band", mark.row))
 
 
 def _styles(num: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The report of a study as one HTML page that needs nothing else: no script, no font, no file, no network."""
+"""The report of a study as one HTML page that needs nothing else: no file, no font, no network."""
 
 from __future__ import annotations
 
@@ -111,6 +111,8 @@ def study_html(report: StudyReport, tell: Callable[[str], None] | None = None) -
         "study.html.j2",
         title=report.title,
         question=QUESTION,
+        rows=[row_name(record) for record in records],
+        compared=[row_name(record) for record in compared],
         answer=answer(records),
         notes=[*report.notes, *details["missing"], *missing],
         comparison=_grid(compare_table(records)),
@@ -154,6 +156,8 @@ def table_html(report: TableReport, tell: Callable[[str], None] | None = None) -
         "study.html.j2",
         title=f"{ScoreFormat.of(records).metric}: {', '.join(record['variant'] for record in records)}",
         question=QUESTION if sized else "What do these variants cost?",
+        rows=[row_name(record) for record in records],
+        compared=[row_name(record) for record in compared],
         answer=answer(records),
         notes=[*table.notes, *([f"Pictures are missing: {lost[0]}"] if lost else [])],
         comparison=_grid(compare_table(records)),

@@ -1,7 +1,15 @@
-"""A page of the templates: what users named stands in it escaped, and never as a control character."""
+"""A page of the templates: what users named stands in it escaped, and never as a control character.
+
+A page is complete without script. Where scripts run, a small one of ours (`templates/page.js`) makes it something to
+work with; the page's policy lets that one run, by its hash, and nothing else.
+"""
 
 from __future__ import annotations
 
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,7 +28,15 @@ def page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    return environment.get_template(template).render(values)
+    script = _script()
+    script_hash = f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}"
+    return environment.get_template(template).render(values, script=script, script_hash=script_hash)
+
+
+@cache
+def _script() -> Markup:
+    """The script, which is ours alone: nothing of a study is in it."""
+    return Markup((resources.files("minform_cli.report") / "templates" / "page.js").read_text("utf-8"))  # noqa: S704
 
 
 def _shown(value: object) -> object:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 _FONT_SIZE = 8
@@ -61,7 +62,7 @@ def place_labels(
     spread: Sequence[float],
     labels: Sequence[str],
     drawn: Sequence[tuple[float, float]] = (),
-) -> None:
+) -> list[list[Artist]]:
     """Writes `labels` beside the points (x, y) with error bars of `spread` up and down.
 
     The figure's layout must be final. Points in a crowd are served first; each takes the nearest place
@@ -73,6 +74,9 @@ def place_labels(
         spread: half the length of each error bar, in data units of y.
         labels: one a point.
         drawn: corners of a line already drawn, in data units, that names should not lie on.
+
+    Returns:
+        What was drawn for each point: its name, and the line to it if there is one.
     """
     figure = axes.figure
     scale = figure.dpi / 72
@@ -86,6 +90,7 @@ def place_labels(
     inside = Box(extent.x0 + 3, extent.y0 + 3, extent.x1 - 3, extent.y1 - 3)
     corners = [(float(px), float(py)) for px, py in axes.transData.transform(drawn)] if drawn else []
     lines: list[Line] = [(*start, *end) for start, end in pairwise(corners)]
+    written: list[list[Artist]] = [[] for _ in labels]
     for i in sorted(range(len(labels)), key=lambda i: _room(centres, i)):
         text = axes.annotate(
             labels[i], centres[i], xycoords="figure pixels", fontsize=_FONT_SIZE, zorder=4, parse_math=False
@@ -97,9 +102,10 @@ def place_labels(
             key=lambda place: _cost(place[1], place[0], centres[i], taken, inside, lines, scale),
         )
         text.remove()
-        _write(axes, labels[i], centres[i], best[1], far=best[0] >= _FAR)
+        written[i] = _write(axes, labels[i], centres[i], best[1], far=best[0] >= _FAR)
         taken.append(best[1])
         lines.append((*centres[i], *best[1].nearest(*centres[i])))
+    return written
 
 
 def _room(centres: Sequence[tuple[float, float]], i: int) -> float:
@@ -168,13 +174,16 @@ def _cross(a: Line, b: Line) -> bool:
     return side(a, b[0], b[1]) * side(a, b[2], b[3]) < 0 and side(b, a[0], a[1]) * side(b, a[2], a[3]) < 0
 
 
-def _write(axes: Axes, label: str, centre: tuple[float, float], place: Box, *, far: bool) -> None:
+def _write(axes: Axes, label: str, centre: tuple[float, float], place: Box, *, far: bool) -> list[Artist]:
     """The name at its place; both ends are given in figure pixels of the drawing resolution."""
     middle = ((place.left + place.right) / 2, (place.bottom + place.top) / 2)
     to_data = axes.transData.inverted().transform
     end = place.nearest(*centre)
+    leader: list[Artist] = []
     if far:
         (x0, y0), (x1, y1) = to_data(centre), to_data(end)
-        axes.plot([x0, x1], [y0, y1], color="#999999", linewidth=0.6, zorder=2.5, scalex=False, scaley=False)
+        look: dict[str, Any] = {"color": "#999999", "linewidth": 0.6, "zorder": 2.5}
+        leader += axes.plot([x0, x1], [y0, y1], scalex=False, scaley=False, **look)
     x, y = to_data(middle)
-    axes.text(x, y, label, ha="center", va="center", fontsize=_FONT_SIZE, zorder=4, parse_math=False)
+    name = axes.text(x, y, label, ha="center", va="center", fontsize=_FONT_SIZE, zorder=4, parse_math=False)
+    return [name, *leader]

@@ -16,6 +16,7 @@ from minform_cli.files import write_atomic
 from minform_cli.report.drawing import check_matplotlib, drawing
 from minform_cli.report.fit import printable, shortened
 from minform_cli.report.grid import row_name
+from minform_cli.report.marks import Mark, point_says
 from minform_cli.report.numbers import integer, percent
 from minform_cli.report.plot_labels import place_labels
 from minform_cli.report.records import Compared
@@ -86,14 +87,20 @@ def compare_figure(
     spread = [score.plotted(record["val_score_std"] or 0.0) for record in records]
     front = pareto_front(x, [-value for value in y] if score.lower else y)
     star = starred(records)
-    if any(spread):
-        axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=_ERROR, elinewidth=1, capsize=3, zorder=2)
     steps = _steps([(x[i], y[i]) for i in front])
     axes.plot(*zip(*steps, strict=True), color=FRONT, linewidth=1, linestyle="--", zorder=1)
     for i, record in enumerate(records):
         marker, size = ("*", 170) if record["variant"] == star else ("o", 46)
         colour = BASELINE_COLOUR if record["variant"] == star else FRONT if i in front else DOMINATED
-        axes.scatter(x[i], y[i], marker=marker, s=size, color=colour, edgecolors="white", linewidths=0.8, zorder=3)
+        look: dict[str, Any] = {"color": colour, "edgecolors": "white", "linewidths": 0.8}
+        point, name = axes.scatter(x[i], y[i], marker=marker, s=size, zorder=3, **look), row_name(record)
+        point.set_gid(Mark(f"point-{i}", name, point_says(record, cost, score)))
+        if spread[i]:
+            bar = axes.errorbar(
+                x[i], y[i], yerr=spread[i], fmt="none", ecolor=_ERROR, elinewidth=1, capsize=3, zorder=2
+            )
+            for j, line in enumerate(bar.get_children()):
+                line.set_gid(Mark(f"error-{i}-{j}", name))
     cost_axis(axes, x, *_COSTS[cost])
     axes.set_ylabel(score.axis, parse_math=False)
     preset = records[0].get("preset")
@@ -106,7 +113,10 @@ def compare_figure(
     _caption(figure, caption)
     figure.canvas.draw()
     figure.set_layout_engine("none")  # names are placed for exactly this layout
-    place_labels(axes, x, y, spread, [printable(row_name(record)) for record in records], steps)
+    labels = [printable(row_name(record)) for record in records]
+    for i, drawn in enumerate(place_labels(axes, x, y, spread, labels, steps)):
+        for j, artist in enumerate(drawn):
+            artist.set_gid(Mark(f"name-{i}-{j}", labels[i]))
     return figure
 
 

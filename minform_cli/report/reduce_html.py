@@ -1,4 +1,4 @@
-"""The report of a reduction as one HTML page that needs nothing else: no script, no font, no file, no network."""
+"""The report of a reduction as one HTML page that needs nothing else: no file, no font, no network."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
+from minform_cli.report.marks import marks_of
 from minform_cli.report.plots import GRID
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _PAGE_COLOURS = {
 
 
 def inline_svg(figure: Figure, name: str, alt: str) -> str:
-    """The figure as an ``<svg>`` element with text that stays text.
+    """The figure as an ``<svg>`` element with text that stays text, and with what its marks say.
 
     Args:
         figure: drawn in black on white where it is to follow the page.
@@ -42,4 +43,6 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
     for drawn, shown in _PAGE_COLOURS.items():
         text = text.replace(drawn, shown)
+    for gid, mark in marks_of(figure).items():
+        text = text.replace(f'<g id="{name}-{gid}">', mark.opening(name), 1)
     return text.replace("<svg ", f'<svg role="img" aria-label="{escape(alt)}" ', 1)

@@ -95,7 +95,7 @@ def test_tables_are_80_columns_wide_and_the_report_needs_nothing_else(forced: Pa
     (record,) = json.loads((forced / "reduction.json").read_text())["reductions"]
     assert max(map(len, str(reduce_table([record], "plain")).splitlines())) <= 80
     page = (forced / "report.html").read_text()
-    assert "<script" not in page
+    assert page.count("<script") == 1
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("<svg") == 1
     assert record["command"] in page

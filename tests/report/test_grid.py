@@ -64,7 +64,7 @@ def test_points_of_a_picture_are_named_by_variant_and_grid_point(tmp_path: Path)
     pytest.importorskip("matplotlib")
     labels: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minform_cli.report.plots.place_labels", lambda _, *given: labels.extend(given[3]))
+        patch.setattr("minform_cli.report.plots.place_labels", lambda _, *given: labels.extend(given[3]) or [])
         plot_compare([swept(0, heads=1), swept(0, heads=4), compare_record(1)], tmp_path / "a.svg")
     assert labels == ["baseline, heads=1", "baseline, heads=4", "no-mlp"]
 

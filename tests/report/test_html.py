@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import importlib.util
 import io
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -59,11 +61,11 @@ def test_one_seed_and_no_baseline_say_that_nothing_can_be_said() -> None:
 
 
 def test_the_page_needs_nothing_from_outside_and_is_well_formed() -> None:
-    text = study_html(report())
-    page = Page(text)
+    whole = study_html(report())
+    text, page = SCRIPT.sub("", whole), Page(whole)
     assert page.open == []
     assert not re.search(r"https?:|//|@import|javascript", text)
-    assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in page.elements}
+    assert not {"link", "iframe", "object", "form"} & {tag for tag, _ in page.elements}
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)
         for name in ("src", "href"):
@@ -73,6 +75,21 @@ def test_the_page_needs_nothing_from_outside_and_is_well_formed() -> None:
     assert len(ids) == len(set(ids))
     used = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text)
     assert used and {a or b for a, b in used} <= set(ids)
+
+
+def test_the_one_script_is_ours_and_the_only_one_that_the_page_lets_run() -> None:
+    page = Page(text := study_html(report()))
+    (script,) = SCRIPT.findall(text)
+    assert script == Path(heat.__file__).with_name("templates").joinpath("page.js").read_text(encoding="utf-8")
+    assert len(script.splitlines()) <= 400 and max(map(len, script.splitlines())) <= 120
+    policy = next(str(meta["content"]) for meta in page.all("meta") if "http-equiv" in meta)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert re.findall(r"script-src ([^;]*)", policy) == [f"'sha256-{digest}'"]
+    assert policy.startswith("default-src 'none'; ")
+    reaching = (
+        r"https?:|\bimport\b|fetch|XMLHttp|WebSocket|EventSource|sendBeacon|eval|Function\(|innerHTML|cookie|Storage"
+    )
+    assert not re.search(reaching, script)
 
 
 def test_every_picture_says_what_it_shows() -> None:
@@ -86,6 +103,7 @@ def test_every_picture_says_what_it_shows() -> None:
             image.verify()
 
 
+SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>$\\nonsense{$\x1b[31m"
 
 
@@ -105,9 +123,9 @@ def test_hostile_names_are_shown_and_do_nothing() -> None:
     made.details["missing"].append(HOSTILE)
     text = study_html(replace(made, command=HOSTILE, title=HOSTILE, settings={HOSTILE: HOSTILE}, notes=[HOSTILE]))
     page = Page(text)
-    assert not page.all("script")
+    assert page.all("script") == [{}]
     assert all("onerror" not in attributes for _, attributes in page.elements)
-    assert "<script" not in text and "\x1b" not in text
+    assert "<script" not in SCRIPT.sub("", text) and "\x1b" not in text
     shown = HOSTILE.replace("\x1b", "\\x1b")
     assert html.escape(shown, quote=False) in text.replace("&#39;", "'").replace("&#34;", '"')
     assert page.text.count(shown) > 15

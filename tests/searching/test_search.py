@@ -218,7 +218,7 @@ def test_a_name_in_the_report_is_escaped(tmp_path: Path, done: tuple[Path, Searc
 
     record = done[1].copy()
     record["preset"] = "<script>alert(1)</script>"
-    assert "<script>" not in search_html(record)
+    assert "<script>alert" not in search_html(record)
 
 
 @pytest.mark.parametrize(
