@@ -59,7 +59,8 @@ def test_the_wheel_holds_modules_presets_templates_and_the_typed_marker_and_noth
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "minform_cli").rglob("*.py")}
     shipped = [*shipped_folder().rglob("*.yaml"), *shipped_folder().rglob("*.json")]
     presets = {f"minform_cli/presets/{path.relative_to(shipped_folder())}" for path in shipped}
-    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "minform_cli").rglob("*.j2")}
+    found = [path for kind in ("*.j2", "*.js") for path in (ROOT / "minform_cli").rglob(kind)]
+    templates = {str(path.relative_to(ROOT)) for path in found}
     assert templates and inside == modules | presets | templates | {"minform_cli/py.typed"}
     assert any(name.endswith(".dist-info/entry_points.txt") for name in names)
 

@@ -53,6 +53,14 @@ class Browsed:
         for key in keys:
             self.tab.keyboard.press(key)
 
+    def press_until_at(self, key: str, name: str) -> None:
+        """Presses a key until the element of that name has the focus."""
+        for _ in range(50):
+            if self.focused == name:
+                return
+            self.press(key)
+        raise AssertionError(f"{key} does not lead to {name}, but to {self.focused}")
+
     def column(self, section: str, number: int) -> list[str]:
         """The cells of a table's column that are seen, from 1."""
         cells = self.all(f"#{section} tbody tr:visible > :nth-child({number})")
@@ -70,6 +78,9 @@ def browsed(browser: Any, file: Path, width: int = 1200, **options: Any) -> Iter
     """A file in a browser of its own; what it said on the console, and what it asked the network for, is in `heard`."""
     context = browser.new_context(viewport={"width": width, "height": 900}, **options)
     try:
-        yield Browsed(context.new_page(), file)
+        opened = Browsed(context.new_page(), file)
+        if options.get("java_script_enabled", True):  # what is typed before anything is painted may be lost
+            opened.tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        yield opened
     finally:
         context.close()

@@ -206,8 +206,9 @@ def test_a_curve_says_the_epoch_that_is_nearest(opened: Browsed) -> None:
 
 def test_all_of_it_is_reached_by_keys(opened: Browsed) -> None:
     opened.all("[data-show=none]").focus()
-    opened.press(*["Tab"] * 12)  # eleven heads, then the names of the table
-    assert opened.focused == "baseline" and highlighted(opened) == {"baseline"}
+    for name in ("variant", "s/epoch", "baseline"):  # the heads of the table, then its names
+        opened.press_until_at("Tab", name)
+    assert highlighted(opened) == {"baseline"}
     opened.press("ArrowDown", "Enter")
     assert highlighted(opened) == {"no-mlp"}
     opened.press("Tab")
