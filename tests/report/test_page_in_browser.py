@@ -251,7 +251,7 @@ def test_keys_go_through_the_shaded_cells(opened: Browsed) -> None:
 def test_without_script_the_page_is_complete(browser: Any, file: Path) -> None:
     with browsed(browser, file, java_script_enabled=False) as opened:
         assert opened.all("button:visible, input:visible").count() == 0
-        assert opened.all("table:visible").count() == 6
+        assert opened.all("table:visible").count() == opened.all("table").count() > 5
         assert opened.all("svg title").count() > 30
         assert opened.all("#classes td[title]").count() == 12
         assert opened.heard == []
