@@ -1,12 +1,13 @@
 """Named things that can be looked up by the name a user types.
 
 Two kinds: `Registry` holds objects that register themselves; `LazyRegistry` knows where a module lies and imports it
-when it is asked for, so that listing names costs no import.
+when it is asked for, so that listing names costs no import. And whether a package of an extra is there.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Generic, TypeVar
@@ -14,6 +15,12 @@ from typing import Generic, TypeVar
 from minform_cli.errors import unknown_name
 
 T = TypeVar("T")
+
+
+def installed(package: str) -> bool:
+    """Whether the package can be imported; a folder of that name in the working directory is none."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 class Registry(Generic[T]):

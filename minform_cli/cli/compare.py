@@ -12,10 +12,10 @@ import typer
 from minform_cli.cli import options, tables
 from minform_cli.cli.console import caption, chosen_format, show, warn
 from minform_cli.cli.one_voice import silent
-from minform_cli.cli.tensorboard import check_log, logging
 from minform_cli.config.names import BASELINE
 from minform_cli.errors import InputError, MachineError
 from minform_cli.study.options import StudyOptions
+from minform_cli.tracking import check_trackers
 from minform_cli.training.launch import launched
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from minform_cli.runs.progress import Progress
     from minform_cli.study.comparison import Comparison
     from minform_cli.study.plan import Plan, PlannedRun
+    from minform_cli.tracking.log import Logs
 
 
 def compare(
@@ -138,7 +139,7 @@ def compare(
         reference=against,
     )
     api.check_device(device, threads)
-    check_log(log)
+    check_trackers(log or ())
     if dry_run and options.on_ray is not None:
         raise InputError("--dry-run: measures on this machine; accepted: without --engine ray")
     if plot is not None:
@@ -148,17 +149,20 @@ def compare(
         _redraw(folder, options, shown)
         return
     plan = plan_comparison(options)
-    for stage in plan.stages():
-        if dry_run:
-            if stage is not plan and all(run.finished for run in stage.runs):
-                continue
-            check_plan(stage, options)
-            _show_plan(stage, options, shown)
-            return  # what a second stage takes is known after the first
-        comparison = _run(stage, options, log, quiet=quiet)
-        if stage is plan or shown.fmt not in ("csv", "json"):  # for a program there is one document
-            _show(comparison, shown if stage is plan else replace(shown, plot=None))
-        _write_files(stage.out, options, shown, stage.source)
+    if dry_run:  # what a second stage takes is known after the first
+        stage = next((stage for stage in plan.stages() if not all(run.finished for run in stage.runs)), plan)
+        check_plan(stage, options)
+        _show_plan(stage, options, shown)
+        return
+    from minform_cli.tracking.log import Logs
+
+    with Logs(log or (), warn) as logs:
+        for stage in plan.stages():
+            comparison = _run(stage, options, logs, quiet=quiet)
+            if stage is plan or shown.fmt not in ("csv", "json"):  # for a program there is one document
+                _show(comparison, shown if stage is plan else replace(shown, plot=None))
+            written = _write_files(stage.out, options, shown, stage.source)
+            logs.conclude(stage.out, comparison.records, written)
 
 
 @dataclass(frozen=True)
@@ -213,12 +217,14 @@ def _check_plot(plot: Path, *, dry_run: bool) -> None:
         raise InputError("--plot: --dry-run has no results to draw")
 
 
-def _run(plan: Plan, options: StudyOptions, log: str | None, *, quiet: bool) -> Comparison:
+def _run(plan: Plan, options: StudyOptions, logs: Logs, *, quiet: bool) -> Comparison:
     """Trains what is left, with live progress and, if asked for, a log of every run."""
     from minform_cli.cli.study_progress import StudyProgress
     from minform_cli.study.comparison import run_comparison
+    from minform_cli.tracking.described import tracked_runs
 
-    with StudyProgress(plan, quiet=quiet) as progress, logging(log) as logs:
+    logs.expect(lambda: tracked_runs(plan))
+    with StudyProgress(plan, quiet=quiet) as progress:
         for name, reason in plan.skipped.items():
             progress.say(f"{name} left out: {reason}")
         for note in plan.notes():
@@ -226,7 +232,7 @@ def _run(plan: Plan, options: StudyOptions, log: str | None, *, quiet: bool) -> 
 
         def tell(run: PlannedRun, news: Progress) -> None:
             progress.listen(run, news)
-            logs(run.folder, news)
+            logs.listen(run.folder, news)
 
         return run_comparison(plan, options, on_progress=tell)
 
@@ -257,7 +263,7 @@ def _show(comparison: Comparison, shown: _Shown) -> None:
         caption([*compare_caption(comparison.records, comparison.results), *comparison.notes, *drawn], shown.fmt)
 
 
-def _write_files(folder: Path, options: StudyOptions, shown: _Shown, source: Source | None = None) -> None:
+def _write_files(folder: Path, options: StudyOptions, shown: _Shown, source: Source | None = None) -> list[Path]:
     """Leaves tables and report in the study's folder, once the table is on the screen."""
     from minform_cli.cli.progress import Display
     from minform_cli.study.comparison import write_files
@@ -266,6 +272,7 @@ def _write_files(folder: Path, options: StudyOptions, shown: _Shown, source: Sou
         written = write_files(folder, options, tell=display.say, source=source)
     if not shown.quiet:
         caption([f"Written to {folder}: {', '.join(path.name for path in written)}."], shown.fmt)
+    return written
 
 
 def _show_plan(plan: Plan, options: StudyOptions, shown: _Shown) -> None:

@@ -46,6 +46,12 @@ def _complete_format(incomplete: str) -> list[str]:
     return [name for name in FORMATS if name.startswith(incomplete)]
 
 
+def _complete_log(incomplete: str) -> list[str]:
+    from minform_cli.tracking import TRACKERS
+
+    return [name for name in TRACKERS.names() if name.startswith(incomplete)]
+
+
 Preset = Annotated[
     str, typer.Option(help="A preset's name, or a path to a YAML file.", autocompletion=_complete_preset)
 ]
@@ -123,4 +129,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto 
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; results are equal to the bit per thread count.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no captions: only the result.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw to this file (.png, .pdf or .svg).")]
-Log = Annotated[str | None, typer.Option(help="tensorboard: log every run's curves into its folder while it trains.")]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="tensorboard, mlflow, trackio or wandb: log every run there while it trains. Repeat it for more.",
+        autocompletion=_complete_log,
+    ),
+]

@@ -64,7 +64,7 @@ class RunProgress(Display):
 
     def listen(self, news: News) -> None:
         """Shows one piece of news."""
-        if self.quiet:
+        if self.quiet or news.kind in ("begin", "failed"):
             return
         if news.kind == "note":
             self.say(news.text)

@@ -38,6 +38,8 @@ class SearchProgress(Display):
     def listen(self, run: PlannedRun, news: News) -> None:
         """Shows one piece of news of one trial."""
         name = run.config.variant
+        if news.kind in ("begin", "failed"):
+            return
         if news.kind == "note":
             if not news.text.startswith("device:"):
                 self.say(f"{name}: {news.text}")

@@ -37,7 +37,7 @@ class StudyProgress(Display):
 
     def listen(self, run: PlannedRun, news: News) -> None:
         """Shows one piece of news of one run."""
-        if run.finished:
+        if run.finished or news.kind in ("begin", "failed"):
             return
         name = str(run)
         if news.kind == "note":

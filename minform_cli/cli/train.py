@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minform_cli.cli import options
-from minform_cli.cli.console import caption, chosen_format, show
+from minform_cli.cli.console import caption, chosen_format, show, warn
 from minform_cli.cli.one_voice import said_elsewhere, silent
-from minform_cli.cli.tensorboard import check_log, logging
 from minform_cli.config.names import BASELINE, DEFAULT_PRESET
 from minform_cli.runs.progress import Progress
+from minform_cli.tracking import check_trackers
 from minform_cli.training.launch import launched
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def train(
         resumed = out if resume else None
         run = api.prepare(preset, variant, setting or [], seed=seed, init=init, teacher=teacher, resumed=resumed)
         api.check_device(device, threads)
-        check_log(log)
+        check_trackers(log or ())
     folder = out or api.default_run_folder(run.config)
     if dry_run:
         if leads:
@@ -65,13 +65,17 @@ def train(
         return
     from minform_cli.cli.progress import RunProgress
     from minform_cli.report.train_table import train_caption, train_table
+    from minform_cli.tracking.described import tracked_run
+    from minform_cli.tracking.log import Logs
     from minform_cli.training.parallel import Echo
 
-    with silent(Echo), RunProgress(quiet=quiet or not leads) as progress, logging(log if leads else None) as logs:
+    listening = (log or ()) if leads else ()
+    with silent(Echo), RunProgress(quiet=quiet or not leads) as progress, Logs(listening, warn) as logs:
+        logs.expect(lambda: [tracked_run(run, folder)])
 
         def tell(news: Progress) -> None:
             progress.listen(news)
-            logs(folder, news)
+            logs.listen(folder, news)
 
         result = api.train(run, folder, resume=resume, device=device, threads=threads, on_progress=tell, launch=launch)
     if not leads:

@@ -20,6 +20,9 @@ OTHERS = ("pydantic", "typer", "rich", "filelock", "sacrebleu")
 EXTRAS: dict[str, tuple[str, ...]] = {
     "plot": ("matplotlib",),
     "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
+    "trackio": ("trackio",),
+    "wandb": ("wandb",),
     "models": ("timm", "transformers"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "ray": ("ray",),

@@ -38,6 +38,8 @@ TENSOR_FILES = (
 """Files that may be deleted when no checkpoint names them."""
 TENSORBOARD = "tensorboard"
 """Folder, inside a run's, of its curves as TensorBoard reads them."""
+TRACKING = "tracking.json"
+"""File in the folder of a run or a study that says which run of a tracker it is."""
 
 
 class InUseError(InputError):

@@ -12,17 +12,18 @@ class Progress:
     """One piece of news from a run, for whoever shows it.
 
     Attributes:
-        kind: `note` (a sentence in `text`), `step`, `epoch` (metrics are final for the epoch), `done`.
+        kind: `note` (a sentence in `text`), `begin` (its folder is its own, and it stands at `step`), `step`, `epoch`
+            (metrics are final for the epoch), `done`; in a study also `failed` (`text` says why).
         epoch, epochs: number of the epoch (from 1) and how many there are.
         step, steps: optimiser steps done in the whole run, and how many there will be.
         metrics: running or final metrics by name: `train_loss`, `val_loss`, and what the task measures, `val_accuracy`.
         examples_per_s: training throughput of the current epoch.
         seconds_left: estimate for the rest of the run.
-        text: for `note`.
+        text: for `note` and `failed`.
         metric: what variants are compared by; its value on the validation split is `val_` and this name.
     """
 
-    kind: Literal["note", "step", "epoch", "done"]
+    kind: Literal["note", "begin", "step", "epoch", "done", "failed"]
     epoch: int = 0
     epochs: int = 0
     step: int = 0

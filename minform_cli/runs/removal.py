@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from minform_cli.errors import InputError, MachineError
 from minform_cli.files import RunFolder
-from minform_cli.runs.folder import LOCK, TENSOR_FILES, TENSORBOARD
+from minform_cli.runs.folder import LOCK, TENSOR_FILES, TENSORBOARD, TRACKING
 
 
 def remove_interrupted_run(folder: Path) -> None:
@@ -78,7 +78,7 @@ def _foreign(folder: Path) -> Iterator[str]:
     """Names in a run's folder of what no training of ours writes."""
     files = RunFolder(folder)
     known = {files.config, files.tokenizer, files.meta, files.metrics, files.timings, files.checkpoint}
-    names = (LOCK, *(path.name for path in (*known, files.examples, files.result)))
+    names = (LOCK, TRACKING, *(path.name for path in (*known, files.examples, files.result)))
     try:
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if entry.name == TENSORBOARD and entry.is_dir(follow_symlinks=False):

@@ -49,7 +49,7 @@ def train_trial(
 
     def listen(news: Progress) -> None:
         nonlocal last
-        if news.kind != "note":
+        if news.kind not in ("note", "begin"):
             last = news
         tell(news)
 

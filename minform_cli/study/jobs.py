@@ -140,7 +140,9 @@ class Jobs:
             case _:
                 self._bury(process)
                 if run is not None:
-                    raise MachineError(f"{run}: {_death(process.process)}; its last checkpoint stays, {_ADVICE}")
+                    death = _death(process.process)
+                    self._tell(run, Progress("failed", text=death))
+                    raise MachineError(f"{run}: {death}; its last checkpoint stays, {_ADVICE}")
 
     def _save_all(self) -> None:
         """Asks every process to save its run and end, and waits until all have, or the grace is over."""

@@ -96,6 +96,7 @@ def _train(group: Group, worker: Worker, tell: StudyListener) -> None:
         ends = train_stacked(seeds, device=worker.device, threads=worker.threads)
     for run, end in zip(group, ends, strict=True):
         if isinstance(end, NumericalError):
+            tell(run, Progress("failed", text=str(end)))
             raise NumericalError(f"{run}: {end}") from end
 
 

@@ -119,7 +119,15 @@ class Worker:
                 return True
             begun = folder.meta.is_file()
             prepared = Prepared(run.config, run.source)  # as the plan found it: nothing is looked at again
-            self.trainer(prepared, run.folder, resume=begun, device=self.device, threads=self.threads, on_progress=tell)
+            try:
+                self.trainer(
+                    prepared, run.folder, resume=begun, device=self.device, threads=self.threads, on_progress=tell
+                )
+            except Interrupted:
+                raise
+            except Exception as error:
+                tell(Progress("failed", text=str(error)))
+                raise
         return True
 
     def end_of(self, run: PlannedRun, tell: Listener) -> End:

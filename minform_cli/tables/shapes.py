@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minform_cli.errors import InputError, did_you_mean_file
-from minform_cli.tables import exports, hugging_face, lm_eval, mlflow_folder, optuna, parquet, tensorboard, text_files
+from minform_cli.tables import (
+    exports,
+    hugging_face,
+    lm_eval,
+    mlflow_folder,
+    optuna,
+    parquet,
+    tensorboard,
+    text_files,
+    wandb_folder,
+)
 from minform_cli.tables import trackio as trackio_file
 from minform_cli.tables.records import Sheet
 
@@ -43,6 +53,7 @@ FOLDERS = (
     Shape("TensorBoard's event files", tensorboard.is_tensorboard, tensorboard.read_tensorboard),
     Shape("transformers' trainer_state.json", hugging_face.is_trainer, hugging_face.read_trainer),
     Shape("lm-evaluation-harness's results_*.json", lm_eval.is_lm_eval, lm_eval.read_lm_eval),
+    Shape("wandb's runs", wandb_folder.is_wandb, wandb_folder.read_wandb),
 )
 
 

@@ -195,6 +195,7 @@ class Loop:
             clock = now
             if now - self._told >= TELL_EVERY_S:
                 self._tell("step", state.epoch + 1, self._training_metrics())
+                clock = time.perf_counter()  # what is done with the news is no training
             if self._is_time_up():
                 return
             if self._save_if_due():

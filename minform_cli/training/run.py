@@ -173,6 +173,7 @@ def begin(run: Prepared | RunConfig, out: Path, means: Means, *, resume: bool, t
         run_folder.check_data(folder, meta, data.fingerprint)
     for text in _resume_notes(out, meta, checkpoint, made_with) if resume else ():
         tell(_note(text))
+    tell(Progress("begin", step=checkpoint.state.step if checkpoint is not None else 0))
     following = partial(objective, config, data.spec, taught=taught, labelled=prepared.labelled)
     parts = Parts(config, data, batches, folder, meta, checkpoint, used.device, following)
     loop = _prepare(parts, started, team, tell)
