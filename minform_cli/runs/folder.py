@@ -38,7 +38,7 @@ TENSOR_FILES = (
 """Files that may be deleted when no checkpoint names them."""
 TENSORBOARD = "tensorboard"
 """Folder, inside a run's, of its curves as TensorBoard reads them."""
-TRACKING = "tracking.json"
+TRACKING = "tracking.jsonl"
 """File in the folder of a run or a study that says which run of a tracker it is."""
 
 

@@ -48,8 +48,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path |
     for name in [name for name in sys.modules if name.partition(".")[0] == "trackio"]:
         monkeypatch.delitem(sys.modules, name)  # it reads where its folder is as it is imported
     yield tmp_path
-    if "wandb" in sys.modules:
-        sys.modules["wandb"].teardown()  # it remembers variables and working directory
+    end_wandb()
 
 
 @pytest.fixture(params=TRACKERS.names())
@@ -62,5 +61,16 @@ def tracker(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def read(tracker: str, offline: Path) -> Reader:
-    """What the tracker has, by the names of runs."""
-    return lambda: READERS[tracker](offline)
+    """What the tracker has, by the names of runs, once the command is over."""
+
+    def look() -> dict[str, Read]:
+        end_wandb()
+        return READERS[tracker](offline)
+
+    return look
+
+
+def end_wandb() -> None:
+    """What wandb does as a process ends: its files are whole then, and variables are read anew."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
