@@ -223,13 +223,19 @@ def _key(axes: Axes, front: Sequence[int], records: Sequence[Compared]) -> None:
     entries = [mark("Pareto front", FRONT, "o", 6, "--")]
     if len(front) < len(records):
         entries.append(mark("not on the front", DOMINATED, "o", 6))
-    star = starred(records)
-    if any(record["variant"] == star for record in records):
+    star, star_at = starred(records), len(entries)
+    stars = [record for record in records if record["variant"] == star]
+    if stars:
         entries.append(mark(shortened(star, 24), BASELINE_COLOUR, "*", 11))
     if any(record["val_score_std"] for record in records):
         entries.append(mark("± sample std", _ERROR, "|", 9))
     figure = axes.figure
-    figure.legend(handles=entries, loc="outside upper right", ncols=len(entries), fontsize=8, frameon=False)
+    legend = figure.legend(handles=entries, loc="outside upper right", ncols=len(entries), fontsize=8, frameon=False)
+    if len(stars) == 1:  # of a grid's baselines none is the one that is meant
+        for part, drawn in (("key", legend.legend_handles), ("legend", legend.get_texts())):
+            artist = drawn[star_at]
+            if artist is not None:
+                artist.set_gid(Mark(f"{part}-{star_at}", row_name(stars[0])))
 
 
 def _caption(figure: Figure, text: str) -> None:

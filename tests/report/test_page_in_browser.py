@@ -122,7 +122,8 @@ def test_a_variant_is_highlighted_everywhere_from_everywhere(browser: Any, many:
         opened.all(where).first.click()
         opened.all("h1").hover()
         assert highlighted(opened) == {"minimal"}  # a click keeps it
-        for section in ("accuracy", "statistics", "parameters", "classes", "attention"):
+        opened.see("#losses div[data-row=minimal]").to_have_class("lost on")
+        for section in ("accuracy", "statistics", "parameters", "classes", "agreement", "attention"):
             opened.see(f"#{section} tr[data-row=minimal]").to_have_class("on")
         for section in ("tradeoffs", "parameters", "curves"):
             assert opened.all(f"#{section} svg .on[data-row=minimal]").count() > 1
@@ -136,6 +137,8 @@ def test_a_variant_is_highlighted_everywhere_from_everywhere(browser: Any, many:
 
 
 def test_the_legend_of_curves_highlights(opened: Browsed) -> None:
+    opened.all("[id^=over-parameters-legend][data-row=baseline]").hover()
+    assert highlighted(opened) == {"baseline"}
     opened.all("#curves .item:not(.curve)[data-row=no-mlp]").hover()
     assert highlighted(opened) == {"no-mlp"}
     assert "its curves" in opened.all(".tip").inner_text()
@@ -146,6 +149,9 @@ def test_a_hidden_variant_goes_everywhere_even_in_print_and_comes_back(opened: B
     box.uncheck()
     for _ in range(2):
         assert opened.column("accuracy", 1) == opened.column("parameters", 1) == NAMES[1:]
+        assert opened.all("#losses .lost:visible").count() == 3
+        assert opened.all("#agreement thead th:visible").all_inner_texts()[1:] == NAMES[1:]
+        assert opened.all("#agreement td:visible").count() == 9
         assert opened.column("classes", 1) == NAMES[1:] and len(opened.column("attention", 1)) == 3
         assert opened.all("svg [data-row=baseline]:visible").count() == 0
         for name in NAMES[1:]:  # what the pictures share is still drawn
@@ -253,7 +259,7 @@ def test_without_script_the_page_is_complete(browser: Any, file: Path) -> None:
         assert opened.all("button:visible, input:visible").count() == 0
         assert opened.all("table:visible").count() == opened.all("table").count() > 5
         assert opened.all("svg title").count() > 30
-        assert opened.all("#classes td[title]").count() == 12
+        assert opened.all("#classes td[title]").count() == opened.all("#agreement td[title]").count() == 12
         assert opened.heard == []
 
 

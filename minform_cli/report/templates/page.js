@@ -2,9 +2,10 @@
 // What a page can do beyond being read: tables are sorted, the variants of a study are highlighted and hidden wherever
 // they stand, and points, curves and shaded cells say their numbers. The page is complete without any of it.
 //
-// What belongs to a variant carries its name in `data-row`: rows of tables, and the parts of pictures; a panel of a
-// picture in `data-panel`. What a part says is its <title> (in a table its `title`), which the tip here takes the place
-// of; a curve's points are in `data-points`, one for each corner of its line.
+// What belongs to a variant carries its name in `data-row`: rows of tables, and the parts of pictures; what only goes
+// with it when it is hidden, a panel of a picture or a cell of the variant's own column, in `data-panel`. What a part
+// says is its <title> (in a table its `title`), which the tip here takes the place of; a curve's points are in
+// `data-points`, one for each corner of its line.
 
 const NEAR = 12; // how close to a curve the pointer must come, in pixels
 const ABSENT = "-";
