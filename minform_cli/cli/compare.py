@@ -85,6 +85,7 @@ def compare(
         Path | None, typer.Option("--from", help="Draw the study in this folder again; train nothing.")
     ] = None,
     table: tables.Table = None,
+    examples: tables.Examples = None,
     columns: tables.Columns = None,
     better: tables.Better = None,
     dry_run: Annotated[
@@ -105,9 +106,11 @@ def compare(
     """
     _refuse_launch()
     shown = _Shown(chosen_format(fmt, as_json=as_json), plot, quiet)
-    of_table = tables.table_options(table, columns, better, margin=margin, reference=against, out=out)
+    of_table = tables.table_options(
+        table, columns, better, examples=examples, margin=margin, reference=against, out=out
+    )
     if of_table is not None:
-        _refuse_others(ctx, "--table", _WITH_TABLE)
+        _refuse_others(ctx, "--examples" if table is None else "--table", _WITH_TABLE)
         if plot is not None:
             _check_plot(plot, dry_run=False)
         tables.compare_table_file(of_table, shown.fmt, plot, quiet=quiet)
@@ -192,7 +195,7 @@ def _seeds(num: int | None, each: list[int] | None) -> int | list[int] | None:
 
 
 _WITH_FROM = ("folder", "margin", "against", "device", "fmt", "as_json", "plot", "quiet")
-_WITH_TABLE = ("table", "columns", "better", "margin", "against", "out", "fmt", "as_json", "plot", "quiet")
+_WITH_TABLE = ("table", "examples", "columns", "better", "margin", "against", "out", "fmt", "as_json", "plot", "quiet")
 
 
 def _refuse_others(ctx: typer.Context, chosen: str, known: Sequence[str]) -> None:

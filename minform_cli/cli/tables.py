@@ -28,11 +28,18 @@ Better = Annotated[
 ]
 
 
+Examples = Annotated[
+    Path | None,
+    typer.Option(help="A row an example and run: run or variant and seed, example, score; with --table, or alone."),
+]
+
+
 def table_options(
     path: Path | None,
     columns: str | None,
     better: bool | None,
     *,
+    examples: Path | None = None,
     margin: float | None = None,
     reference: str,
     out: Path | None = None,
@@ -42,14 +49,20 @@ def table_options(
     Raises:
         InputError: an option makes no sense, or is there without ``--table``.
     """
-    if path is None:
+    if path is None and examples is None:
         for option, value in (("--columns", columns), ("--higher-is-better, --lower-is-better", better)):
             if value is not None:
                 raise InputError(f"{option}: has no meaning without --table")
         return None
     order: Literal["higher", "lower"] | None = None if better is None else "higher" if better else "lower"
     return TableOptions(
-        path=path, columns=parse_columns(columns), better=order, margin=margin, reference=reference, out=out
+        path=path,
+        examples=examples,
+        columns=parse_columns(columns),
+        better=order,
+        margin=margin,
+        reference=reference,
+        out=out,
     )
 
 
@@ -60,7 +73,7 @@ def compare_table_file(options: TableOptions, fmt: str, plot: Path | None, *, qu
 
     found = compare_runs(options)
     if plot is not None and found.records[0]["parameters"] is None:
-        raise InputError(f"--plot {plot}: draws scores over parameters, and {options.path} says none")
+        raise InputError(f"--plot {plot}: draws scores over parameters, and {options.source} says none")
     show(compare_table(found.records, fmt))
     drawn: list[str] = []
     if plot is not None:

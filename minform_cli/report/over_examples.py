@@ -25,6 +25,9 @@ OVER_EXAMPLES_OF_ONE_SEED = "the examples are drawn anew, the two models stay: n
 SHARES = ("right", "share of tokens right", "chrF2")
 """Scores of examples that are fractions."""
 
+BITS_OF = {"accuracy": "right"}
+"""Metrics that are means over examples -> the score of each."""
+
 MOST = 12
 """Lines about single rows; `json` always has all of them."""
 
@@ -107,7 +110,7 @@ def _comparable(record: Compared) -> OverExamplesRecord | None:
 
 
 def _is_the_score(record: Compared, each: OverExamplesRecord) -> bool:
-    return record["kind"] == "table" or (each["score"] == "right" and record["metric"] == "accuracy")
+    return each["score"] == (record["metric"] if record["kind"] == "table" else BITS_OF.get(record["metric"]))
 
 
 def _interval(each: OverExamplesRecord | None, score: ScoreFormat) -> str:

@@ -162,25 +162,38 @@ class TableOptions:
 
     Attributes:
         path: a CSV, TSV, JSON Lines or Parquet file with a row a run, or what trackio, Optuna, mlflow, TensorBoard,
-            transformers' Trainer or lm-evaluation-harness leave.
-        columns: names of columns by role (`variant`, `seed`, `score`, `parameters`), where they are not the usual ones.
+            transformers' Trainer or lm-evaluation-harness leave; None: the runs are those of `examples`.
+        examples: a file with a row an example and run; None: none, but for what lies beside lm-evaluation-harness's
+            results.
+        columns: names of columns by role (`variant`, `seed`, `score`, `parameters`, `example`), where they are not the
+            usual ones.
         better: `higher` or `lower`, where the name of the score does not say it.
         margin: how much worse is acceptable: in points where scores are shares, else in their own unit.
         reference: the variant that differences and verdicts refer to.
         out: folder for tables and report; None writes nothing.
 
     Raises:
-        InputError: `better`, a role or the margin makes no sense, or the folder is a study's.
+        InputError: `better`, a role or the margin makes no sense, nothing is named, or the folder is a study's.
     """
 
-    path: Path | str
+    path: Path | str | None = None
+    examples: Path | str | None = None
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     better: Literal["higher", "lower"] | None = None
     margin: float | None = None
     reference: str = BASELINE
     out: Path | str | None = None
 
+    @property
+    def source(self) -> Path | str:
+        """What holds the runs."""
+        named = self.examples if self.path is None else self.path
+        assert named is not None, "one of them is named"
+        return named
+
     def __post_init__(self) -> None:
+        if self.path is None and self.examples is None:
+            raise InputError("path: names the runs, and examples those of single examples; accepted: one at least")
         if self.better not in (None, "higher", "lower"):
             raise unknown_name("order", str(self.better), ("higher", "lower"), "better")
         for role in self.columns:

@@ -21,7 +21,7 @@ Examples = Mapping[str, RunExamples]
 
 SPLITS: tuple[Split, ...] = ("val", "test")
 
-Scores = NDArray[np.float32]
+Scores = NDArray[np.float32] | NDArray[np.float64]
 
 
 def collect_examples(runs: Iterable[tuple[Path, ResultRecord]], tell: Callable[[str], None]) -> Examples:

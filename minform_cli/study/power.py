@@ -104,7 +104,7 @@ def find_power(options: PowerOptions) -> Power:
         spread, each = Spread("", options.std * math.sqrt(2 * (1 - correlation))), []
     else:
         found = _differences(options) if options.table is None else _table_differences(options.table)
-        where = f"--from {options.study}" if options.table is None else f"--table {options.table.path}"
+        where = f"--from {options.study}" if options.table is None else f"--table {options.table.source}"
         spreads = spreads_of(found, where)
         spread = pooled(spreads)
         each = [(one, *_needed_between(one, options)) for one in spreads]

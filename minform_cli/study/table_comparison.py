@@ -14,6 +14,7 @@ from minform_cli.files import check_folder, make_folder
 from minform_cli.report.records import TableRecord
 from minform_cli.study.comparison import REPORT, TABLES, put
 from minform_cli.study.options import TableOptions
+from minform_cli.tables.lm_eval import SHAPE as LM_EVAL
 from minform_cli.tables.records import RunTable
 
 
@@ -31,9 +32,15 @@ def read_table(options: TableOptions) -> RunTable:
     Raises:
         InputError: they cannot be read: one line, with file and row.
     """
+    from minform_cli.tables.examples import table_of_examples, with_examples, with_samples
     from minform_cli.tables.runs import read_runs
 
-    return read_runs(Path(options.path), options.columns, options.better)
+    if options.path is None:
+        return table_of_examples(Path(options.source), options.columns, options.better)
+    table = read_runs(Path(options.path), options.columns, options.better)
+    if options.examples is not None:
+        return with_examples(table, Path(options.examples), options.columns)
+    return with_samples(table) if table.shape == LM_EVAL else table
 
 
 def compare_runs(options: TableOptions) -> TableComparison:
@@ -70,7 +77,7 @@ def write_table_files(found: TableComparison, options: TableOptions, tell: Calla
 
     if options.out is None:
         return []
-    folder, path = Path(options.out), Path(options.path)
+    folder, path = Path(options.out), Path(options.source)
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
     make_folder(folder)
     for name, fmt in TABLES.items():
@@ -80,7 +87,9 @@ def write_table_files(found: TableComparison, options: TableOptions, tell: Calla
 
 
 def _command(options: TableOptions) -> str:
-    words = ["minform", "compare", "--table", str(options.path)]
+    words = ["minform", "compare"]
+    words += [] if options.path is None else ["--table", str(options.path)]
+    words += [] if options.examples is None else ["--examples", str(options.examples)]
     if options.columns:
         words += ["--columns", ",".join(f"{role}={name}" for role, name in options.columns.items())]
     words += [] if options.better is None else [f"--{options.better}-is-better"]

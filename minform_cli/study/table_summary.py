@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from minform_cli.config.names import BASELINE
 from minform_cli.errors import counted, unknown_name
-from minform_cli.report.records import TableRecord
+from minform_cli.report.records import OverExamplesRecord, TableRecord
 from minform_cli.study.differences import correct, difference_record
+from minform_cli.study.over_examples import pair_record
 from minform_cli.study.statistics import estimate
+from minform_cli.tables.examples import in_common
 from minform_cli.tables.records import RunTable, TableRun
 
 
@@ -31,7 +35,35 @@ def summarise_table(table: RunTable, margin: float | None = None, reference: str
     parameters = None if whole is None else whole.parameters
     records = [_record(table, runs, others, margin, reference, parameters) for runs in variants.values()]
     correct(records)
+    for record in records:
+        if record["variant"] != reference:
+            record["over_examples"] = _over_examples(table, record["variant"], reference, margin, record["notes"])
     return records
+
+
+def _over_examples(
+    table: RunTable, variant: str, reference: str, margin: float | None, notes: list[str]
+) -> dict[str, OverExamplesRecord]:
+    """What is said over the examples of both, by ``table``; nothing without any. `notes` get what was left out."""
+    own, theirs = (
+        {seed: scores for (name, seed), scores in table.examples.items() if name == each}
+        for each in (variant, reference)
+    )
+    seeds = [seed for seed in own if seed in theirs]
+    if not seeds:
+        return {}
+    all_scores = [each[seed] for seed in seeds for each in (own, theirs)]
+    common = in_common(all_scores)
+    most = max(map(len, all_scores))
+    if len(common) < most:
+        notes.append(f"over examples: {len(common):,} of {most:,} examples are in all runs of both, and count")
+    if not common:
+        return {}
+    ours, others = (
+        [np.array([each[seed][name] for name in common], dtype=np.float64) for seed in seeds] for each in (own, theirs)
+    )
+    asked = margin if table.example_score == table.score else None
+    return {"table": pair_record(table.example_score, ours, others, asked, lower=table.better == "lower")}
 
 
 def paired(runs: Sequence[TableRun], others: Sequence[TableRun]) -> tuple[list[float], list[float]]:

@@ -10,6 +10,8 @@ from minform_cli.files import json_object
 from minform_cli.tables.records import Cell, Row, Sheet
 from minform_cli.tables.text_files import at_least_one
 
+SHAPE = "a folder of lm-evaluation-harness"
+
 _FILES = "results_*.json"
 
 
@@ -40,7 +42,7 @@ def read_lm_eval(folder: Path) -> Sheet:
                 cells |= _metrics(task, cast("dict[str, Any]", measured))
         rows.append(Row(str(path), cells))
     return Sheet(
-        shape="a folder of lm-evaluation-harness",
+        shape=SHAPE,
         columns=tuple(dict.fromkeys(key for row in rows for key in row.cells)),
         rows=at_least_one(rows, folder),
     )

@@ -9,7 +9,7 @@ from typing import Literal
 
 from minform_cli.tables.records import Better
 
-ROLES = ("variant", "seed", "score", "parameters")
+ROLES = ("variant", "seed", "score", "parameters", "example")
 """What ``--columns`` accepts before ``=``."""
 
 _USUAL = {
@@ -20,19 +20,23 @@ _USUAL = {
         "total_parameters", "trainable_params", "trainable_parameters", "param_count", "parameter_count",
         "model_num_parameters",
     ),
+    "example": (
+        "example", "example_id", "sample", "sample_id", "item", "item_id", "doc_id", "question_id", "instance",
+        "instance_id", "id", "idx", "index",
+    ),
 }  # fmt: skip
 
 _HIGHER = {
     "accuracy", "acc", "top1", "top5", "f1", "auc", "auroc", "precision", "recall", "em", "exactmatch", "bleu", "chrf",
     "rouge", "rougel", "meteor", "iou", "miou", "dice", "mcc", "matthews", "r2", "spearman", "pearson", "map", "ndcg",
-    "mrr", "psnr", "ssim", "reward", "return",
+    "mrr", "psnr", "ssim", "reward", "return", "correct",
 }  # fmt: skip
 _LOWER = {
     "loss", "nll", "perplexity", "ppl", "bpb", "bpc", "error", "err", "wer", "cer", "ter", "mse", "rmse", "mae", "fid",
 }  # fmt: skip
 _FRACTIONS = {
     "accuracy", "acc", "top1", "top5", "f1", "auc", "auroc", "precision", "recall", "em", "exactmatch", "iou", "miou",
-    "dice",
+    "dice", "correct",
 }  # fmt: skip
 """Scores that are shares of something, which people read in percent."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Cell = str | int | float | bool | None
@@ -56,6 +56,10 @@ class TableRun:
     place: str
 
 
+ByRun = Mapping[tuple[str, str], Mapping[str, float]]
+"""Scores by variant and seed, and then by the name of an example."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunTable:
     """The runs of a file or folder.
@@ -69,6 +73,8 @@ class RunTable:
         better: whether higher or lower scores are better.
         runs: one a variant and seed.
         notes: what was left out or taken for what.
+        examples: scores of single examples, of the runs whose examples are known.
+        example_score: what those are called: `score` where a run's score is the mean over its examples.
     """
 
     source: str
@@ -79,6 +85,8 @@ class RunTable:
     better: Better
     runs: tuple[TableRun, ...]
     notes: tuple[str, ...] = ()
+    examples: ByRun = field(default_factory=dict[tuple[str, str], Mapping[str, float]])
+    example_score: str = ""
 
     def by_variant(self) -> dict[str, list[TableRun]]:
         """The runs of each variant, in the order of their first."""

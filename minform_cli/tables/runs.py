@@ -34,12 +34,7 @@ def read_runs(path: Path, columns: Mapping[str, str], better: Better | None = No
     _check_once(runs)
     _check_parameters(runs)
     score = roles.score or "score"
-    known = better or sheet.better or names.better(score)
-    if known is None:
-        raise InputError(
-            f"{source}: whether more of {score!r} is better is not known; accepted: --higher-is-better, "
-            "--lower-is-better"
-        )
+    known = known_better(score, better, sheet.better, source)
     unit = names.unit(score, [run.score for run in runs])
     notes = list(sheet.notes)
     if unit == "percent":
@@ -61,6 +56,21 @@ def read_runs(path: Path, columns: Mapping[str, str], better: Better | None = No
     )
 
 
+def known_better(score: str, asked: Better | None, of_tool: Better | None, source: str) -> Better:
+    """Which scores are better: as asked for, as the tool says, else as the name of the score does.
+
+    Raises:
+        InputError: nobody says it.
+    """
+    known = asked or of_tool or names.better(score)
+    if known is None:
+        raise InputError(
+            f"{source}: whether more of {score!r} is better is not known; accepted: --higher-is-better, "
+            "--lower-is-better"
+        )
+    return known
+
+
 def _form(roles: Roles) -> str:
     if not roles.wide:
         parameters = f", parameters {roles.parameters!r}" if roles.parameters is not None else ""
@@ -75,9 +85,9 @@ def _long(sheet: Sheet, roles: Roles) -> list[TableRun]:
     assert roles.variant is not None and roles.seed is not None and roles.score is not None
     return [
         TableRun(
-            _text(row, roles.variant),
-            _seed(row, roles.seed),
-            _number(row, roles.score),
+            text_in(row, roles.variant),
+            seed_in(row, roles.seed),
+            number_in(row, roles.score),
             _parameters(row, roles.parameters),
             row.place,
         )
@@ -93,22 +103,23 @@ def _wide(sheet: Sheet, roles: Roles) -> list[TableRun]:
             if empty(row.cells.get(column)):
                 continue
             if roles.wide_by == "seed":
-                variant, seed = _text(row, roles.variant or ""), names.seed_of_column(column) or column
+                variant, seed = text_in(row, roles.variant or ""), names.seed_of_column(column) or column
             else:
-                variant, seed = column, _seed(row, roles.seed or "")
+                variant, seed = column, seed_in(row, roles.seed or "")
             place = f"{row.place}, column {column!r}"
-            runs.append(TableRun(variant, seed, _number(row, column), _parameters(row, roles.parameters), place))
+            runs.append(TableRun(variant, seed, number_in(row, column), _parameters(row, roles.parameters), place))
     return runs
 
 
-def _text(row: Row, column: str) -> str:
+def text_in(row: Row, column: str) -> str:
+    """The name of a variant."""
     cell = row.cells.get(column)
     if empty(cell):
         raise InputError(f"{row.place}: {column!r} is empty; accepted: the name of the variant")
     return str(cell).strip()
 
 
-def _seed(row: Row, column: str) -> str:
+def seed_in(row: Row, column: str) -> str:
     """A seed as text, whole numbers in one spelling: some tools write 0 as ``0.0``."""
     cell = row.cells.get(column)
     if empty(cell) or (isinstance(cell, float) and math.isnan(cell)):
@@ -117,7 +128,8 @@ def _seed(row: Row, column: str) -> str:
     return str(int(float(text))) if re.fullmatch(r"[+-]?\d{1,15}(?:\.0*)?", text) else text
 
 
-def _number(row: Row, column: str) -> float:
+def number_in(row: Row, column: str) -> float:
+    """A score."""
     cell = row.cells.get(column)
     value = _parsed(cell)
     if value is None or not math.isfinite(value):

@@ -57,19 +57,19 @@ FOLDERS = (
 )
 
 
-def read_sheet(path: Path) -> Sheet:
-    """The rows of a file or folder, by the first shape that recognises it.
+def read_sheet(path: Path, option: str = "--table") -> Sheet:
+    """The rows of a file or folder, which `option` names, by the first shape that recognises it.
 
     Raises:
         InputError: there is none, no shape recognises it, or it is damaged.
     """
     shapes = FOLDERS if path.is_dir() else FILES
     if not path.exists():
-        raise InputError(f"--table {path}: is neither a file nor a folder{did_you_mean_file(path)}")
+        raise InputError(f"{option} {path}: is neither a file nor a folder{did_you_mean_file(path)}")
     for shape in shapes:
         if shape.recognises(path):
             return shape.read(path)
     raise InputError(
-        f"--table {path}: is no {'folder' if path.is_dir() else 'file'} that is known; accepted: "
+        f"{option} {path}: is no {'folder' if path.is_dir() else 'file'} that is known; accepted: "
         f"{', '.join(shape.name for shape in shapes)}"
     )

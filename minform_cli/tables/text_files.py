@@ -88,7 +88,7 @@ def read_json_lines(path: Path) -> Sheet:
     """
     columns: dict[str, None] = {}
     rows: list[Row] = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):  # other ends of lines may stand in a text
         if not line.strip():
             continue
         place = f"{path}, line {number}"
