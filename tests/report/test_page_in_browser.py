@@ -202,12 +202,17 @@ def test_a_curve_says_the_epoch_that_is_nearest(opened: Browsed) -> None:
     curve.scroll_into_view_if_needed()
     area = curve.bounding_box()
     opened.tab.mouse.move(area["x"] + 4, area["y"] + 4)
-    assert tip(opened)[1:] == ["training loss", "epoch 1: 2.5000 (2.0000 to 3.0000)"]
+    assert tip(opened) == ["baseline", "training loss", "epoch 1: 2.5000 (2.0000 to 3.0000)"]  # all four are alike
     assert opened.all(".dot").count() == 1
     opened.tab.mouse.move(area["x"] + area["width"] - 4, area["y"] + area["height"] - 4)
     assert tip(opened)[2] == "epoch 2: 1.0000"
     opened.tab.mouse.move(area["x"] + 20, area["y"] + area["height"] - 20)
     assert tip(opened) == [] and highlighted(opened) == set()
+    opened.all(".boxes input[value=baseline]").uncheck()
+    curve.scroll_into_view_if_needed()
+    area = curve.bounding_box()
+    opened.tab.mouse.move(area["x"] + 4, area["y"] + 4)
+    assert tip(opened)[0] == "no-mlp"
 
 
 def test_all_of_it_is_reached_by_keys(opened: Browsed) -> None:
