@@ -12,6 +12,7 @@ from minform_cli.tables import (
     hugging_face,
     lm_eval,
     mlflow_folder,
+    mlflow_store,
     optuna,
     parquet,
     tensorboard,
@@ -37,6 +38,7 @@ def _ends(*suffixes: str) -> Callable[[Path], bool]:
 
 FILES = (
     Shape("a project of trackio (SQLite)", trackio_file.is_trackio, trackio_file.read_trackio),
+    Shape("a store of mlflow (SQLite)", mlflow_store.is_store, mlflow_store.read_store),
     Shape("a study of Optuna (SQLite)", optuna.is_optuna, optuna.read_optuna),
     Shape("a study of Optuna (journal)", optuna.is_journal, optuna.read_journal),
     Shape("Parquet", _ends(".parquet"), parquet.read_parquet),

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, counted
 from minform_cli.tables.records import Cell, Row, Sheet
 from minform_cli.tables.sqlite import is_sqlite, opened, tables_of
 from minform_cli.tables.text_files import at_least_one, flat
@@ -18,7 +18,7 @@ def is_trackio(path: Path) -> bool:
 
 
 def read_trackio(path: Path) -> Sheet:
-    """The runs, with their configs and the last value of each metric.
+    """The runs, with their configs and the last value of each metric; without those that have none, but a table.
 
     Raises:
         InputError: the file is damaged, or holds no run.
@@ -30,8 +30,10 @@ def read_trackio(path: Path) -> Sheet:
             runs.setdefault(str(name), {"run_name": str(name)}).update(found)
         for name, metrics in connection.execute("SELECT run_name, metrics FROM metrics ORDER BY step, id"):
             runs.setdefault(str(name), {"run_name": str(name)}).update(_object(metrics, path))
-    rows = [Row(f"{path}, run {name!r}", cells) for name, cells in runs.items()]
-    columns = tuple(dict.fromkeys(key for cells in runs.values() for key in cells))
+    measured = {name: cells for name, cells in runs.items() if any(_is_metric(*cell) for cell in cells.items())}
+    left = len(runs) - len(measured)
+    rows = [Row(f"{path}, run {name!r}", cells) for name, cells in measured.items()]
+    columns = tuple(dict.fromkeys(key for cells in measured.values() for key in cells))
     aside = frozenset({"run_name", *(name for name in columns if name.startswith("config._"))})
     return Sheet(
         shape="a project of trackio",
@@ -39,7 +41,12 @@ def read_trackio(path: Path) -> Sheet:
         rows=at_least_one(rows, path),
         aside=aside,
         run_name="run_name",
+        notes=(f"{counted(left, 'run')} left out: without a metric",) if left else (),
     )
+
+
+def _is_metric(key: str, value: Cell) -> bool:
+    return isinstance(value, int | float) and not key.startswith("config.")
 
 
 def _object(text: Any, path: Path) -> dict[str, Cell]:

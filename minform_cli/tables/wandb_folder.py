@@ -51,7 +51,7 @@ def read_wandb(folder: Path) -> Sheet:
                     ended[id] = record.exit.exit_code == 0
                 case _:
                     pass
-    whole = {id: cells for id, cells in runs.items() if ended[id] and _is_scored(cells)}
+    whole = {id: cells for id in runs if ended[id] and _is_scored(cells := _without_media(runs[id]))}
     columns = tuple(dict.fromkeys(key for cells in whole.values() for key in cells))
     left = len(runs) - len(whole)
     return Sheet(
@@ -78,23 +78,45 @@ def last_step(files: list[Path]) -> int | None:
 def records(file: Path) -> Iterator[Any]:
     """The records in a file, to the first that is damaged or that a killed process left undone."""
     messages: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
-    data, place, held = file.read_bytes(), _HEADER, b""
-    while data.startswith(_MAGIC) and place + _HEADER <= len(data):
-        left = _BLOCK - place % _BLOCK
-        if left < _HEADER:
-            place += left
-            continue
-        checksum, size, kind = struct.unpack("<IHB", data[place : place + _HEADER])
-        part = data[place + _HEADER : place + _HEADER + size]
-        if zlib.crc32(part, zlib.crc32(bytes([kind]))) != checksum:
+    damaged: type[Exception] = importlib.import_module("google.protobuf.message").DecodeError
+    for raw in _raw(file):
+        try:
+            yield messages.Record.FromString(raw)
+        except damaged:
             return
-        held, place = (part if kind in (1, 2) else held + part), place + _HEADER + size
-        if kind in (1, 4):  # a record by itself, or the last part of one
-            yield messages.Record.FromString(held)
+
+
+def _raw(file: Path) -> Iterator[bytes]:
+    """The bytes of each record, whose checksums are right."""
+    with file.open("rb") as data:
+        whole = data.read(_HEADER)[: len(_MAGIC)] == _MAGIC
+        held = b""
+        while whole:
+            if (left := _BLOCK - data.tell() % _BLOCK) < _HEADER:
+                data.read(left)
+            header = data.read(_HEADER)
+            if len(header) < _HEADER:
+                return
+            checksum, size, kind = struct.unpack("<IHB", header)
+            part = data.read(size)
+            if zlib.crc32(part, zlib.crc32(bytes([kind]))) != checksum:
+                return
+            held = part if kind in (1, 2) else held + part
+            if kind in (1, 4):  # a record by itself, or the last part of one
+                yield held
 
 
 def _value(item: Any) -> Any:
-    return json.loads(item.value_json)
+    try:
+        return json.loads(item.value_json)
+    except (ValueError, RecursionError):  # no number or text that a table could hold
+        return None
+
+
+def _without_media(cells: dict[str, Cell]) -> dict[str, Cell]:
+    """The cells but for those of tables, pictures and the like, which say their ``_type``."""
+    media = tuple(key.removesuffix("_type") for key in cells if key.endswith("._type"))
+    return {key: value for key, value in cells.items() if not media or not key.startswith(media)}
 
 
 def _is_scored(cells: dict[str, Cell]) -> bool:

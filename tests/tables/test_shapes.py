@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
+import struct
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from minform_cli.errors import InputError
 from minform_cli.tables.records import RunTable
 from minform_cli.tables.runs import read_runs
+from minform_cli.tables.wandb_folder import records
 
 RUNS = [
     (variant, seed, 0.9 - 0.02 * i - 0.001 * seed) for i, variant in enumerate(("base", "small")) for seed in (0, 1)
@@ -185,3 +189,69 @@ def test_a_parquet_file_and_what_to_install_where_it_cannot_be_read(
         InputError, match=r"needs pyarrow, which is not installed; try: pip install 'minform\[tables\]'"
     ):
         read_runs(path, {})
+
+
+def wandb_record(raw: bytes) -> bytes:
+    """A record as wandb's files hold it, behind the seven bytes that they begin with."""
+    return struct.pack("<IHB", zlib.crc32(raw, zlib.crc32(b"\x01")), len(raw), 1) + raw
+
+
+def test_a_folder_of_wandb(tmp_path: Path) -> None:
+    messages = pytest.importorskip("wandb.proto.wandb_internal_pb2", reason="needs wandb: pip install 'minform[wandb]'")
+    for i, (variant, seed, score) in enumerate([*RUNS, ("base", 2, 0.1)]):
+        config = {"variant": variant, "seed": seed, "n_params": SIZES[variant], "_wandb": {}}
+        run = messages.Record(run=messages.RunRecord(run_id=f"r{i}", display_name=f"n{i}"))
+        for key, value in config.items():
+            run.run.config.update.add(key=key, value_json=json.dumps(value))
+        summary = messages.Record(summary=messages.SummaryRecord())
+        summary.summary.update.add(nested_key=["val_acc"], value_json=str(score))
+        summary.summary.update.add(key="_step", value_json="3")
+        end = messages.Record(exit=messages.RunExitRecord(exit_code=int(seed == 2)))
+        parts = [[run, summary, end]] if i else [[run], [summary, end]]  # the first one was resumed
+        for number, part in enumerate(parts):
+            folder = tmp_path / "wandb" / f"offline-run-2026010{number + 1}_000000-r{i}"
+            folder.mkdir(parents=True)
+            told = b"".join(wandb_record(record.SerializeToString()) for record in part)
+            (folder / f"run-r{i}.wandb").write_bytes(b":W&B\xe1\xbe\x00" + told)
+    table = read_runs(tmp_path / "wandb", {})
+    assert holds_the_runs(table)
+    assert (table.score, table.unit, table.shape) == ("val_acc", "%", "a folder of wandb")
+    assert any(note.startswith("1 run left out: not finished") for note in table.notes)
+
+
+def test_a_damaged_file_of_wandb_is_read_to_the_damage(tmp_path: Path) -> None:
+    messages = pytest.importorskip("wandb.proto.wandb_internal_pb2", reason="needs wandb: pip install 'minform[wandb]'")
+    good = wandb_record(messages.Record(exit=messages.RunExitRecord(exit_code=0)).SerializeToString())
+    file = tmp_path / "run-x.wandb"
+    rng = random.Random(0)
+    for _ in range(300):
+        told = bytearray(b":W&B\xe1\xbe\x00" + 3 * good + wandb_record(rng.randbytes(9)))
+        for _ in range(rng.randrange(3)):
+            told[rng.randrange(len(told))] = rng.randrange(256)
+        file.write_bytes(told[: rng.randrange(len(told) + 1)])
+        assert len(list(records(file))) <= 4
+
+
+def test_a_store_of_mlflow(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE experiments (experiment_id INTEGER)")
+        connection.execute("CREATE TABLE runs (run_uuid, name, status, lifecycle_stage, start_time INTEGER)")
+        connection.execute("CREATE TABLE params (run_uuid, key, value)")
+        connection.execute("CREATE TABLE latest_metrics (run_uuid, key, value, is_nan)")
+        others = [("p", "FINISHED", "active"), ("f", "FAILED", "active"), ("d", "FINISHED", "deleted")]
+        for i, (id, status, stage) in enumerate([*((f"r{i}", "FINISHED", "active") for i in range(4)), *others]):
+            connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?)", (id, id, status, stage, i))
+        for i, (variant, seed, score) in enumerate(RUNS):
+            for key, value in {"variant": variant, "seed": seed, "n_params": SIZES[variant]}.items():
+                connection.execute("INSERT INTO params VALUES (?, ?, ?)", (f"r{i}", key, str(value)))
+            connection.execute("INSERT INTO latest_metrics VALUES (?, 'val_acc', ?, 0)", (f"r{i}", score))
+            connection.execute("INSERT INTO latest_metrics VALUES (?, 'speed', 0, 1)", (f"r{i}",))
+        connection.commit()
+    table = read_runs(path, {})
+    assert holds_the_runs(table)
+    assert table.shape == "a store of mlflow"
+    assert [note for note in table.notes if "left out" in note] == [
+        "1 run left out: not finished (status)",
+        "1 run left out: without a metric, as parents of others are",
+    ]

@@ -164,6 +164,30 @@ def check_study(runs: dict[str, Read], tracker: str) -> None:
             assert row["val_score_mean"] == pytest.approx(record["val_score_mean"])
 
 
+@pytest.mark.parametrize(
+    ("tracker", "table", "score"),
+    [
+        ("mlflow", "mlflow.db", "metrics.val_accuracy"),
+        ("trackio", "trackio/minform.db", "val_accuracy"),
+        ("wandb", "wandb", "summary.val_accuracy"),
+    ],
+    indirect=["tracker"],
+)
+def test_compare_reads_what_was_logged_as_another_tools_table(
+    minform: Command, tracker: str, read: Reader, table: str, score: str
+) -> None:
+    assert minform(*STUDY, "--seeds", "2", "--jobs", "1", "--log", tracker, "-q").code == 0
+    read()
+    outcome = minform("compare", "--table", table, "--columns", f"score={score}", "--json")
+    assert outcome.code == 0, outcome.err
+    expected = json.loads(Path("study/table.json").read_text())
+    for record, own in zip(json.loads(outcome.out), expected, strict=True):
+        for name in ("variant", "parameters", "num_seeds"):
+            assert record[name] == own[name]
+        for name in ("val_score_mean", "val_score_std", "difference_mean", "p_value", "share_of_baseline"):
+            assert record[name] == (own[name] and pytest.approx(own[name]))
+
+
 @pytest.mark.slow
 def test_runs_side_by_side_are_logged_by_the_process_that_shows_progress(
     minform: Command, tracker: str, read: Reader
