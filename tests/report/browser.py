@@ -18,13 +18,16 @@ PATIENCE_MS = 120_000
 
 @contextmanager
 def chromium() -> Generator[Any]:
-    """The browser; skips where there is none."""
+    """The browser; skips where there is none, or where it does not start."""
     found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
     if not found:
         pytest.skip("no chromium is installed")
     playwright.expect.set_options(timeout=PATIENCE_MS)
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found[0], timeout=PATIENCE_MS)
+        try:
+            browser = driver.chromium.launch(executable_path=found[0], timeout=PATIENCE_MS)
+        except playwright.Error as error:
+            pytest.skip(f"chromium does not start: {str(error).splitlines()[0]}")
         yield browser
         browser.close()
 

@@ -8,9 +8,9 @@
 // `data-points`, one for each corner of its line.
 
 const NEAR = 12; // how close to a curve the pointer must come, in pixels
-const ABSENT = "-";
+const ABSENT = /^(-?|nan\b.*)$/; // a cell that says nothing
 const FACTOR = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
-const NUMBER = /^[[(<±]?\s*([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?:\s([kMGT])(?:B\b|$))?/i;
+const NUMBER = /^[[(<±]?\s*([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?:\s([kMGT])(?:B\b|$))?/;
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const made = (name, attributes = {}) => Object.assign(document.createElement(name), attributes);
@@ -22,7 +22,7 @@ const pinned = new Set(); // names of the variants that stay highlighted
 let hovered = null; // the variant under the pointer
 let focused = null; // the variant that the keyboard is at
 let asked = null; // the element that the tip tells of
-let height = 0; // where the page was scrolled to then
+let toldAt = 0; // where the page was scrolled to then
 
 const tip = made("div", { className: "tip", hidden: true });
 tip.setAttribute("aria-hidden", "true"); // the elements' own labels say it to those who do not see it
@@ -54,17 +54,18 @@ function sortable(table) {
 
 function sorted(rows, column, falling) {
   const text = (row) => row.cells[column].textContent.trim();
-  const there = rows.filter((row) => ![ABSENT, ""].includes(text(row)));
+  const there = rows.filter((row) => !ABSENT.test(text(row)));
   const numbers = new Map(there.map((row) => [row, number(text(row))]));
   const counts = there.every((row) => numbers.get(row) !== null);
   const compared = (a, b) =>
-    counts ? numbers.get(a) - numbers.get(b) : text(a).localeCompare(text(b), "en", { numeric: true });
+    counts ? numbers.get(a) - numbers.get(b) || 0 : text(a).localeCompare(text(b), "en", { numeric: true });
   const ordered = [...there].sort((a, b) => (falling ? compared(b, a) : compared(a, b)));
   return [...ordered, ...rows.filter((row) => !there.includes(row))]; // what is absent comes last, either way
 }
 
 // The number that a cell opens with; null if it is a text. "97.16 ± 0.57 (3)" is 97.16, "<0.001" a bit less than that.
 function number(text) {
+  if (/^[+-]?inf\b/.test(text)) return text.startsWith("-") ? -Infinity : Infinity;
   const found = NUMBER.exec(text);
   if (!found) return null;
   const value = Number(found[1].replaceAll(",", "")) * (FACTOR[found[2]] ?? 1);
@@ -125,7 +126,7 @@ function choose(chooser) {
 function tell(element, text, x, y) {
   asked = element;
   tip.textContent = text;
-  height = scrollY;
+  toldAt = scrollY;
   tip.hidden = false;
   const box = tip.getBoundingClientRect();
   const left = Math.min(Math.max(x - box.width / 2, 4), document.documentElement.clientWidth - box.width - 4);
@@ -277,6 +278,7 @@ function neighbour(item, key) {
 
 function walk(event) {
   const item = event.target.closest(".item");
+  if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
   if (!item || !["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) return;
   event.preventDefault();
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -315,7 +317,10 @@ document.addEventListener("pointerover", (event) => {
   hover(nameOf(event.target));
   if (!event.target.closest("td.item") && asked !== document.activeElement) silence();
 });
-document.documentElement.addEventListener("pointerleave", () => hover(null));
+document.documentElement.addEventListener("pointerleave", () => {
+  hover(null);
+  if (asked !== document.activeElement) silence();
+});
 document.addEventListener("focusin", ({ target }) => {
   if (!target.matches(":focus-visible")) return;
   focused = nameOf(target);
@@ -327,4 +332,4 @@ document.addEventListener("focusout", () => {
   highlight();
   silence();
 });
-document.addEventListener("scroll", () => Math.abs(scrollY - height) > NEAR && silence(), { passive: true });
+document.addEventListener("scroll", () => Math.abs(scrollY - toldAt) > NEAR && silence(), { passive: true });
