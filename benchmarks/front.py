@@ -1,7 +1,7 @@
 """The picture that docs/results.md opens with: test accuracy over parameters, ours and published.
 
-`python benchmarks/front.py docs/front.png`; ours are figures of docs/results.md with the 95 % t interval over seeds; its
-sections have their commands, seeds and times. Published ones are named with what they are.
+`python benchmarks/front.py docs/front.png`; ours are figures of docs/results.md, with the 95 % t interval over seeds;
+commands, seeds and times stand there. Published ones are named with what they are.
 """
 
 from __future__ import annotations
