@@ -29,8 +29,8 @@ from minform_cli.tracking.tracked import IN_EPOCH, Point, State, Table, TrackedR
 if TYPE_CHECKING:
     from minform_cli.report.records import CompareRecord
 
-TELL_EVERY_S = 5.0
-"""Least time between two messages to a tracker within an epoch: it may be far away."""
+TELL_EVERY_S, EPOCHS_EVERY_S = 5.0, 1.0
+"""Least time between two messages to a tracker within an epoch, and at the ends of epochs: it may be far away."""
 
 
 class Logs:
@@ -125,7 +125,8 @@ class Log:
                 case "epoch" if run.folder in self._open and news.metrics:
                     opened = self._open[run.folder]
                     opened.add(Point(news.step, {**news.metrics, "examples_per_s": news.examples_per_s}))
-                    self._send(opened)
+                    if time.monotonic() - opened.sent_at >= EPOCHS_EVERY_S:
+                        self._send(opened)
                 case "done" | "failed" if run.folder in self._open:
                     self._run_failed = self._run_failed or news.kind == "failed"
                     self._end(run.folder, "finished" if news.kind == "done" else "failed")
@@ -202,9 +203,10 @@ class Log:
         opened.sent_at = time.monotonic()
 
     def _end(self, folder: Path, state: State) -> None:
-        """The last point that is held may be of a step that ends an epoch: a run that goes on tells it whole."""
+        """A last step within an epoch is left out: it may end it, and a run that goes on tells it whole."""
         opened = self._open.pop(folder)
-        del opened.held[-1:]
+        if opened.held and set(opened.held[-1].metrics) == {IN_EPOCH}:
+            opened.held.pop()
         self._send(opened)
         final = final_point(folder) if state == "finished" else Point(opened.entry.step, {})
         self._tracker.end(opened.entry.id, state, final)

@@ -301,10 +301,10 @@ def test_what_a_tracker_kept_elsewhere_it_does_not_look_for_here(
 def test_a_killed_run_goes_on_in_the_same_log_without_a_point_twice(
     minform: Command, tracker: str, read: Reader, offline: Path
 ) -> None:
-    given = ("train", *LONGER, "--set", "train.epochs=60", "--set", "train.checkpoint_every_s=0.1", "--out", "run")
+    given = ("train", *LONGER, "--set", "train.epochs=400", "--set", "train.checkpoint_every_s=0.1", "--out", "run")
     given = (*given, "--log", tracker, "-q")
     known = Path("run/tracking.jsonl")
-    for most in (10, 60):
+    for most in (10, 200):
         running = subprocess.Popen(
             [sys.executable, "-m", "minform_cli", *given, "--resume"], env=environment(**os.environ), cwd=offline
         )
