@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from minform_cli.cli import options, tables
 from minform_cli.cli.console import caption, chosen_format, show, warn
 from minform_cli.cli.one_voice import silent
+from minform_cli.cli.usage import refuse_others
 from minform_cli.config.names import BASELINE
 from minform_cli.errors import InputError, MachineError
 from minform_cli.study.options import StudyOptions
@@ -110,7 +110,7 @@ def compare(
         table, columns, better, examples=examples, margin=margin, reference=against, out=out
     )
     if of_table is not None:
-        _refuse_others(ctx, "--examples" if table is None else "--table", _WITH_TABLE)
+        refuse_others(ctx, "--examples" if table is None else "--table", "reads what is there", _WITH_TABLE)
         if plot is not None:
             _check_plot(plot, dry_run=False)
         tables.compare_table_file(of_table, shown.fmt, plot, quiet=quiet)
@@ -148,7 +148,7 @@ def compare(
     if plot is not None:
         _check_plot(plot, dry_run=dry_run)
     if folder is not None:
-        _refuse_others(ctx, "--from", _WITH_FROM)
+        refuse_others(ctx, "--from", "reads what is there", _WITH_FROM)
         _redraw(folder, options, shown)
         return
     plan = plan_comparison(options)
@@ -196,20 +196,6 @@ def _seeds(num: int | None, each: list[int] | None) -> int | list[int] | None:
 
 _WITH_FROM = ("folder", "margin", "against", "device", "fmt", "as_json", "plot", "quiet")
 _WITH_TABLE = ("table", "examples", "columns", "better", "margin", "against", "out", "fmt", "as_json", "plot", "quiet")
-
-
-def _refuse_others(ctx: typer.Context, chosen: str, known: Sequence[str]) -> None:
-    """Raises `InputError` at the first option beside `chosen`, and those that are `known` there."""
-    accepted = [parameter.opts[0] for parameter in ctx.command.params if parameter.name in known[1:]]
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        if name not in known and ctx.params.get(name) not in (None, False, []):
-            source = ctx.get_parameter_source(name)
-            if source is not None and source.name == "COMMANDLINE":
-                raise InputError(
-                    f"{chosen}: reads what is there, and {parameter.opts[0]} has no use beside it; "
-                    f"accepted: {', '.join(accepted)}"
-                )
 
 
 def _check_plot(plot: Path, *, dry_run: bool) -> None:

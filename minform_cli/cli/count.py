@@ -10,6 +10,7 @@ import typer
 
 from minform_cli.cli import options
 from minform_cli.cli.console import caption, chosen_format, show
+from minform_cli.cli.usage import refuse_others
 from minform_cli.config.names import DEFAULT_PRESET
 from minform_cli.errors import InputError, unknown_name
 
@@ -66,7 +67,7 @@ def count(
     """
     fmt = chosen_format(fmt, as_json=as_json)
     if model is not None:
-        _refuse_others(ctx)
+        refuse_others(ctx, "--model", "counts a model as it is", ("model", "fmt", "as_json", "quiet"))
         _show_model(model, fmt, quiet=quiet)
         return
     if sort is not None and sort not in SORTS:
@@ -102,18 +103,6 @@ def count(
         known = {"examples": examples or spec.num_train or None, "outputs": outputs or spec.num_outputs}
         drawn = [f"Drawn to {plot}."] if plot else []
         caption([*count_caption(records, title=spec.title, **known), *drawn], fmt)
-
-
-def _refuse_others(ctx: typer.Context) -> None:
-    """Raises `InputError` at the first option beside ``--model`` that is about presets."""
-    for parameter in ctx.command.params:
-        source = ctx.get_parameter_source(parameter.name or "")
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and parameter.name not in ("model", "fmt", "as_json", "quiet"):
-            raise InputError(
-                f"--model: counts a model as it is, and {parameter.opts[0]} has no use beside it; "
-                "accepted: --format, --json, --quiet"
-            )
 
 
 def _show_model(source: str, fmt: str, *, quiet: bool) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
 
 from minform_cli.errors import InputError, unknown_name
@@ -57,3 +58,23 @@ def _finding(first: Any) -> str:
     if first["type"].startswith("int"):
         return "expected a whole number"
     return str(first["msg"]).replace("Input should", "should")
+
+
+def refuse_others(ctx: typer.Context, chosen: str, does: str, known: Sequence[str]) -> None:
+    """Raises `InputError` at the first option given beside `chosen` that is none of those `known` there.
+
+    Args:
+        ctx: of the command.
+        chosen: the option.
+        does: what it does, in the words of the message.
+        known: parameters by name, that of `chosen` first.
+    """
+    accepted = [parameter.opts[0] for parameter in ctx.command.params if parameter.name in known[1:]]
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        source = ctx.get_parameter_source(name)
+        given = source is not None and source.name == "COMMANDLINE" and ctx.params.get(name) not in (None, False, [])
+        if given and name not in known:
+            raise InputError(
+                f"{chosen}: {does}, and {parameter.opts[0]} has no use beside it; accepted: {', '.join(accepted)}"
+            )
