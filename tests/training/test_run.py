@@ -81,7 +81,8 @@ def test_other_steps_are_another_run_and_epochs_beside_them_are_not(train_tiny: 
 def test_a_finished_run_holds_what_its_folder_promises(undisturbed: Path) -> None:
     folder, result = RunFolder(undisturbed), read_result(undisturbed)
     files = read_checkpoint(folder, read_meta(folder)["sha256"]).files
-    expected = {"checkpoint.json", "config.yaml", "metrics.jsonl", "result.json", "run.json", "timings.jsonl", ".lock"}
+    expected = {"checkpoint.json", "config.yaml", "examples.json", "metrics.jsonl", "result.json", "run.json"}
+    expected |= {"timings.jsonl", ".lock"}
     assert {p.name for p in undisturbed.iterdir()} == expected | {entry["name"] for entry in files.values()}
     assert load_config(folder.config) == tiny()
     assert result["weights_sha256"] == bits(undisturbed)["weights"]
