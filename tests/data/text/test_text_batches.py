@@ -35,8 +35,10 @@ def batches(text: TextData, share: Share = WHOLE, device: torch.device = CPU, **
 
 def equal(first: Batch, second: Batch) -> bool:
     pairs = [*zip(first.inputs, second.inputs, strict=True), (first.labels, second.labels)]
-    same = all((a is None and b is None) or (a is not None and torch.equal(a, b)) for a, b in pairs)
-    return same and first[2:] == second[2:]
+    pairs.append((first.owners, second.owners))
+    same = all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
+    numbers = ((each.elsewhere, each.examples, each.numbers, each.second) for each in (first, second))
+    return same and next(numbers) == next(numbers)
 
 
 def same(first, second) -> bool:
@@ -178,7 +180,7 @@ def test_evaluation_hides_the_same_for_every_seed_epoch_and_batch_size(text: Tex
     for size in (1, 3, 64, 1000):
         other = config.model_copy(update={"train": config.train.model_copy(update={"eval_batch_size": size})})
         made = list(TextBatches(text, other, CPU, WHOLE).evaluation(split))
-        for entry in (lambda b: b.inputs[0], lambda b: b.labels):
+        for entry in (lambda b: b.inputs[0], lambda b: b.labels, lambda b: b.owners):
             assert torch.equal(torch.cat([entry(b) for b in made]), torch.cat([entry(b) for b in first]))
     sequences = getattr(text, split)
     expected = sequences.take(np.arange(len(sequences)))
