@@ -38,8 +38,9 @@ def test_what_is_no_budget_is_refused(text: str) -> None:
 def test_each_model_has_one_name_and_the_shortest() -> None:
     """Of variants that are made of others, others that are not, and one that changes many axes."""
     recipe = Recipe("debug")
-    names = "baseline no-mlp collapsed-qk no-vo minimal symmetric symmetric-pairwise key-value shared-depth low-rank frontier"
-    every = {name: recipe.own_values(name) for name in names.split()}
+    paper = ("baseline", "no-mlp", "collapsed-qk", "no-vo", "minimal", "symmetric")
+    others = ("symmetric-pairwise", "key-value", "shared-depth", "low-rank", "frontier")
+    every = {name: recipe.own_values(name) for name in (*paper, *others)}
     names = [config.variant for config in combinations(recipe, every)]
     assert len(names) == len(set(names))
     assert {"baseline", "minimal", "no-mlp+symmetric"} <= set(names)
