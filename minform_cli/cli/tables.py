@@ -14,7 +14,7 @@ from minform_cli.tables.columns import parse_columns
 
 Table = Annotated[
     Path | None,
-    typer.Option(help="The runs in this file or folder of another tool: CSV, wandb, mlflow, ...; nothing is trained."),
+    typer.Option(help="The runs in this file or folder: CSV, wandb, mlflow, ..., studies of ours; nothing is trained."),
 ]
 Columns = Annotated[
     str | None,

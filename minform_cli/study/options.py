@@ -162,7 +162,8 @@ class TableOptions:
 
     Attributes:
         path: a CSV, TSV, JSON Lines or Parquet file with a row a run, or what trackio, Optuna, mlflow, TensorBoard,
-            transformers' Trainer or lm-evaluation-harness leave; None: the runs are those of `examples`.
+            transformers' Trainer or lm-evaluation-harness leave, or a folder of studies and runs of our own; None: the
+            runs are those of `examples`.
         examples: a file with a row an example and run; None: none, but for what lies beside lm-evaluation-harness's
             results.
         columns: names of columns by role (`variant`, `seed`, `score`, `parameters`, `example`), where they are not the

@@ -32,11 +32,14 @@ def read_table(options: TableOptions) -> RunTable:
     Raises:
         InputError: they cannot be read: one line, with file and row.
     """
+    from minform_cli.study.own_runs import are_own, read_own
     from minform_cli.tables.examples import table_of_examples, with_examples, with_samples
     from minform_cli.tables.runs import read_runs
 
     if options.path is None:
         return table_of_examples(Path(options.source), options.columns, options.better)
+    if options.examples is None and are_own(Path(options.path)):
+        return read_own(Path(options.path), options.columns, options.better)
     table = read_runs(Path(options.path), options.columns, options.better)
     if options.examples is not None:
         return with_examples(table, Path(options.examples), options.columns)

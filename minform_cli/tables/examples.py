@@ -72,13 +72,27 @@ def with_examples(table: RunTable, path: Path, columns: Mapping[str, str]) -> Ru
             )
     unit = names.unit(found.score, [score for each in found.by_run.values() for score in each.values()])
     by_run = _scaled(found.by_run, 100) if unit == "percent" and table.unit == "%" else found.by_run
-    without = len(known) - len(by_run)
-    notes = [f"{path} has no examples of {counted(without, 'run')}"] if without else []
+    return with_scores(table, by_run, table.score, f"{names.shown(found.score)} by example", [])
+
+
+def with_scores(table: RunTable, by_run: ByRun, score: str, otherwise: str, notes: Sequence[str]) -> RunTable:
+    """`table` with the scores of examples of some of its runs.
+
+    Args:
+        table: the runs.
+        by_run: scores in the unit of the table's; empty: none are known.
+        score: what they are called where a run's score is the mean over its examples.
+        otherwise: what they are called where it is not.
+        notes: what else is to be said.
+    """
+    said = [*table.notes, *notes]
+    if not by_run:
+        return replace(table, notes=tuple(said))
+    without = len(table.runs) - len(by_run)
+    said += [f"{table.source}: the examples of {counted(without, 'run')} are not known"] if without else []
     apart = _apart(table, by_run)
-    if apart is not None:
-        notes.append(apart)
-    name = table.score if apart is None else f"{names.shown(found.score)} by example"
-    return replace(table, examples=by_run, example_score=name, notes=(*table.notes, *notes))
+    said += [] if apart is None else [apart]
+    return replace(table, examples=by_run, example_score=score if apart is None else otherwise, notes=tuple(said))
 
 
 def _apart(table: RunTable, by_run: ByRun) -> str | None:
@@ -115,13 +129,7 @@ def with_samples(table: RunTable) -> RunTable:
             found = _samples(samples, metric, through or "none")
             if found:
                 by_run[run.variant, run.seed] = found
-    if not by_run:
-        return table
-    attached = replace(table, examples=by_run, example_score=table.score)
-    apart = _apart(table, by_run)
-    if apart is None:
-        return attached
-    return replace(attached, example_score=f"{metric} by example", notes=(*table.notes, apart))
+    return with_scores(table, by_run, table.score, f"{metric} by example", [])
 
 
 def _samples(path: Path, metric: str, through: str) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def read_runs(path: Path, columns: Mapping[str, str], better: Better | None = No
     source = str(path)
     sheet, roles = find_roles(read_sheet(path), columns, source)
     runs = _long(sheet, roles) if not roles.wide else _wide(sheet, roles)
-    _check_once(runs)
+    check_once(runs)
     _check_parameters(runs)
     score = roles.score or "score"
     known = known_better(score, better, sheet.better, source)
@@ -170,7 +170,8 @@ def _parameters(row: Row, column: str | None) -> int | None:
     return int(value)
 
 
-def _check_once(runs: list[TableRun]) -> None:
+def check_once(runs: Sequence[TableRun]) -> None:
+    """Raises `InputError` where a variant has a seed twice."""
     first: dict[tuple[str, str], TableRun] = {}
     for run in runs:
         other = first.setdefault((run.variant, run.seed), run)
