@@ -10,7 +10,6 @@ from typing import Any
 from minform_cli.counting.records import row_label
 from minform_cli.errors import InputError, counted, unknown_name
 from minform_cli.files import RunFolder
-from minform_cli.runs.examples import BITS, read_examples
 from minform_cli.runs.folder import flat
 from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.runs.stored import read_run
@@ -130,6 +129,8 @@ def _score(run: _Run, score: str) -> float:
 
 def _examples(runs: Sequence[_Run], names: Mapping[Path, str], score: str) -> tuple[ByRun, list[str]]:
     """Right or wrong, where the score is the accuracy of a split and the runs say it."""
+    from minform_cli.runs.examples import BITS, read_examples  # numpy, which refusing can do without
+
     split, _, metric = score.partition("_")
     found: dict[tuple[str, str], Mapping[str, float]] = {}
     notes: list[str] = []
