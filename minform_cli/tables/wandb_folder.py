@@ -36,7 +36,7 @@ def read_wandb(folder: Path) -> Sheet:
     runs: dict[str, dict[str, Cell]] = {}
     ended: dict[str, bool] = {}
     places: dict[str, str] = {}
-    for file in sorted(folder.glob(_FILES), key=lambda file: file.parent.name.rpartition("run-")[2]):
+    for file in sorted(folder.glob(_FILES), key=_begun):
         id = file.stem.removeprefix("run-")
         cells, places[id], ended[id] = runs.setdefault(id, {}), str(file.parent), False
         for record in records(file):
@@ -62,6 +62,12 @@ def read_wandb(folder: Path) -> Sheet:
         run_name="run_name",
         notes=(f"{counted(left, 'run')} left out: not finished, or without a number in the summary",) if left else (),
     )
+
+
+def _begun(file: Path) -> tuple[str, int]:
+    """When the run, or the part of it, began, to the second; of those of one second, when it was last written."""
+    second = file.parent.name.rpartition("run-")[2].partition("-")[0]
+    return second, file.stat().st_mtime_ns
 
 
 def last_step(files: list[Path]) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ def check() -> None:
             f"--log wandb: WANDB_MODE is {_mode()}, and no API key is known; accepted: WANDB_API_KEY, `wandb login` "
             f"before, or WANDB_MODE={_OFFLINE}"
         )
+
+
+_SECOND = 1.0
+"""Two parts of one run that begin in the same second would have one folder: wandb names it by the second."""
 
 
 class Tracker:
@@ -86,6 +91,8 @@ class Tracker:
 
     def _begun(self, name: str, known: str | None, group: str | None, kind: str, config: Mapping[str, Any]) -> str:
         id = known or secrets.token_hex(4)
+        if known is not None and _mode() == _OFFLINE:
+            time.sleep(_SECOND)
         self._runs[id] = self._wandb.init(
             project=self._project,
             id=id,
