@@ -14,7 +14,6 @@ from minform_cli.runs.folder import flat
 from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.runs.stored import read_run
 from minform_cli.study.listing import list_folder
-from minform_cli.study.record import FILE
 from minform_cli.study.stored import check_same_data, read_study_folder
 from minform_cli.tables.examples import with_scores
 from minform_cli.tables.records import Better, ByRun, RunTable, TableRun
@@ -93,12 +92,12 @@ def read_own(folder: Path, columns: Mapping[str, str], better: Better | None = N
 def _collected(folder: Path) -> list[_Run]:
     """Those of studies first, as the studies name them."""
     found: list[_Run] = []
-    listed = [Path(record["folder"]) for record in list_folder(folder).records if record["kind"] == "study"]
-    runs = [Path(record["folder"]) for record in list_folder(folder).records if record["kind"] == "run"]
-    for study in [folder] if (folder / FILE).is_file() else listed:
+    listed = list_folder(folder).records
+    for study in (Path(record["folder"]) for record in listed if record["kind"] == "study"):
         stored = read_study_folder(study)
         found += [_Run(path, result, study) for path, result in stored.runs()]
     inside = {run.folder.resolve() for run in found}
+    runs = (Path(record["folder"]) for record in listed if record["kind"] == "run")
     alone = [path for path in runs if path.resolve() not in inside and RunFolder(path).is_finished()]
     return found + [_Run(path, read_result(path), None) for path in alone]
 
