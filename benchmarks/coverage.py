@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minform_cli.report.intervals import wilson
-from minform_cli.study.statistics import bootstrap_interval, paired_difference, two_way_interval
+from minform_cli.study.statistics import bootstrap_interval, paired_difference, two_way_interval, unpaired_difference
 
 NUM_EXAMPLES = 1_000
 OF_EXAMPLE, OF_REST = 0.02, 0.04
@@ -25,6 +25,12 @@ Interval = tuple[float | None, float | None] | None
 def over_seeds(random: np.random.Generator, num: int) -> Interval:
     """The paired t interval of normal differences with mean 0."""
     found = paired_difference(random.standard_normal(num), np.zeros(num))
+    return found.low, found.high
+
+
+def over_runs(random: np.random.Generator, num: int, deviation: float) -> Interval:
+    """Welch's interval of runs that nothing pairs; the others' deviate by `deviation`, ours by 1."""
+    found = unpaired_difference(random.standard_normal(num), deviation * random.standard_normal(num))
     return found.low, found.high
 
 
@@ -70,13 +76,17 @@ def main() -> None:
 
     for num in (2, 3, 5, 10):
         add("t over n seeds, paired", num, lambda num=num: over_seeds(random, num))
-    add("bootstrap (BCa) over n seeds, 1,000 simulations", 20, lambda: bootstrapped(random, 20), 1_000)
+    add("bootstrap (BCa) over n seeds, 1,000 simulations", 40, lambda: bootstrapped(random, 40), 1_000)
     for num in (300, 5_000):
         add("Wilson, n examples, accuracy 97 %", num, lambda num=num: binomial(random, num))
     for name, ratio in RATIOS.items():
         for num in (1, 3, 5, 10) if not ratio else (2, 3, 5, 10):
             text = f"n seeds and {NUM_EXAMPLES:,} examples; the mean varies: {name}"
             add(text, num, lambda num=num, ratio=ratio: over_both(random, num, ratio))
+    for deviation in (1, 3):
+        for num in (2, 3, 5, 10):
+            text = f"Welch over n runs of each, deviations 1 to {deviation}"
+            add(text, num, lambda num=num, deviation=deviation: over_runs(random, num, deviation))
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -72,7 +72,7 @@ def compare_table_file(options: TableOptions, fmt: str, plot: Path | None, *, qu
     from minform_cli.study.table_comparison import compare_runs, write_table_files
 
     found = compare_runs(options)
-    if plot is not None and found.records[0]["parameters"] is None:
+    if plot is not None and all(record["parameters"] is None for record in found.records):
         raise InputError(f"--plot {plot}: draws scores over parameters, and {options.source} says none")
     show(compare_table(found.records, fmt))
     drawn: list[str] = []

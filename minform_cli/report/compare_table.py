@@ -91,20 +91,22 @@ def table_caption(records: Sequence[TableRecord], table: RunTable) -> list[str]:
 
 def table_line(table: RunTable) -> str:
     """Where the runs of a table come from, for captions."""
-    seeds = len({run.seed for run in table.runs})
+    seeds = f", {counted(len({run.seed for run in table.runs}), 'seed')}" if table.paired else ""
     return (
         f"{table.source} ({table.shape}, {table.form}): {counted(len(table.runs), 'run')} of "
-        f"{counted(len(table.by_variant()), 'variant')}, {counted(seeds, 'seed')}"
+        f"{counted(len(table.by_variant()), 'variant')}{seeds}"
     )
 
 
 def _parameters_line(records: Sequence[TableRecord]) -> str:
-    if records[0]["parameters"] is None:
+    if all(record["parameters"] is None for record in records):
         return "No column says the parameters (--columns parameters=NAME): no shares, no Pareto front."
     whole = next((record["variant"] for record in records if record["variant"] == BASELINE), records[0]["reference"])
-    if records[0]["share_of_baseline"] is None:
+    if all(record["share_of_baseline"] is None for record in records):
         return "Parameters: as the table says; no shares, as no variant is called baseline (--against names another)."
-    return f"Parameters: as the table says; share: of those of {printable(whole)}."
+    unknown = [printable(record["variant"]) for record in records if record["parameters"] is None]
+    without = f"; not known, and in no picture: {', '.join(unknown)}" if unknown else ""
+    return f"Parameters: as the table says; share: of those of {printable(whole)}{without}."
 
 
 def study_line(results: Sequence[ResultRecord]) -> str:
@@ -124,15 +126,17 @@ def _spread_line(records: Sequence[Compared]) -> str:
     if all(record["num_seeds"] == 1 for record in records):
         return "One seed: nothing can be said about the spread or about the significance of a difference."
     reference = reference_name(records)
-    text = "mean ± sample standard deviation (number of seeds)"
+    apart = records[0].get("paired") is False
+    text = f"mean ± sample standard deviation (number of {'runs' if apart else 'seeds'})"
     if all(record["difference_mean"] is None for record in records):
         how = " (--against names another variant)" if records[0]["kind"] == "table" else ""
         return f"{text}; no differences, as {reference} was not trained or shares no seed{how}."
     level = f"{100 * records[0]['confidence']:g} %"
+    whose = "Welch's" if apart else "the paired"
     return (
-        f"{text}; difference to {reference} in {ScoreFormat.of(records).unit} with the paired {level} t interval "
-        f"over seeds ({OVER_SEEDS}); p of the paired t test, corrected for the number of rows (Holm): a large one is "
-        "no proof of no difference."
+        f"{text}; difference to {reference} in {ScoreFormat.of(records).unit} with {whose} {level} t interval "
+        f"over {'runs that nothing pairs' if apart else 'seeds'} ({OVER_SEEDS}); p of {whose} t test, corrected for "
+        "the number of rows (Holm): a large one is no proof of no difference."
     )
 
 
@@ -222,6 +226,10 @@ def _spread(score: ScoreFormat, record: Compared) -> str:
     return score.spread(record["val_score_mean"], record["val_score_std"], record["num_seeds"])
 
 
+def _parameters(record: Compared) -> str:
+    return ABSENT if record["parameters"] is None else integer(record["parameters"])
+
+
 def _binomial(record: CompareRecord) -> str:
     return f"[{percent(record['val_score_low'])}, {percent(record['val_score_high'])}]"
 
@@ -267,8 +275,8 @@ def _columns(records: Sequence[Compared]) -> list[Column]:
         *([_NOT_WORSE] if any(record["margin"] is not None for record in records) else []),
     ]
     if first["kind"] == "table":
-        sizes = [_COUNTS[2]] if first["parameters"] is not None else []
-        shares = [_COUNTS[3]] if first.get("share_of_baseline") is not None else []
+        sizes = [_COUNTS[2]] if any(record["parameters"] is not None for record in records) else []
+        shares = [_COUNTS[3]] if any(record["share_of_baseline"] is not None for record in records) else []
         return [_COUNTS[0], *sizes, *shares, scores, *judged]
     translated = first["kind"] == "pairs"
     beside = _BINOMIAL if first.get("val_score_low") is not None else _PERPLEXITY if translated else _VAL_LOSS
@@ -279,7 +287,7 @@ def _columns(records: Sequence[Compared]) -> list[Column]:
 _COUNTS = [
     Column("variant", lambda record: record["variant"], right=False, name=True),
     Column("heads", lambda record: integer(record["heads"]), short="H"),
-    Column("parameters", lambda record: integer(record["parameters"]), short="params"),
+    Column("parameters", _parameters, short="params"),
     Column("share %", lambda record: percent(record["share_of_baseline"])),
     Column("Q", lambda record: ratio(record["determination_ratio"])),
 ]

@@ -146,7 +146,7 @@ def table_html(report: TableReport, tell: Callable[[str], None] | None = None) -
     """The page of a comparison of runs out of a table: what `study_html` shows, as far as a table says it."""
     records, table = report.records, report.table
     lost: list[str] = []
-    sized = records[0]["parameters"] is not None
+    sized = any(record["parameters"] is not None for record in records)
     tradeoff = _drawn(lambda: _tradeoff(records, "parameters", f"{table_line(table)}."), lost) if sized else None
     if lost and tell is not None:
         tell(f"pictures are missing in the report: {lost[0]}")
@@ -220,10 +220,11 @@ def answer(records: Sequence[Compared]) -> list[str]:
 
 def _smallest(records: Sequence[Compared]) -> list[str]:
     """What the smallest model saves and costs, where shares are known."""
-    least = min(records, key=lambda record: record["share_of_baseline"] or 0.0)
-    share, score = least["share_of_baseline"], ScoreFormat.of(records)
-    if share is None:
+    known = [record for record in records if record["share_of_baseline"] is not None]
+    if not known:
         return []
+    least = min(known, key=lambda record: record["share_of_baseline"] or 0.0)
+    share, score = least["share_of_baseline"], ScoreFormat.of(records)
     unit = " points" if score.in_percent else ""
     difference = f"its {score.name} differs from {reference_name(records)}'s by "
     difference += f"{score.difference(least['difference_mean'])}{unit}"
@@ -272,10 +273,13 @@ def _statistics_notes(records: Sequence[Compared]) -> list[str]:
     score = ScoreFormat.of(records)
     if all(record["difference_low"] is None for record in records):
         return ["No spread is known: nothing can be said about the significance of a difference."]
+    apart = records[0].get("paired") is False
+    seed = ", over runs that nothing pairs" if apart else " with the same seed"
+    how = "Welch's t interval" if apart else "mean over seeds with the t interval of the paired differences"
     lines = [
-        f"Difference: {score.name} less {reference_name(records)}'s with the same seed, in {score.unit}; mean over "
-        "seeds with the t interval of the paired differences. "
-        "p: two-sided paired t test; Holm: corrected for the number of rows. A large p is no proof of no difference."
+        f"Difference: {score.name} less {reference_name(records)}'s{seed}, in {score.unit}; "
+        f"{how}. p: two-sided {'Welch' if apart else 'paired'} t test; Holm: corrected for the number of rows. "
+        "A large p is no proof of no difference."
     ]
     margin = next((record["margin"] for record in records if record["margin"] is not None), None)
     if margin is not None:

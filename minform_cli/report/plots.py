@@ -78,7 +78,11 @@ def plot_compare(records: Sequence[Compared], path: Path, caption: str = "") -> 
 def compare_figure(
     records: Sequence[Compared], caption: str = "", cost: Literal["parameters", "seconds"] = "parameters"
 ) -> Figure:
-    """The picture of `plot_compare`, over what a variant has in parameters or takes in seconds per epoch."""
+    """The picture of `plot_compare`, over what a variant has in parameters or takes in seconds per epoch.
+
+    What is not known of a table's variants has no place in it.
+    """
+    records = [record for record in records if cost != "parameters" or record["parameters"] is not None]
     figure = new_figure(8.0, 5.6)
     axes = figure.add_subplot()
     score = ScoreFormat.of(records)
@@ -164,7 +168,7 @@ def confusion_figure(record: EvaluationRecord) -> Figure:
 
 def _cost(record: Compared, cost: Literal["parameters", "seconds"]) -> float:
     size = record["parameters"] if cost == "parameters" else record.get("seconds_per_epoch_mean")
-    assert size is not None, "a table without parameters is not drawn"
+    assert size is not None, "a variant without parameters is not drawn"
     return size
 
 

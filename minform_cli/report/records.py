@@ -45,7 +45,7 @@ class OverExamplesRecord(TypedDict):
 class DifferenceRecord(TypedDict):
     """How a row differs from that of the variant `reference`, paired by seed, over the seeds of both.
 
-    `difference_*` is its score minus the reference's, with the t interval, and `bootstrap_*` (from 20 seeds on) its
+    `difference_*` is its score minus the reference's, with the t interval, and `bootstrap_*` (from 40 seeds on) its
     bootstrap interval. `p_value` is that of the paired t test, `p_value_holm` corrected for the number of rows.
     `not_worse` says whether the row is not worse than the reference by more than `margin`, `seeds_needed` what would
     decide it. None stands where nothing can be said.
@@ -104,6 +104,7 @@ class TableRecord(DifferenceRecord):
     differences and the margin are fractions 0..1, else in the score's own unit. `better` says which scores are better.
     `share_of_baseline` is of the parameters of the baseline, or where there is none of the reference. `num_pairs` are
     the seeds that the row shares with the reference. `over_examples` is by ``table``, empty without scores of examples.
+    Where runs are not `paired`, interval and p value are Welch's, over all runs of both.
     """
 
     variant: str
@@ -120,6 +121,7 @@ class TableRecord(DifferenceRecord):
     kind: str
     notes: list[str]
     over_examples: dict[str, OverExamplesRecord]
+    paired: bool
 
 
 Compared = CompareRecord | TableRecord

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 
 from minform_cli.report.intervals import CONFIDENCE
 from minform_cli.report.records import DifferenceRecord
-from minform_cli.study.statistics import Estimate, bootstrap_interval, paired_difference
-from minform_cli.study.verdicts import holm, non_inferiority, paired_p_value
+from minform_cli.study.statistics import Estimate, bootstrap_interval, paired_difference, unpaired_difference
+from minform_cli.study.verdicts import holm, non_inferiority, paired_p_value, unpaired_p_value
 
 
 def difference_record(
-    pairs: tuple[Sequence[float], Sequence[float]] | None, reference: str, margin: float | None, *, lower: bool = False
+    pairs: tuple[Sequence[float], Sequence[float]] | None,
+    reference: str,
+    margin: float | None,
+    *,
+    lower: bool = False,
+    paired: bool = True,
 ) -> DifferenceRecord:
     """The difference of a row to the reference.
 
@@ -21,9 +26,13 @@ def difference_record(
         reference: its variant.
         margin: how much worse is acceptable, in the unit of the scores; None asks for no verdict.
         lower: whether lower scores are better.
+        paired: whether that is so; else `pairs` are all scores of the row and of the reference.
     """
-    difference = paired_difference(*pairs) if pairs else None
-    bootstrap = bootstrap_interval(*pairs) if pairs else None
+    difference_of, p_value_of = (
+        (paired_difference, paired_p_value) if paired else (unpaired_difference, unpaired_p_value)
+    )
+    difference = difference_of(*pairs) if pairs else None
+    bootstrap = bootstrap_interval(*pairs) if pairs and paired else None
     verdict = None
     if difference is not None and margin is not None:
         verdict = non_inferiority(_negated(difference) if lower else difference, margin)
@@ -34,7 +43,7 @@ def difference_record(
         difference_high=difference.high if difference else None,
         bootstrap_low=bootstrap[0] if bootstrap else None,
         bootstrap_high=bootstrap[1] if bootstrap else None,
-        p_value=paired_p_value(*pairs) if pairs else None,
+        p_value=p_value_of(*pairs) if pairs else None,
         p_value_holm=None,
         margin=margin,
         not_worse=verdict.verdict if verdict else None,

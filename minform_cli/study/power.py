@@ -164,6 +164,11 @@ def _table_differences(options: TableOptions) -> dict[str, list[float]]:
     from minform_cli.study.table_summary import paired
 
     table = read_table(options if options.better else replace(options, better="higher"))  # no direction matters
+    if not table.paired:
+        raise InputError(
+            f"--table {options.source}: without seeds nothing pairs its runs; accepted: --std, of which two runs' "
+            "difference has the square root of two times as much"
+        )
     variants = table.by_variant()
     if options.reference not in variants:
         raise unknown_name("variant", options.reference, variants, "--against")

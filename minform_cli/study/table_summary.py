@@ -50,7 +50,7 @@ def _over_examples(
         for each in (variant, reference)
     )
     seeds = [seed for seed in own if seed in theirs]
-    if not seeds:
+    if not seeds or (not table.paired and max(len(own), len(theirs)) > 1):
         return {}
     all_scores = [each[seed] for seed in seeds for each in (own, theirs)]
     common = in_common(all_scores)
@@ -83,7 +83,10 @@ def _record(
 ) -> TableRecord:
     variant, own = runs[0].variant, runs[0].parameters
     score = estimate([run.score for run in runs])
-    pairs = paired(runs, others) if variant != reference and others else None
+    pairs = None
+    if variant != reference and others:
+        pairs = paired(runs, others) if table.paired else ([run.score for run in runs], [run.score for run in others])
+    num_pairs = len(pairs[0]) if pairs and table.paired else None
     return TableRecord(
         variant=variant,
         grid={},
@@ -93,13 +96,20 @@ def _record(
         unit=table.unit,
         better=table.better,
         num_seeds=len(runs),
-        num_pairs=None if pairs is None else len(pairs[0]),
+        num_pairs=num_pairs,
         val_score_mean=score.mean,
         val_score_std=score.std,
         kind="table",
         over_examples={},
-        notes=_notes(runs, others, None if pairs is None else len(pairs[0]), reference),
-        **difference_record(pairs if pairs and pairs[0] else None, reference, margin, lower=table.better == "lower"),
+        notes=_notes(runs, others, num_pairs, reference),
+        paired=table.paired,
+        **difference_record(
+            pairs if pairs and pairs[0] else None,
+            reference,
+            margin,
+            lower=table.better == "lower",
+            paired=table.paired,
+        ),
     )
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
 from minform_cli.report.intervals import CONFIDENCE
-from minform_cli.study.statistics import Estimate
+from minform_cli.study.statistics import Estimate, unpaired_difference
 
 MAX_SEEDS = 1_000
 """More seeds than that are not suggested to anybody."""
@@ -50,6 +50,18 @@ def paired_p_value(values: ArrayLike, baseline: ArrayLike) -> float | None:
     return float(stats.ttest_rel(values, baseline).pvalue)
 
 
+def unpaired_p_value(values: ArrayLike, baseline: ArrayLike) -> float | None:
+    """Two-sided p value of Welch's t test; None where `statistics.unpaired_difference` has no interval.
+
+    Args:
+        values, baseline: shapes (n,) and (m,).
+    """
+    if unpaired_difference(values, baseline).low is None:
+        return None
+    found: Any = stats.ttest_ind(values, baseline, equal_var=False)
+    return float(found.pvalue)
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """The p values corrected for their number, in the same order; None stays None and is not counted.
 
@@ -66,7 +78,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def non_inferiority(difference: Estimate, margin: float) -> NonInferiority | None:
-    """The verdict on a paired difference; None where it has no interval (one seed, or all differences equal).
+    """The verdict on a difference; None where it has no interval (one seed, or all differences equal).
 
     Args:
         difference: variant minus baseline, as a fraction.

@@ -16,7 +16,8 @@ _VARIANT, _SEED = "variant (of the run's name)", "seed (of the run's name)"
 class Roles:
     """The columns of a sheet by what they say; `wide` are those with scores where no one column has them all.
 
-    `wide_by` says what tells the wide columns apart: ``seed`` or ``variant``.
+    `wide_by` says what tells the wide columns apart: ``seed`` or ``variant``. Without `seed`, and not wide by it, runs
+    are not paired.
     """
 
     variant: str | None
@@ -56,20 +57,23 @@ def find_roles(sheet: Sheet, asked: Mapping[str, str], source: str) -> tuple[She
     variant = _role("variant", sheet, usable, asked, source)
     seed = _role("seed", sheet, usable, asked, source)
     parameters = _role("parameters", sheet, usable, asked, source)
+    not_paired = asked.get("seed") == ""
     rest = [column for column in usable if column not in (variant, seed, parameters)]
     score = _score(sheet, rest, asked, source)
     if score is None:
-        wide = _wide(rest, Roles(variant, seed, asked.get("score") or "score", parameters))
+        wide = _wide(rest, Roles(variant, seed, asked.get("score") or "score", parameters), not_paired)
         if wide is not None:
             return sheet, wide
         if asked.get("score"):
             raise unknown_name("column", asked["score"], sheet.columns, f"--columns score ({source})")
         raise _missing("score", source, rest)
-    if variant is None or seed is None:
+    if not_paired and variant is None and sheet.run_name is not None:
+        variant = sheet.run_name
+    if variant is None or (seed is None and not not_paired):
         sheet = _named_by_run(sheet)
         variant = variant or (_VARIANT if _VARIANT in sheet.columns else None)
         seed = seed or (_SEED if _SEED in sheet.columns else None)
-    for role, column in (("variant", variant), ("seed", seed)):
+    for role, column in (("variant", variant), ("seed", "" if not_paired else seed)):
         if column is None:
             raise _missing(role, source, [column for column in rest if column != score])
     return sheet, Roles(variant, seed, score, parameters)
@@ -109,16 +113,18 @@ def _only(role: str, found: Sequence[str], sheet: Sheet, source: str) -> str | N
 
 def _missing(role: str, source: str, rest: Iterable[str]) -> InputError:
     there = ", ".join(rest) or "none"
+    unpaired = "; or seed= where nothing pairs the runs" if role == "seed" else ""
     return InputError(
         f"{source}: no column says the {role}; accepted: --columns {role}=NAME, with one of the other columns: {there}"
+        f"{unpaired}"
     )
 
 
-def _wide(rest: Sequence[str], roles: Roles) -> Roles | None:
-    """A column a seed where a variant stands in each row, or a column a variant where a seed does; else None."""
+def _wide(rest: Sequence[str], roles: Roles, not_paired: bool) -> Roles | None:
+    """A column a seed where a variant stands in each row, or a column a variant where not; else None."""
     if roles.variant is not None and roles.seed is None and rest and all(map(names.seed_of_column, rest)):
         return replace(roles, wide=tuple(rest), wide_by="seed")
-    if roles.seed is not None and roles.variant is None and len(rest) > 1:
+    if (roles.seed is not None or not_paired) and roles.variant is None and len(rest) > 1:
         return replace(roles, wide=tuple(rest), wide_by="variant")
     return None
 
@@ -128,9 +134,8 @@ def _named_by_run(sheet: Sheet) -> Sheet:
     name = sheet.run_name
     if name is None:
         return sheet
-    split = [names.split_run_name(str(row.cells.get(name, ""))) for row in sheet.rows]
-    found = [each for each in split if each is not None]
-    if len(found) < len(split):
+    found = names.split_run_names([str(row.cells.get(name, "")) for row in sheet.rows])
+    if found is None:
         return sheet
     rows = tuple(
         Row(row.place, {**row.cells, _VARIANT: variant, _SEED: seed})

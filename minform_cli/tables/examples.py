@@ -62,6 +62,8 @@ def with_examples(table: RunTable, path: Path, columns: Mapping[str, str]) -> Ru
     Raises:
         InputError: as `table_of_examples`; or a run is none of the table's.
     """
+    if not table.paired:
+        raise InputError(f"--examples {path}: without seeds nothing tells the runs of {table.source} apart")
     found = _read(path, columns)
     known = {(run.variant, run.seed) for run in table.runs}
     for variant, seed in found.by_run:
@@ -159,7 +161,8 @@ def _read(path: Path, columns: Mapping[str, str]) -> _Found:
             f"{source}: has no column with the scores, but one for each of {', '.join(roles.wide)}; accepted: a row an "
             "example and run"
         )
-    form = f"a row an example ({example!r}): variant {roles.variant!r}, seed {roles.seed!r}, score {roles.score!r}"
+    seed = "" if roles.seed is None else f", seed {roles.seed!r}"
+    form = f"a row an example ({example!r}): variant {roles.variant!r}{seed}, score {roles.score!r}"
     return _Found(sheet.shape, form, roles.score or "score", _by_run(sheet.rows, roles, example))
 
 
@@ -179,10 +182,12 @@ def _example_column(sheet: Sheet, columns: Mapping[str, str], source: str) -> st
 
 
 def _by_run(rows: Iterable[Row], roles: Roles, example: str) -> ByRun:
-    assert roles.variant is not None and roles.seed is not None and roles.score is not None
+    """Scores by run; without a seed (`seed=`) there is one run a variant."""
+    assert roles.variant is not None and roles.score is not None
     found: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
-        scores = found.setdefault((text_in(row, roles.variant), seed_in(row, roles.seed)), {})
+        seed = "1" if roles.seed is None else seed_in(row, roles.seed)
+        scores = found.setdefault((text_in(row, roles.variant), seed), {})
         scores[_example(row, example, scores)] = _score(row, roles.score)
     return found
 

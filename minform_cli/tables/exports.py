@@ -1,4 +1,4 @@
-"""What wandb and mlflow write as CSV: their own columns set aside, runs that did not finish left out."""
+"""CSV that wandb, mlflow, Optuna and trackio are exported to: their own columns set aside, unfinished runs left out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from minform_cli.errors import InputError, counted
+from minform_cli.tables import trackio
 from minform_cli.tables.records import Sheet
 from minform_cli.tables.text_files import at_least_one
 
@@ -33,7 +34,7 @@ def recognised(sheet: Sheet, path: Path) -> Sheet:
         aside = _TRIALS | {name for name in columns if name.startswith("system_attrs_")}
         trials = replace(sheet, shape="Optuna's table of trials", aside=aside, score="value")
         return only(trials, path, "state", ("COMPLETE",))
-    return sheet
+    return trackio.recognised(sheet, path)
 
 
 def only(sheet: Sheet, path: Path, column: str, wanted: tuple[str, ...]) -> Sheet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from minform_cli.tables.records import Better
@@ -42,6 +42,7 @@ _FRACTIONS = {
 
 _PREFIX = re.compile(r"^(?:params|metrics|config|summary|hparams|user_attrs)[._/](?=.)")
 _SEED = re.compile(r"(?:(?:seed|run)[ _\-=]?)?(\d+)", re.IGNORECASE)
+_NUMBERED = re.compile(r"(.+?)[\-_/. ]+(\d+)")
 _RUN = re.compile(r"(.+?)[\-_/. ]+(?:seed|run|s)[\-_/=. ]?(\d+)", re.IGNORECASE)
 
 
@@ -82,10 +83,25 @@ def seed_of_column(column: str) -> str | None:
     return None if found is None else str(int(found[1]))
 
 
-def split_run_name(name: str) -> tuple[str, str] | None:
-    """Variant and seed of a run's name, as ``minimal-seed3`` and ``minimal/seed_3`` say them; None for any other."""
-    found = _RUN.fullmatch(name)
-    return None if found is None else (found[1], str(int(found[2])))
+def split_run_names(run_names: Sequence[str]) -> list[tuple[str, str]] | None:
+    """Variant and seed of each name, as ``minimal-seed3`` and ``minimal/seed_3`` say them; None if any does not.
+
+    ``minimal-3`` says it only beside others that bear the number out, as ``chain-50`` and ``run-12`` are names of their
+    own: there are two variants or more, and each shares two numbers or more with every other.
+    """
+    for pattern in (_RUN, _NUMBERED):
+        found = [pattern.fullmatch(name) for name in run_names]
+        split = [(each[1], str(int(each[2]))) for each in found if each is not None]
+        if split and len(split) == len(run_names) and (pattern is _RUN or _bears_out(split)):
+            return split
+    return None
+
+
+def _bears_out(split: Iterable[tuple[str, str]]) -> bool:
+    seeds: dict[str, set[str]] = {}
+    for variant, seed in split:
+        seeds.setdefault(variant, set()).add(seed)
+    return len(seeds) > 1 and all(len(one & other) > 1 for one, other in itertools.combinations(seeds.values(), 2))
 
 
 def shown(score: str) -> str:

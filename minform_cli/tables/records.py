@@ -73,6 +73,7 @@ class RunTable:
         better: whether higher or lower scores are better.
         runs: one a variant and seed.
         notes: what was left out or taken for what.
+        paired: whether seeds pair the runs; else each variant's runs are numbered in their order.
         examples: scores of single examples, of the runs whose examples are known.
         example_score: what those are called: `score` where a run's score is the mean over its examples.
     """
@@ -85,6 +86,7 @@ class RunTable:
     better: Better
     runs: tuple[TableRun, ...]
     notes: tuple[str, ...] = ()
+    paired: bool = True
     examples: ByRun = field(default_factory=dict[tuple[str, str], Mapping[str, float]])
     example_score: str = ""
 

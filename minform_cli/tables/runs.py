@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ def read_runs(path: Path, columns: Mapping[str, str], better: Better | None = No
     sheet, roles = find_roles(read_sheet(path), columns, source)
     runs = _long(sheet, roles) if not roles.wide else _wide(sheet, roles)
     check_once(runs)
-    _check_parameters(runs)
+    runs = _with_parameters(runs)
     score = roles.score or "score"
     known = known_better(score, better, sheet.better, source)
     unit = names.unit(score, [run.score for run in runs])
@@ -53,6 +54,7 @@ def read_runs(path: Path, columns: Mapping[str, str], better: Better | None = No
         better=known,
         runs=tuple(runs),
         notes=tuple(notes),
+        paired=roles.seed is not None or roles.wide_by == "seed",
     )
 
 
@@ -74,30 +76,36 @@ def known_better(score: str, asked: Better | None, of_tool: Better | None, sourc
 def _form(roles: Roles) -> str:
     if not roles.wide:
         parameters = f", parameters {roles.parameters!r}" if roles.parameters is not None else ""
-        return f"a row a run: variant {roles.variant!r}, seed {roles.seed!r}, score {roles.score!r}{parameters}"
+        seed = "" if roles.seed is None else f", seed {roles.seed!r}"
+        return f"a row a run: variant {roles.variant!r}{seed}, score {roles.score!r}{parameters}"
     num = len(roles.wide)
     if roles.wide_by == "seed":
         return f"a row a variant ({roles.variant!r}) and {counted(num, 'column')} of seeds"
-    return f"a row a seed ({roles.seed!r}) and {counted(num, 'column')} of variants: {', '.join(roles.wide)}"
+    row = "a row" if roles.seed is None else f"a row a seed ({roles.seed!r})"
+    return f"{row} and {counted(num, 'column')} of variants: {', '.join(roles.wide)}"
 
 
 def _long(sheet: Sheet, roles: Roles) -> list[TableRun]:
-    assert roles.variant is not None and roles.seed is not None and roles.score is not None
-    return [
-        TableRun(
-            text_in(row, roles.variant),
-            seed_in(row, roles.seed),
-            number_in(row, roles.score),
-            _parameters(row, roles.parameters),
-            row.place,
-        )
-        for row in sheet.rows
-    ]
+    assert roles.variant is not None and roles.score is not None
+    runs: list[TableRun] = []
+    before = Counter[str]()
+    for row in sheet.rows:
+        variant = text_in(row, roles.variant)
+        score, parameters = number_in(row, roles.score), _parameters(row, roles.parameters)
+        runs.append(TableRun(variant, _seed(row, roles, before, variant), score, parameters, row.place))
+    return runs
+
+
+def _seed(row: Row, roles: Roles, before: Counter[str], variant: str) -> str:
+    """The row's seed; without any, which of the variant's runs it is, from 1 on. `before` counts them."""
+    before[variant] += 1
+    return str(before[variant]) if roles.seed is None else seed_in(row, roles.seed)
 
 
 def _wide(sheet: Sheet, roles: Roles) -> list[TableRun]:
     """A run a cell; an empty one is a run that there was not."""
     runs: list[TableRun] = []
+    before = Counter[str]()
     for row in sheet.rows:
         for column in roles.wide:
             if empty(row.cells.get(column)):
@@ -105,7 +113,7 @@ def _wide(sheet: Sheet, roles: Roles) -> list[TableRun]:
             if roles.wide_by == "seed":
                 variant, seed = text_in(row, roles.variant or ""), names.seed_of_column(column) or column
             else:
-                variant, seed = column, seed_in(row, roles.seed or "")
+                variant, seed = column, _seed(row, roles, before, column)
             place = f"{row.place}, column {column!r}"
             runs.append(TableRun(variant, seed, number_in(row, column), _parameters(row, roles.parameters), place))
     return runs
@@ -163,9 +171,11 @@ def _parameters(row: Row, column: str | None) -> int | None:
     if column is None:
         return None
     cell = row.cells.get(column)
+    if empty(cell) or (isinstance(cell, float) and math.isnan(cell)):
+        return None
     value = _parsed(cell)
     if value is None or not value.is_integer() or not 0 < value < 2**63:
-        said = "is empty" if empty(cell) else f"expected a whole number above 0, not {str(cell).strip()!r}"
+        said = f"expected a whole number above 0, not {str(cell).strip()!r}"
         raise InputError(f"{row.place}: {column!r}: {said}; --columns parameters= reads none")
     return int(value)
 
@@ -182,12 +192,20 @@ def check_once(runs: Sequence[TableRun]) -> None:
             )
 
 
-def _check_parameters(runs: list[TableRun]) -> None:
+def _with_parameters(runs: Sequence[TableRun]) -> list[TableRun]:
+    """The runs with the parameters of their variant, also where the table says them in one of its rows alone.
+
+    Raises:
+        InputError: a variant has two numbers.
+    """
     first: dict[str, TableRun] = {}
     for run in runs:
+        if run.parameters is None:
+            continue
         other = first.setdefault(run.variant, run)
         if other.parameters != run.parameters:
             raise InputError(
                 f"{run.place}: {run.variant!r} has {run.parameters:,} parameters, and {other.parameters:,} in "
                 f"{other.place}; accepted: one number a variant"
             )
+    return [replace(run, parameters=first[run.variant].parameters if run.variant in first else None) for run in runs]

@@ -204,7 +204,7 @@ def test_examples_with_another_score_than_the_metric_are_told_by_its_name() -> N
     )
 
 
-def test_the_caption_has_the_test_accuracy_and_from_20_seeds_on_the_bootstrap() -> None:
+def test_the_caption_has_the_test_accuracy_and_from_many_seeds_on_the_bootstrap() -> None:
     records = [compare_record(0), compare_record(1)]
     lines = "\n".join(compare_caption(records, [result_record()]))
     assert "360 examples read once [binomial interval]: baseline 96.00 ± 0.10 [93.50, 97.60]; no-mlp 96.00" in lines

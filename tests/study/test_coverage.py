@@ -23,7 +23,7 @@ SHARES = {"the examples": (0.0, 0.02), "both": (0.02, 0.02), "the seeds": (0.2, 
 
 @pytest.mark.parametrize("num_seeds", [1, 3, 5, 10])
 @pytest.mark.parametrize("what", SHARES)
-def test_it_covers_the_truth_in_93_to_98_percent_of_10000_simulations(num_seeds: int, what: str) -> None:
+def test_it_covers_the_truth_in_93_to_97_percent_of_10000_simulations(num_seeds: int, what: str) -> None:
     random = np.random.default_rng(num_seeds)
     ratio, of_example = SHARES[what]
     of_seed = 0.0 if num_seeds == 1 else ratio * num_seeds / NUM_EXAMPLES  # with one seed, the seed stays
@@ -37,7 +37,7 @@ def test_it_covers_the_truth_in_93_to_98_percent_of_10000_simulations(num_seeds:
         interval = two_way_interval(differences)
         assert interval is not None
         covered += interval[0] <= 0 <= interval[1]
-    assert 0.93 <= covered / SIMULATIONS <= 0.985  # measured: 0.946 to 0.979, the most where no seed differs
+    assert 0.93 <= covered / SIMULATIONS <= 0.97  # measured: MEASURED
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
@@ -62,8 +62,28 @@ def test_it_is_the_one_computed_by_hand() -> None:
     rest = np.array([[-1 / 3, -1 / 3, 2 / 3], [1 / 3, 1 / 3, -2 / 3]])
     of_rest = float((rest**2).sum()) / 2
     t_1, t_2 = (float(stats.t.ppf(0.975, degrees)) for degrees in (1, 2))
-    half = math.sqrt((t_1**2 * 3 * 2 / 9 + t_2**2 * max(2 / 3 - of_rest, 0)) / 6)
+    of_seeds, of_examples = 3 * 2 / 9, 2 / 3 - of_rest
+    share = of_seeds / (of_seeds + of_examples)
+    half = math.sqrt((of_seeds + of_examples) * (t_2**2 + (t_1**2 - t_2**2) * share**1.5) / 6)
     assert two_way_interval(table) == pytest.approx((1 / 3 - half, 1 / 3 + half), rel=1e-12)
+
+
+def test_it_is_the_one_of_the_sums_of_squares_one_by_one() -> None:
+    random = np.random.default_rng(3)
+    for _ in range(20):
+        table = [[float(value) for value in row] for row in random.normal(size=(4, 1)) + random.normal(size=(4, 6))]
+        mean = sum(map(sum, table)) / 24
+        by_seed, by_example = [sum(row) / 6 for row in table], [sum(row[e] for row in table) / 4 for e in range(6)]
+        of_seeds = sum(6 * (seed - mean) ** 2 for seed in by_seed) / 3
+        of_examples = sum(4 * (example - mean) ** 2 for example in by_example) / 5
+        residuals = [table[s][e] - by_seed[s] - by_example[e] + mean for s in range(4) for e in range(6)]
+        beyond = max(of_examples - sum(value**2 for value in residuals) / 15, 0)
+        t_3, t_5 = (float(stats.t.ppf(0.975, degrees)) for degrees in (3, 5))
+        share = of_seeds / (of_seeds + beyond)
+        squared = max(t_3**2 * of_seeds, (of_seeds + beyond) * (t_5**2 + (t_3**2 - t_5**2) * share**1.5)) / 24
+        assert two_way_interval(np.array(table)) == pytest.approx(
+            (mean - math.sqrt(squared), mean + math.sqrt(squared)), rel=1e-12
+        )
 
 
 def test_it_is_never_narrower_than_that_over_seeds() -> None:

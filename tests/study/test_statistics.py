@@ -76,16 +76,16 @@ def test_equal_models_are_called_different_in_5_percent_at_most(num: int) -> Non
     assert alarms <= 0.05 + 0.0065
 
 
-def test_the_bootstrap_is_an_extra_from_20_pairs_on_and_repeats_itself() -> None:
+def test_the_bootstrap_is_an_extra_from_40_pairs_on_and_repeats_itself() -> None:
     random = np.random.default_rng(1)
-    values, baseline = random.normal(0.9, 0.01, (2, 20))
-    assert bootstrap_interval(values[:19], baseline[:19]) is None
+    values, baseline = random.normal(0.9, 0.01, (2, 40))
+    assert bootstrap_interval(values[:39], baseline[:39]) is None
     assert bootstrap_interval(baseline + 0.5, baseline) is None
     found = bootstrap_interval(values, baseline)
     assert found is not None and found == bootstrap_interval(values, baseline)
     given = paired_difference(values, baseline)
     assert given.low is not None and given.high is not None
-    # At 20 normal values both intervals estimate the same thing: ends within a quarter of the width.
+    # At 40 normal values both intervals estimate the same thing: ends within a quarter of the width.
     assert found == pytest.approx((given.low, given.high), abs=0.25 * (given.high - given.low))
 
 

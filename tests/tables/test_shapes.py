@@ -85,6 +85,79 @@ def test_a_project_of_trackio(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def made_trackio(path: Path, same_name: bool = False) -> None:
+    """As trackio 0.43 leaves it: writes are logged beside it, and the log is taken away when its last writer closes."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE metrics (id INTEGER, run_id TEXT, run_name TEXT, step INTEGER, metrics TEXT)")
+        connection.execute("CREATE TABLE configs (id INTEGER, run_id TEXT, run_name TEXT, config TEXT)")
+        for i, (variant, seed, score) in enumerate(RUNS):
+            name = "again" if same_name else f"run {i}"
+            config = json.dumps({"variant": variant, "seed": seed, "n_params": SIZES[variant]})
+            connection.execute("INSERT INTO configs VALUES (?, ?, ?, ?)", (i, f"r{i}", name, config))
+            told = json.dumps({"val_acc": score})
+            connection.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", (i, f"r{i}", name, 0, told))
+        connection.commit()
+
+
+def test_runs_of_one_name_are_told_apart_by_their_id(tmp_path: Path) -> None:
+    made_trackio(tmp_path / "p.db", same_name=True)
+    assert holds_the_runs(read_runs(tmp_path / "p.db", {}))
+
+
+def test_a_file_with_a_log_of_writes_is_read_with_nothing_left_beside_it(tmp_path: Path) -> None:
+    made_trackio(tmp_path / "p.db")
+    assert holds_the_runs(read_runs(tmp_path, {}))  # by its folder
+    assert [path.name for path in tmp_path.iterdir()] == ["p.db"]
+    with closing(sqlite3.connect(tmp_path / "p.db")) as writer:  # what it has logged is read too
+        writer.execute("DELETE FROM metrics WHERE id = 0")
+        writer.commit()
+        assert len(read_runs(tmp_path / "p.db", {}).runs) == len(RUNS) - 1
+
+
+def test_the_folder_around_what_is_known_is_refused_with_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "runs").mkdir(parents=True)
+    made_trackio(tmp_path / "mine" / "runs" / "p.db")
+    with pytest.raises(InputError, match=r"is no folder that is known; did you mean '.*runs'\?; accepted: mlflow"):
+        read_runs(tmp_path / "mine", {})
+
+
+def test_several_projects_of_trackio_are_not_mixed(tmp_path: Path) -> None:
+    for name in ("a.db", "b.db"):
+        made_trackio(tmp_path / name)
+    with pytest.raises(InputError, match=r"holds 2 projects of trackio; accepted: one of .*a\.db, .*b\.db"):
+        read_runs(tmp_path, {})
+
+
+@pytest.mark.parametrize("form", ["folder", "beside", "csv"])
+def test_what_trackio_exports_is_a_run_by_its_last_steps(form: str, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    steps = [
+        {"id": 9 * i - step, "run_id": f"r{i}", "timestamp": "2026-01-01", "run_name": "again", "step": step}
+        | {"val_acc": score if step else 0.1, "speed": None if step else 3.0}
+        for i, (_, _, score) in enumerate(RUNS)
+        for step in (1, 0)
+    ]
+    configs = [
+        {"id": i, "run_id": f"r{i}", "run_name": "again", "created_at": "2026-01-01", "_Username": "me"}
+        | {"variant": variant, "seed": seed, "n_params": SIZES[variant]}
+        for i, (variant, seed, _) in enumerate(RUNS)
+    ]
+    if form == "csv":
+        rows = [{**step, **configs[i // 2], "id": step["id"]} for i, step in enumerate(steps)]
+        lines = [",".join("" if row[key] is None else str(row[key]) for key in rows[0]) for row in rows]
+        (tmp_path / "metrics.csv").write_text("\n".join([",".join(rows[0]), *lines]) + "\n")
+        asked = {"variant": "variant", "seed": "seed", "parameters": "n_params"}
+        assert holds_the_runs(read_runs(tmp_path / "metrics.csv", asked))
+        return
+    names = ("metrics.parquet", "aux/configs.parquet") if form == "folder" else ("p.parquet", "p_configs.parquet")
+    (tmp_path / "aux").mkdir()
+    for name, told in zip(names, (steps, configs), strict=True):
+        parquet.write_table(pyarrow.Table.from_pylist(told), tmp_path / name)
+    assert holds_the_runs(read_runs(tmp_path if form == "folder" else tmp_path / "p.parquet", {}))
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "journal", "csv"])
 def test_a_study_of_optuna(kind: str, tmp_path: Path) -> None:
     optuna = pytest.importorskip("optuna")
