@@ -80,8 +80,11 @@ def read_sheet(path: Path, option: str = "--table") -> Sheet:
 
 def _known_inside(path: Path) -> str:
     """What of a folder is known, where people name the one around it; nothing of a file."""
-    inside = sorted(path.iterdir()) if path.is_dir() else []
-    known = next((each for each in inside if any(shape.recognises(each) for shape in _shapes(each))), None)
+    try:
+        inside = sorted(path.iterdir()) if path.is_dir() else []
+        known = next((each for each in inside if any(shape.recognises(each) for shape in _shapes(each))), None)
+    except OSError:  # one that may not be looked into
+        known = None
     return "" if known is None else f"; did you mean {str(known)!r}?"
 
 

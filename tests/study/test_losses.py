@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minform_cli.config.presets import resolve
 from minform_cli.runs.examples import ExampleScores, RunExamples
 from minform_cli.runs.records import ResultRecord
 from minform_cli.study.losses import MOST, losses
@@ -72,3 +73,18 @@ def test_images_are_shown_as_they_are(tmp_path: Path) -> None:
     shown = shown_examples(tmp_path / "run", None, [0, 5])
     assert shown.keys() == {"0", "5"}
     assert all(each["png"] and each["text"] is None and each["label"] for each in shown.values())
+
+
+def test_sentences_are_shown_as_their_words(tmp_path: Path) -> None:
+    (tmp_path / "SST-2").mkdir()
+    told = {"train.tsv": ["a fine film\t1", "dull and slow\t0"] * 8, "dev.tsv": ["a slow film\t0", "fine\t1"]}
+    for name, rows in told.items():
+        (tmp_path / "SST-2" / name).write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")
+    size = ["model.dim=16", "model.depth=1", "model.heads=2", "data.vocab_size=300", "train.epochs=1"]
+    config = resolve("glue-sst2", "baseline", [*size, f"data.path={tmp_path / 'SST-2'}", "train.batch_size=8"]).config
+    train(config, tmp_path / "run", device="cpu", threads=1)
+    shown = shown_examples(tmp_path / "run", None, [0, 1])
+    assert {place: (each["label"], each["text"], each["png"]) for place, each in shown.items()} == {
+        "0": ("negative", "a slow film", None),
+        "1": ("positive", "fine", None),
+    }
