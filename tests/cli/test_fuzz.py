@@ -1,9 +1,8 @@
 """Malformed command lines by the hundred: each is understood, or refused in one line with exit code 2.
 
-``MINFORM_FUZZ=5000`` (or any number) tries that many.
+The soak tries many more.
 """
 
-import os
 import random
 
 import pytest
@@ -13,8 +12,9 @@ from minform_cli.config.names import preset_names, variant_names
 from minform_cli.config.schema import known_keys
 from minform_cli.errors import InputError
 from tests.cli.commands import Command
+from tests.soak.scale import reached, seed, tries
 
-TRIES = int(os.environ.get("MINFORM_FUZZ", "300"))
+TRIES = tries(300)
 COMMANDS = ["count", "train", "eval", "compare", "runs", "schema", "variants", "presets", "datasets"]
 OPTIONS = [
     "--preset", "--variant", "--set", "--seed", "--seeds", "--jobs", "--out", "--device", "--threads", "--format",
@@ -68,7 +68,7 @@ def test_a_random_command_line_is_understood_or_refused_in_one_line(
     minform: Command, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # type: ignore[arg-type]
-    rng, refused = random.Random("command lines"), 0
+    rng, refused = random.Random(f"command lines {seed()}"), 0
     for _ in range(TRIES):
         words = command_line(rng)
         outcome = minform(*words)
@@ -77,4 +77,5 @@ def test_a_random_command_line_is_understood_or_refused_in_one_line(
         assert outcome.refusal, words
         refused += outcome.refusal != "understood"
     assert refused > TRIES / 3
+    reached("R5", TRIES)
     assert not list(tmp_path.iterdir())  # type: ignore[attr-defined]

@@ -1,9 +1,8 @@
-"""Malformed configs by the hundred: each resolves, or is refused in one line that names the file or the key.
+"""Malformed configs by the thousand: each resolves, or is refused in one line that names the file or the key.
 
-``MINFORM_FUZZ=5000`` (or any number) tries that many of each kind.
+The soak tries many more of each kind.
 """
 
-import os
 import random
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from minform_cli.config.names import shipped_folder, variant_names
 from minform_cli.config.presets import dump_config, load_config, resolve
 from minform_cli.config.schema import known_keys
 from minform_cli.errors import InputError
+from tests.soak.scale import reached, seed, tries
 
-TRIES = int(os.environ.get("MINFORM_FUZZ", "250"))
+TRIES = tries(1_000)
 
 NASTY = [
     "", "~", "null", "true", "no", "0", "-1", "1e999", "-.inf", ".nan", "1e-3", "9" * 400, "0x7fffffffffffffff", "''",
@@ -91,7 +91,7 @@ PLACES = ["model.", "data.", "train.", "--variant", "--preset", "task", "/etc/pa
 
 @pytest.mark.parametrize("kind", ["preset", "variant", "dumped"])
 def test_a_mutated_file_resolves_or_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
-    rng = random.Random(f"files {kind}")
+    rng = random.Random(f"files {kind} {seed()}")
     folder = shipped_folder() / ("variants" if kind == "variant" else ".")
     sources = [path.read_bytes() for path in sorted(folder.glob("*.yaml"))]
     sources += [dump_config(resolve("debug").config).encode()] if kind == "dumped" else []
@@ -109,10 +109,11 @@ def test_a_mutated_file_resolves_or_is_refused_in_one_line(kind: str, tmp_path: 
             refused += 1
             check_refusal(error, [str(path), *PLACES])
     assert TRIES / 3 < refused <= TRIES, "the mutations no longer bite"
+    reached("R5", TRIES)
 
 
 def test_random_settings_resolve_or_are_refused_in_one_line() -> None:
-    rng = random.Random("settings")
+    rng = random.Random(f"settings {seed()}")
     keys = [*known_keys(), "model", "model.", ".dim", "seed", "a.b.c", "model.dim ", "MODEL.DIM", "\x1b[31m", ""]
     for _ in range(TRIES):
         settings = [
@@ -122,10 +123,11 @@ def test_random_settings_resolve_or_are_refused_in_one_line() -> None:
             resolve("debug", rng.choice(variant_names()), settings)
         except InputError as error:
             check_refusal(error, ["--set", *PLACES])
+    reached("R5", TRIES)
 
 
 def test_random_variants_and_presets_resolve_or_are_refused_in_one_line() -> None:
-    rng = random.Random("names")
+    rng = random.Random(f"names {seed()}")
     pool = [*variant_names(), *NASTY, "symetric", "no-mlp ", "./symmetric.yaml", "//", "\\", ".yaml", "..", "+", "++"]
     for _ in range(TRIES):
         variant = "+".join(rng.choice(pool) for _ in range(rng.randint(1, 4)))
@@ -134,3 +136,4 @@ def test_random_variants_and_presets_resolve_or_are_refused_in_one_line() -> Non
             resolve(preset, variant)
         except InputError as error:
             check_refusal(error, ["--variant", "--preset", "variant", "model.", "cannot be read", "/etc/passwd"])
+    reached("R5", TRIES)

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import Command, environment
+from tests.soak.scale import reached, seed, tries
 from tests.waiting import HANGS_S, until
 
-NUM_KILLS = int(os.environ.get("MINFORM_KILLS", "2"))
+NUM_KILLS = tries(2)
 
 TIMES = ("seconds_per_epoch_mean", "predicted_per_s_mean")
 """What differs between equal runs."""
@@ -89,7 +90,7 @@ def table(minform: Command, out: Path) -> list[dict[str, object]]:
 def test_a_study_killed_at_random_moments_ends_with_the_table_of_an_undisturbed_one(
     minform: Command, tmp_path: Path
 ) -> None:
-    rng, killed = random.Random("moments"), tmp_path / "killed"
+    rng, killed, landed = random.Random(f"moments {seed()}"), tmp_path / "killed", 0
     for kill in range(NUM_KILLS):
         ready = tmp_path / f"ready {kill}"
         process = start(killed, ready, rng.randint(1, 12))
@@ -99,9 +100,11 @@ def test_a_study_killed_at_random_moments_ends_with_the_table_of_an_undisturbed_
         for number in everyone[:1] if kill % 2 else everyone:  # else the runs see it die, and save themselves
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
-        assert process.wait(HANGS_S) == -signal.SIGKILL or kill > 1, "the study was over before the kill"
+        landed += process.wait(HANGS_S) == -signal.SIGKILL
+        assert landed > kill or kill > 1, "the study was over before the kill"
         until(lambda everyone=everyone: not any(map(alive, everyone)), "the end of the runs")
     assert table(minform, killed) == table(minform, tmp_path / "undisturbed")
     for result in killed.glob("*/*/result.json"):
         there = json.loads((tmp_path / "undisturbed" / result.relative_to(killed)).read_text())
         assert json.loads(result.read_text())["weights_sha256"] == there["weights_sha256"]
+    reached("R1-studies", landed)

@@ -1,7 +1,6 @@
 """Checkpoints: whole at every moment, exact, and never silently wrong."""
 
 import itertools
-import os
 import random
 import shutil
 from dataclasses import asdict
@@ -28,10 +27,11 @@ from minform_cli.runs.journal import Journal
 from minform_cli.runs.tensors import moments_of, read_tensors, weights_of
 from minform_cli.training.optim import make_optimizer
 from minform_cli.training.run import train
+from tests.soak.scale import reached, seed, tries
 from tests.training.conftest import tiny
 from tests.training.faults import ERRORS, Died, Disk
 
-NUM_DAMAGES = int(os.environ.get("MINFORM_DAMAGES", "200"))
+NUM_DAMAGES = tries(10_000)
 
 
 def make(seed: int = 0) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -174,6 +174,7 @@ def test_whatever_call_of_a_save_fails_the_old_or_the_new_checkpoint_is_whole(
         if disk.calls < call:
             break
     assert outcomes == sorted(outcomes) and {*outcomes} == {1, 2}
+    reached("R2", call)
     assert call > 25  # 4 files, each: open, write, flush, sync, rename, sync of the folder; the journal; deletions
 
 
@@ -211,6 +212,7 @@ def test_a_damaged_run_folder_is_refused_in_one_line_or_loads_to_the_same_bits(t
     good = tmp_path / "good"
     train(config, good, threads=1)
     (good / "result.json").unlink()
+    model, optimizer = make(seed=99)
 
     def load(path: Path) -> tuple[object, dict[str, torch.Tensor]]:
         folder = RunFolder(path)
@@ -219,18 +221,22 @@ def test_a_damaged_run_folder_is_refused_in_one_line_or_loads_to_the_same_bits(t
         checkpoint = read_checkpoint(folder, meta["sha256"])
         for journal in (folder.metrics, folder.timings):
             Journal(journal, checkpoint.journals[journal.name])
-        model, optimizer = make(seed=99)
+        optimizer.state.clear()  # whatever the file before left in them
+        for weight in model.parameters():
+            weight.data.zero_()
         restore(folder, checkpoint, model, optimizer)
         best = read_tensors(folder, checkpoint.files["best"], weights_of(model))
         numbers = {**weights_of(model), **moments_of(model, optimizer), **{f"best {k}": v for k, v in best.items()}}
+        numbers = {name: tensor.clone() for name, tensor in numbers.items()}
         return (meta, asdict(checkpoint.state), folder.metrics.read_bytes()), numbers
 
     expected_facts, expected = load(good)
-    rng = random.Random(0)
+    rng = random.Random(seed())
     refused = 0
+    path = tmp_path / "damaged"
+    shutil.copytree(good, path)
+    files = sorted(each.name for each in path.iterdir())
     for trial in range(NUM_DAMAGES):
-        path = tmp_path / "damaged"
-        shutil.copytree(good, path)
         what = damage(path, rng)
         try:
             facts, numbers = load(path)
@@ -239,8 +245,11 @@ def test_a_damaged_run_folder_is_refused_in_one_line_or_loads_to_the_same_bits(t
             assert "\n" not in str(error) and error.exit_code == 2, (trial, what)
         else:
             assert facts == expected_facts and equal(numbers, expected), (trial, what)
-        shutil.rmtree(path)
+        damaged = what.split()[1]
+        shutil.copyfile(good / damaged, path / damaged)
+        assert sorted(each.name for each in path.iterdir()) == files, (trial, what)
     assert refused > NUM_DAMAGES / 2
+    reached("R4", NUM_DAMAGES)
 
 
 def test_a_checkpoint_of_another_model_is_refused_with_the_first_tensor_that_differs(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from minform_cli.config.schema import RunConfig
 from minform_cli.runs.records import read_result
 from minform_cli.training.run import train
+from tests.soak.scale import reached
 from tests.training.conftest import bits, signalled, tiny
 from tests.training.test_text import corpus, text_run
 from tests.training.test_translation import run as pairs_run
+from tests.zoo import IMAGE_VARIANTS
 
 BF16 = "train.precision=bf16"
 
@@ -54,6 +56,19 @@ def test_a_run_has_the_same_bits_again_and_after_a_stop(
     train(config, tmp_path / "stopped", resume=True, device=device, threads=1)
     assert bits(tmp_path / "once") == bits(tmp_path / "twice") == bits(tmp_path / "stopped")
     assert read_result(tmp_path / "once")["environment"]["device"] == device
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("variant", IMAGE_VARIANTS)
+def test_every_variant_has_the_same_bits_three_times(variant: str, threads: int, tmp_path: Path) -> None:
+    found: list[tuple[dict[str, str], object]] = []
+    for name in ("once", "twice", "again"):
+        train(tiny(variant=variant), tmp_path / name, device="cpu", threads=threads)
+        result = read_result(tmp_path / name)
+        found.append((bits(tmp_path / name), (result["metrics"], result["count"])))
+    assert found[0] == found[1] == found[2]
+    reached("R3", 3)
 
 
 @pytest.mark.gpu

@@ -1,31 +1,31 @@
 """SIGKILL at random moments, then resume: everything equal to the bit to a run that nothing happened to."""
 
-import os
 import random
 from pathlib import Path
 
 import pytest
 
 from minform_cli.training.run import train
+from tests.soak.scale import reached, seed, tries
 from tests.training.conftest import SETTINGS, bits, tiny
 from tests.training.killing import Kills, train_under_fire
 from tests.zoo import IMAGE_VARIANTS
 
-NUM_KILLS = int(os.environ.get("MINFORM_KILLS", "8"))
+NUM_KILLS = tries(50)
 EAGER = (*SETTINGS, "train.checkpoint_every_s=0")
 
 
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_left_alone(tmp_path: Path, undisturbed: Path) -> None:
-    kills, rng, runs = Kills(), random.Random(os.environ.get("MINFORM_SEED", "0")), 0
+    kills, rng, runs = Kills(), random.Random(seed()), 0
     while kills.total < NUM_KILLS:
         out = tmp_path / f"run{runs}"
         train_under_fire(out, "baseline", EAGER, rng, kills)
         assert bits(out) == bits(undisturbed)
         assert not list(out.glob(".*.tmp"))
         runs += 1
-    print(f"{kills} in {runs} runs")
     assert kills.after_progress >= 0.9 * kills.total
+    reached("R1", kills.total)
 
 
 @pytest.mark.soak
