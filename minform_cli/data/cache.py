@@ -93,11 +93,11 @@ def cached_arrays(slot: str, key: str, build: Callable[[], Arrays]) -> Arrays:
     found = _read(path, key)
     if found is not None:
         return found
-    with locked(path):
+    with locked(path) as is_locked:
         found = _read(path, key)
         if found is None:
             found = build()
-            _write(path, key, found)
+            _write(path, key, found, is_locked)
     return found
 
 
@@ -128,9 +128,17 @@ def _read(path: Path, key: str) -> Arrays | None:
         return None
 
 
-def _write(path: Path, key: str, arrays: Arrays) -> None:
+def clear_leftovers(path: Path) -> None:
+    """Removes what processes that were killed left of `path`; for whoever has its lock. `OSError` if that fails."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+def _write(path: Path, key: str, arrays: Arrays, is_locked: bool) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if is_locked:
+            clear_leftovers(path)
         if shutil.disk_usage(path.parent).free < 2 * sum(array.nbytes for array in arrays.values()):
             return  # never the program that fills the disk for the sake of a few seconds
         with temporary.open("wb") as file:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import io
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,4 +94,90 @@ class File:
         return getattr(self._file, name)
 
 
+class EveryCall(Disk):
+    """Counts, below `root` alone, also openings for reading, reads, closings, and folders made, listed and removed.
+
+    Whose names are looked up and whose sizes are asked for are not touched. Arguments otherwise as of `Disk`.
+    """
+
+    def __init__(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, at: int = 0, how: int | str = 0, lasting: bool = False
+    ) -> None:
+        self._root = str(root)
+        self.where: list[str] = []
+        super().__init__(monkeypatch, at, how, lasting)
+        for name in ("mkdir", "rmdir", "scandir", "listdir", "link", "symlink"):
+            monkeypatch.setattr(os, name, self._counted(name, getattr(os, name)))
+        monkeypatch.setattr(builtins, "open", self._open_file)
+
+    def _counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **options: Any) -> Any:
+            where = self._path(args[0] if args else ".", options)
+            if where is not None:
+                self.where.append(where)
+                self.touch(name)
+            return call(*args, **options)
+
+        return counted
+
+    def _path(self, given: Any, options: dict[str, Any]) -> str | None:
+        """Where that is, if below the root."""
+        try:
+            if isinstance(given, int):
+                path = os.readlink(f"/proc/self/fd/{given}")
+            else:
+                folder = options.get("dir_fd")
+                above = "" if folder is None else os.readlink(f"/proc/self/fd/{folder}")
+                path = os.path.join(above, os.path.abspath(os.fspath(given)) if folder is None else os.fspath(given))
+        except (OSError, TypeError):
+            return None
+        return path if isinstance(path, str) and path.startswith(self._root) else None
+
+    def _open_file(self, file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+        where = None if isinstance(file, int) else self._path(file, {})
+        if where is None:
+            return self._open(file, mode, *args, **options)
+        self.where.append(where)
+        self.touch(f"open {mode} {Path(where).name}")
+        return EveryFile(self._open(file, mode, *args, **options), self)
+
+
+class EveryFile(File):
+    """Likewise, with its reads and its closing."""
+
+    def read(self, *args: Any) -> Any:
+        self._disk.touch("read")
+        return self._file.read(*args)
+
+    def write(self, data: Any) -> int:
+        self._disk.touch("write", lambda: (self._file.write(data[: len(data) // 2]), self._file.flush()))
+        return self._file.write(data)
+
+    def close(self) -> None:
+        if not self._file.closed:
+            try:
+                self._disk.touch("close")
+            finally:
+                self._file.close()  # a file whose closing failed is closed
+
+    def __enter__(self) -> EveryFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._file)
+
+
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)
+
+WAYS = (("die", False), *itertools.product(ERRORS, (False, True)))
+"""How a call may go wrong: the process ends there, or the call fails once, or all fail from there on."""
+
+
+def spread(num: int, most: int) -> list[int]:
+    """The calls 1 to `num`, or `most` of them from the first to the last where there are more."""
+    if num <= most:
+        return list(range(1, num + 1))
+    return sorted({1 + round(i * (num - 1) / (most - 1)) for i in range(most)})

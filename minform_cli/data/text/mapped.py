@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minform_cli.data.cache import cache_root, locked
+from minform_cli.data.cache import cache_root, clear_leftovers, locked
 from minform_cli.errors import MachineError
 from minform_cli.files import sync_folder
 
@@ -95,8 +95,7 @@ def _read(path: Path, key: str) -> Mapped | None:
 def _kept(path: Path, key: str, write: Callable[[Put], None]) -> Mapped | None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed: we have the lock
-            left.unlink(missing_ok=True)
+        clear_leftovers(path)
         with temporary.open("wb") as file:
             checksum = _fill(file, key, write)
         place = temporary
