@@ -40,7 +40,7 @@ def images(folder: Path) -> Callable[[], Content]:
 
     def content() -> Content:
         data = load_data(packed)
-        return numbers(data.train.images, data.train.labels, data.val.images) + [data.fingerprint.encode()]
+        return [*numbers(data.train.images, data.train.labels, data.val.images), data.fingerprint.encode()]
 
     return content
 
@@ -52,7 +52,7 @@ def text(folder: Path) -> Callable[[], Content]:
     def content() -> Content:
         data = prose.load(path=path, test_path=test)
         assert data.test is not None and data.tokenizer is not None
-        return numbers(data.train.tokens, data.val.tokens, data.test.tokens) + [data.tokenizer]
+        return [*numbers(data.train.tokens, data.val.tokens, data.test.tokens), data.tokenizer]
 
     return content
 

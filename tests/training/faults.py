@@ -124,14 +124,13 @@ class EveryCall(Disk):
         """Where that is, if below the root."""
         try:
             if isinstance(given, int):
-                path = os.readlink(f"/proc/self/fd/{given}")
+                path = _opened(given)
             else:
                 folder = options.get("dir_fd")
-                above = "" if folder is None else os.readlink(f"/proc/self/fd/{folder}")
-                path = os.path.join(above, os.path.abspath(os.fspath(given)) if folder is None else os.fspath(given))
+                path = Path(given).absolute() if folder is None else _opened(folder) / given
         except (OSError, TypeError):
             return None
-        return path if isinstance(path, str) and path.startswith(self._root) else None
+        return str(path) if str(path).startswith(self._root) else None
 
     def _open_file(self, file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
         where = None if isinstance(file, int) else self._path(file, {})
@@ -140,6 +139,10 @@ class EveryCall(Disk):
         self.where.append(where)
         self.touch(f"open {mode} {Path(where).name}")
         return EveryFile(self._open(file, mode, *args, **options), self)
+
+
+def _opened(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}").readlink()
 
 
 class EveryFile(File):
