@@ -121,7 +121,8 @@ def variant_config(variant: str) -> RunConfig:
         settings = [*settings, "model.decoder_depth=2", "model.dropout=0", "model.heads=2"]
         untied = "model.embedding={kind: tokens, scale: true, tied: false}"
         baseline = resolve("transformer-base", settings=[*settings, untied]).config.model
-        return resolve("transformer-base", variant, settings).config.model_copy(update={"baseline": baseline})
+        own = [] if "model.embedding" in read_variant(variant).settings else [untied]
+        return resolve("transformer-base", variant, [*settings, *own]).config.model_copy(update={"baseline": baseline})
     config = resolve("digits", variant, settings).config
     models = {"model": config.model, "baseline": config.baseline}
     two = {key: model.model_copy(update={"heads": 2}) for key, model in models.items() if model and model.heads > 1}
@@ -129,8 +130,11 @@ def variant_config(variant: str) -> RunConfig:
 
 
 def resolve_parts(variant: str) -> ModelConfig:
-    """The embedding that the variant asks for, patches where it asks for none."""
-    embedding = read_variant(variant).settings.get("model.embedding")
+    """The embedding that the variant asks for, or has a width for; patches where it asks for none."""
+    settings = read_variant(variant).settings
+    if "model.embedding_width" in settings:
+        return ModelConfig.model_validate({"embedding": AXES["embedding"].parse("tokens")})
+    embedding = settings.get("model.embedding")
     return ModelConfig.model_validate(
         {} if embedding is None else {"embedding": AXES["embedding"].parse(embedding.value)}
     )

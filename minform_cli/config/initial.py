@@ -47,7 +47,7 @@ def own_model(config: RunConfig, origin: str, *, baseline: bool = False) -> dict
     its head, which starts anew, stores classes is a task's own.
     """
     model = (config.baseline if baseline else None) or config.model
-    fields = model.model_dump(mode="json", exclude=set(OWN))
+    fields = _body(model)
     if _sees_images(model):
         readout: Any = model.readout.model_dump(mode="json")  # a name, where it has no options
         if isinstance(readout, dict):
@@ -93,4 +93,6 @@ def check_same_model(start: Start, config: RunConfig) -> None:
 
 
 def _body(model: ModelConfig) -> dict[str, object]:
-    return model.model_dump(mode="json", exclude=set(OWN))
+    """Its fields but for a task's own, also those that stand in no file where they are None."""
+    every = dict.fromkeys(key for key in ModelConfig.model_fields if key not in OWN)
+    return {**every, **model.model_dump(mode="json", exclude=set(OWN))}

@@ -30,6 +30,7 @@ def problems(model: ModelConfig) -> list[str]:
             f"model.heads {model.heads} does not divide model.dim {model.dim}; "
             f"accepted: {', '.join(map(str, divisors))}"
         )
+    found += _problems_of_width(model)
     wrong = blocks.wrong_lists(model)
     if wrong:
         return found + wrong
@@ -41,6 +42,22 @@ def problems(model: ModelConfig) -> list[str]:
         everywhere = not model.has_lists or len(where) == model.num_blocks
         found.append(problem if everywhere else f"block {where[0]}: {problem}")
     return found if found else list(_problems_between_blocks(model))
+
+
+def _problems_of_width(model: ModelConfig) -> Iterator[str]:
+    embedding, width = cast("Embedding", model.embedding), model.word_dim
+    if model.embedding_width is None:
+        return
+    if not embedding.takes_width:
+        yield (
+            f"model.embedding_width has no meaning with model.embedding {embedding.kind!r}; accepted: tokens, or no "
+            "embedding_width"
+        )
+    elif width > model.dim:
+        yield (
+            f"model.embedding_width {width} is above model.dim {model.dim}; accepted: 1 to {model.dim}, or a share "
+            "below 1"
+        )
 
 
 def _problems_of_block(model: ModelConfig) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from minform_cli.config import blocks
 from minform_cli.config.axes import AXES, PartOptions, PerBlock
+from minform_cli.config.axes.base import NumberOrShare
 from minform_cli.config.axes.order import Order, order_schema, parse_order
 from minform_cli.config.section import Settings, is_none, is_zero
 from minform_cli.config.training import DistillConfig, TrainConfig
@@ -145,6 +146,8 @@ class ModelConfig(Settings):
         heads: attention heads H; divides `dim`.
         patch_size: side of a square patch in pixels, where images are cut in patches; divides their height and width.
         mlp_multiple: hidden width of the MLP over `dim`.
+        embedding_width: columns E that are stored of the vector of an entry of the vocabulary, widened to `dim` by one
+            map; below 1 a share of `dim`; None for `dim`, and no map. An output that is tied reads as many.
         dropout: probability of a zero on attention weights, sublayer outputs and the MLP's hidden layer.
         similarity, value, mlp, linear, norm, residual, bias: the part on that axis, or a list with one for each block.
         embedding, position, mask, readout, order: the part on that axis.
@@ -156,6 +159,7 @@ class ModelConfig(Settings):
     heads: int = Field(default=4, ge=1, le=4096)
     patch_size: int = Field(default=4, ge=1, le=4096)
     mlp_multiple: float = Field(default=4, gt=0, le=1024)
+    embedding_width: NumberOrShare = Field(default=None, exclude_if=is_none)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     similarity: Annotated[SerializeAsAny[PartOptions], _axis("similarity")] = AXES["similarity"].parse("separate")
     value: Annotated[SerializeAsAny[PartOptions], _axis("value")] = AXES["value"].parse("separate")
@@ -197,6 +201,14 @@ class ModelConfig(Settings):
     def mlp_dim(self) -> int:
         """Hidden width of the MLP, `mlp_multiple` times `dim`, rounded to a whole number."""
         return round(self.mlp_multiple * self.dim)
+
+    @property
+    def word_dim(self) -> int:
+        """Columns E that are stored of a word's vector: `embedding_width`, at least 1."""
+        width = self.embedding_width
+        if width is None:
+            return self.dim
+        return max(1, round(width * self.dim)) if isinstance(width, float) else width
 
     @property
     def block_order(self) -> tuple[int, ...]:

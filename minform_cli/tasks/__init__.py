@@ -81,23 +81,30 @@ def _outputs(model: ModelConfig, name: str, number: int) -> Map:
 
 
 def _token_head(model: ModelConfig, spec: DataSpec) -> Form:
-    """V N + V; tied to the vectors of the vocabulary nothing of its own."""
+    """V N + V; tied to the vectors of the vocabulary nothing of its own but N E where those have E columns."""
     tied = cast("Embedding", model.embedding).ties
-    return Form(module="VocabularyMap", holds=(_vocabulary(model, spec, "", bias=not tied),))
+    narrow = Map(name="narrow", dim_in=model.dim, dim_out=model.word_dim)
+    narrowed = (narrow,) if tied and model.embedding_width is not None else ()
+    return Form(module="VocabularyMap", holds=(*narrowed, _vocabulary(model, spec, "", bias=not tied)))
 
 
 def _masked_token_head(model: ModelConfig, spec: DataSpec) -> Form:
-    """N^2 + N + 2 N + V, and V N where the output is not tied."""
-    n = model.dim
-    dense = Map(name="dense", dim_in=n, dim_out=n, bias=live_bias(model, n))
-    norm = Weights(name="norm", numbers=2 * n, module="LayerNorm")
+    """N^2 + N + 2 N + V, and V N where the output is not tied; tied to E columns N E + E + 2 E + V."""
+    read = read_dim(model)
+    dense = Map(name="dense", dim_in=model.dim, dim_out=read, bias=live_bias(model, read))
+    norm = Weights(name="norm", numbers=2 * read, module="LayerNorm")
     return Form(module="MaskedTokenHead", holds=(dense, norm, _vocabulary(model, spec, "output", bias=True)))
 
 
 def _vocabulary(model: ModelConfig, spec: DataSpec, name: str, *, bias: bool) -> Map:
     size, tied = cast("TextSpec", spec).vocab_size, cast("Embedding", model.embedding).ties
     numbers = live_bias(model, size) if bias else 0
-    return Map(name=name, dim_in=model.dim, dim_out=size, bias=numbers, tied=tied, module="VocabularyMap")
+    return Map(name=name, dim_in=read_dim(model), dim_out=size, bias=numbers, tied=tied, module="VocabularyMap")
+
+
+def read_dim(model: ModelConfig) -> int:
+    """Columns that the output over the vocabulary reads: as many as its vectors have."""
+    return model.word_dim if cast("Embedding", model.embedding).ties else model.dim
 
 
 INFO: Mapping[str, TaskInfo] = {

@@ -1,8 +1,9 @@
 """Task `masked-tokens`: tokens that were hidden, from those on both sides of them.
 
 The head is BERT's: y = LN(gelu(x W + b)), then outputs over the vocabulary, tied to its vectors, with a bias.
-Numbers: N^2 + N + 2 N + V, and V N where the output is not tied. Published counts leave them out.
-Source: BERT, arXiv 1810.04805, section 3.1 and appendix A.1.
+Numbers: N^2 + N + 2 N + V, and V N where the output is not tied; tied to vectors of E columns, all of it is as wide as
+they are, as ALBERT's. Published counts leave them out.
+Source: BERT, arXiv 1810.04805, section 3.1 and appendix A.1; ALBERT, arXiv 1909.11942.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from minform_cli.config.axes.bias import has_bias
 from minform_cli.config.schema import ModelConfig
 from minform_cli.data.spec import DataSpec
+from minform_cli.tasks import read_dim
 from minform_cli.tasks.vocabulary import TokenTask, VocabularyMap
 
 EPS = 1e-12
@@ -26,9 +28,10 @@ class MaskedTokenHead(nn.Module):
     def __init__(self, model: ModelConfig, spec: DataSpec) -> None:
         super().__init__()
         bias = has_bias(model)
-        self.dense = nn.Linear(model.dim, model.dim, bias=bias)
-        self.norm = nn.LayerNorm(model.dim, eps=getattr(model.norm, "eps", EPS))
-        self.output = VocabularyMap(model, spec, bias=bias)
+        read = read_dim(model)
+        self.dense = nn.Linear(model.dim, read, bias=bias)
+        self.norm = nn.LayerNorm(read, eps=getattr(model.norm, "eps", EPS))
+        self.output = VocabularyMap(model, spec, bias=bias, narrowed=True)
 
     @property
     def first(self) -> nn.Linear:

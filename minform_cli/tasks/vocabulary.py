@@ -25,26 +25,38 @@ METRICS: Mapping[str, Metric] = {
 class VocabularyMap(nn.Module):
     """Outputs over V entries: x E^T (+ b), E the vectors of the vocabulary or, untied, a matrix of its own.
 
-    Numbers: 0 tied, V N untied, and V of a bias.
+    Numbers: 0 tied, V N untied, and V of a bias; tied to vectors of E columns N E, for a map of x to as many.
 
     Args:
         model: `embedding.tied` says which.
         spec: the size V.
         bias: whether b exists.
+        narrowed: whether x has as many columns as the vectors of the vocabulary already.
     """
 
-    def __init__(self, model: ModelConfig, spec: DataSpec, *, bias: bool) -> None:
+    def __init__(self, model: ModelConfig, spec: DataSpec, *, bias: bool, narrowed: bool = False) -> None:
         super().__init__()
         size = cast(TextSpec, spec).vocab_size
         self.weight: nn.Parameter | None = None
+        self.narrow: nn.Linear | None = None
         if not cast(Embedding, model.embedding).ties:
             self.weight = nn.Parameter(torch.empty(size, model.dim))
             nn.init.normal_(self.weight, std=model.dim**-0.5)
+        elif model.embedding_width is not None and not narrowed:
+            self.narrow = nn.Linear(model.dim, model.word_dim, bias=False)
+            nn.init.normal_(self.narrow.weight, std=model.dim**-0.5)
         self.bias = nn.Parameter(torch.zeros(size)) if bias else None
 
     def forward(self, x: Float[Tensor, "p n"], table: Float[Tensor, "v e"]) -> Float[Tensor, "p v"]:
         """One output per entry of the vocabulary; `table` are its vectors."""
+        if self.narrow is not None:
+            x = self.narrow(x)
         return F.linear(x, table if self.weight is None else self.weight, self.bias)
+
+    @property
+    def first(self) -> nn.Module:
+        """The map that reads the tokens."""
+        return self if self.narrow is None else self.narrow
 
 
 class TokenTask:

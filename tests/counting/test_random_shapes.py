@@ -140,6 +140,7 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
         "heads": heads,
         "patch_size": patch,
         "mlp_multiple": rng.choice([1, 2, 0.5, 4]),
+        "embedding_width": (None, 1, 0.5)[(heads + patch) % 3] if axes["embedding"]["kind"] == "tokens" else None,
         "decoder_depth": decoder,
     }
     config = run_config(ModelConfig.model_validate(fields | axes))

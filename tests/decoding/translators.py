@@ -33,6 +33,7 @@ MODELS: list[tuple[str, str, Mapping[str, object]]] = [
     ("embedding", "h-softpos", {"embedding": {"kind": "h-softpos", "levels": 1}}),
     ("embedding", "h-softpos", {"embedding": {"kind": "h-softpos", "levels": 3}, "dim": 24}),
     ("embedding", "tokens", {"embedding": {"kind": "tokens", "norm": True, "scale": True, "tied": False, "types": 2}}),
+    ("embedding", "tokens", {"embedding": "tokens", "embedding_width": 0.5}),
     ("position", "learned", {"position": {"kind": "learned", "unused": 2}}),
 ]
 

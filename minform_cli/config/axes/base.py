@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, cast
 
-from pydantic import BaseModel, SerializeAsAny, ValidationError, model_serializer
+from pydantic import BaseModel, PlainValidator, SerializeAsAny, ValidationError, WithJsonSchema, model_serializer
 from pydantic_core import InitErrorDetails
 
 from minform_cli.config.described import Schema, described
@@ -80,6 +80,21 @@ def of_every_run(part: str, model: ModelConfig, elsewhere: str, otherwise: str, 
 def even_kernel(part: str, kernel: int) -> str | None:
     """What is wrong with the side of a convolution's kernel, which is to have a middle; or None."""
     return None if kernel % 2 else f"{part} has kernel {kernel}; accepted: an odd number"
+
+
+def _read_number_or_share(value: object) -> int | float | None:
+    """What a user wrote, once it is a whole number, a share, or nothing."""
+    if value is None or is_number_or_share(value):
+        return cast("int | float | None", value)
+    raise ValueError(f"{value!r}: expected a whole number from 1 on, or a share below 1")
+
+
+NumberOrShare = Annotated[
+    int | float | None,
+    PlainValidator(_read_number_or_share),
+    WithJsonSchema({"anyOf": [*WHOLE_OR_SHARE["anyOf"], {"type": "null"}]}),
+]
+"""A size: itself, a share of another, or None for that other."""
 
 
 def is_number_or_share(value: object) -> bool:

@@ -27,9 +27,11 @@ class Embedding(PartOptions, frozen=True):
 
     Class attributes:
         takes: kinds of examples it is for, as data sets name theirs.
+        takes_width: whether `model.embedding_width` has a meaning for it.
     """
 
     takes: ClassVar[tuple[str, ...]]
+    takes_width: ClassVar[bool] = False
 
     @abstractmethod
     def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
@@ -135,6 +137,7 @@ class Tokens(Embedding, frozen=True):
     meaning = "one learned vector per entry of the vocabulary"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.4; BERT, arXiv 1810.04805, figure 2 (types, norm)"
     takes = ("text", "pairs")
+    takes_width = True
 
     @property
     def ties(self) -> bool:  # noqa: D102
@@ -153,16 +156,18 @@ class Tokens(Embedding, frozen=True):
         return "the norm of the embedding adds to the tokens" if self.norm else None
 
     def form(self, model: ModelConfig, spec: DataSpec) -> EmbeddingForm:
-        """V N for the vocabulary, N for each type; N - 1 columns of everything where tokens are centred."""
+        """V N for the vocabulary, or V E + E N; N for each type; N - 1 in place of N where tokens are centred."""
         text, n = cast("TextSpec", spec), written(model)
-        words = Weights(name="words", numbers=text.vocab_size * n, both_sides=self.tied, module="Embedding")
+        stored = n if model.embedding_width is None else model.word_dim
+        words = Weights(name="words", numbers=text.vocab_size * stored, both_sides=self.tied, module="Embedding")
+        widen = () if model.embedding_width is None else (Map(name="widen", dim_in=stored, dim_out=n),)
         children = _and_positions(model, text.seq_len, n)
         norm = cast("Norm", model.norm).of_embedding(model) if self.norm else None
         if norm is not None:
             children["norm"] = norm
         return EmbeddingForm(
             module="TokenEmbedding",
-            holds=(words, Weights(name="types", numbers=self.types * n)),
+            holds=(words, *widen, Weights(name="types", numbers=self.types * n)),
             children=children,
             tokens=text.seq_len,
             from_data=text.seq_len,

@@ -96,7 +96,7 @@ def render(model: Exported, encoder: TextEncoder, ledger: Ledger) -> Rendered:
         NotStandard: none of them is it.
     """
     embedding = encoder.embedding
-    if not isinstance(embedding, TokenEmbedding) or embedding.scale is not None:
+    if not isinstance(embedding, TokenEmbedding) or embedding.scale is not None or embedding.widen is not None:
         raise NotStandard("its word vectors are scaled, or made of narrower ones")
     stack = stack_of(encoder, ledger)
     if encoder.causal:

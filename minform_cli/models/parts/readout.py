@@ -59,7 +59,8 @@ class Readout(Part):
         if self.head is None:
             return
         if source.head is None or not (copied(source.head, self.head) or took_classes(self.head, source.head)):
-            raise InputError(f"the head has no weights from {type(source.head).__name__}: it is of another task")
+            why = "another size" if type(source.head) is type(self.head) else "another task"
+            raise InputError(f"the head has no weights from {type(source.head).__name__}: it is of {why}")
 
     def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
         """Makes of tokens x what was made of x `product` + `shift`; only a head that is a map of its own can."""

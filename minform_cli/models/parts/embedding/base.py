@@ -96,7 +96,7 @@ class TextEmbedding(Embedding):
 
     @property
     def table(self) -> Tensor:
-        """The vectors of the vocabulary, for an output that is tied to them, (V, N)."""
+        """The vectors of the vocabulary as they are stored, for an output that is tied to them, (V, E)."""
         return self.words.weight
 
     def forward(
