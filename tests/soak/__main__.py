@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -152,6 +153,8 @@ def main() -> int:
     parts = [part for part in PARTS if asked.only is None or part.name in asked.only]
     stopped = False
     if not asked.table:
+        for number in (signal.SIGINT, signal.SIGTERM):  # what a shell starts in the background ignores the first
+            signal.signal(number, signal.default_int_handler)
         try:
             run(soak, parts, asked.jobs, time.time() + 60 * asked.minutes)
         except KeyboardInterrupt:
