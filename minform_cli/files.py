@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
 import os
+import shutil
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +78,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         MachineError: the disk is full, the folder is read-only, or another input/output error; `path` is as before.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    clear_leftovers(path)
+    temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -90,6 +95,48 @@ def write_atomic(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path` that no other process takes: in it are this machine's number and this process's."""
+    return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}.tmp")
+
+
+def _machine() -> str:
+    name = os.uname().nodename if os.name == "posix" else ""
+    return f"{zlib.crc32(name.encode()):08x}"
+
+
+def clear_leftovers(path: Path, *, alone: bool = False) -> None:
+    """Removes what processes that were killed left of `path` under temporary names, as far as it can be removed.
+
+    Args:
+        path: of the file or folder that they were writing.
+        alone: nobody else can be writing it; else only what ended processes of this machine left is taken for left.
+    """
+    end = f".{'' if alone else f'{_machine()}-'}*.tmp"
+    pattern = f".{glob.escape(path.name)}{end}"
+    inside = f".{pattern}{end}"  # of a folder that was made to take the name of one that was made
+    with suppress(OSError):
+        for left in (*path.parent.glob(pattern), *path.parent.glob(inside)):
+            if alone or _is_over(left.suffixes[-2].rpartition("-")[2]):
+                if left.is_dir():
+                    shutil.rmtree(left)
+                else:
+                    left.unlink(missing_ok=True)
+
+
+def _is_over(process: str) -> bool:
+    """Whether the process of that number has ended; ours counts as one, as it is about to take the name."""
+    if os.name != "posix" or not process.isdecimal() or int(process) == os.getpid():
+        return process == str(os.getpid())
+    try:
+        os.kill(int(process), 0)  # asks whether it is there
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's
+        return False
+    return False
 
 
 def check_folder(folder: Path) -> None:
@@ -167,13 +214,17 @@ def json_value(path: Path, name: str) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        InputError: it cannot be read, or is damaged; messages call it `name`.
+        InputError: it may not be read, or is damaged; messages call it `name`.
+        MachineError: the disk does not give it.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        failed = MachineError if error.errno == errno.EIO else InputError
+        raise failed(f"{name} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is damaged: {str(error).splitlines()[0]}") from None
 
 

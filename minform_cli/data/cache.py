@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
 from minform_cli.errors import InputError
-from minform_cli.files import sync_folder
+from minform_cli.files import clear_leftovers, sync_folder, temporary_name
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -128,17 +128,11 @@ def _read(path: Path, key: str) -> Arrays | None:
         return None
 
 
-def clear_leftovers(path: Path) -> None:
-    """Removes what processes that were killed left of `path`; for whoever has its lock. `OSError` if that fails."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        left.unlink(missing_ok=True)
-
-
 def _write(path: Path, key: str, arrays: Arrays, is_locked: bool) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         if is_locked:
-            clear_leftovers(path)
+            clear_leftovers(path, alone=True)
         if shutil.disk_usage(path.parent).free < 2 * sum(array.nbytes for array in arrays.values()):
             return  # never the program that fills the disk for the sake of a few seconds
         with temporary.open("wb") as file:

@@ -24,7 +24,15 @@ from minform_cli.counting.count import count_config
 from minform_cli.counting.variants import check
 from minform_cli.data.spec import DataSpec, spec_record
 from minform_cli.errors import InputError, MachineError, NumericalError
-from minform_cli.files import RunFolder, check_folder, sync_folder, write_atomic, write_json
+from minform_cli.files import (
+    RunFolder,
+    check_folder,
+    clear_leftovers,
+    sync_folder,
+    temporary_name,
+    write_atomic,
+    write_json,
+)
 from minform_cli.models.build import build_model
 from minform_cli.models.meta import weightless
 from minform_cli.models.verify import verify
@@ -175,8 +183,10 @@ def beside(out: Path) -> Generator[RunFolder]:
         MachineError: it cannot be written, as on a full disk.
     """
     there = Path(os.path.abspath(out))  # noqa: PTH100  (of links, the folder they stand in)
-    made, before = (there.with_name(f".{there.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    made = temporary_name(there)
+    before = made.with_suffix(".old")
     try:
+        clear_leftovers(there)
         made.mkdir(parents=True)
         yield RunFolder(made)
         if contents(RunFolder(there)):

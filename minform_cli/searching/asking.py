@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from filelock import FileLock
 
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, MachineError
+from minform_cli.searching.journal import cut_torn_end, opened
 from minform_cli.searching.space import Label, Space
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
 JOURNAL = "search.journal"
 """Optuna's own file in the search's folder; its tools read it."""
@@ -54,17 +55,18 @@ class Trials:
 
     def __init__(self, out: Path, space: Space, seed: int) -> None:
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space, self._seed = space, seed
+        self._journal = out / JOURNAL
         self._lock = FileLock(out / f".{JOURNAL}.lock")
         try:
-            storage = JournalStorage(JournalFileBackend(str(out / JOURNAL)))
             with self._alone():
                 self._study: Study = optuna.create_study(
-                    storage=storage, study_name=_NAME, directions=["maximize", "minimize"], load_if_exists=True
+                    storage=opened(self._journal),
+                    study_name=_NAME,
+                    directions=["maximize", "minimize"],
+                    load_if_exists=True,
                 )
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{out / JOURNAL} is damaged: {str(error).splitlines()[0]}") from None
@@ -74,17 +76,47 @@ class Trials:
 
     def ask(self, most: int) -> Asked | None:
         """The next trial; None once there are `most`, or where no point is left that fits and was not tried."""
+        from optuna.trial import TrialState
+
         with self._alone():
             trials = self._stored()
             if len(trials) >= most:
                 return None
-            tried = [trial.params for trial in trials]
-            sampler = _Fitting(self._space, self._distributions, self._seed + len(trials), tried)
-            self._study.sampler = cast("Any", sampler)
-            if not sampler.any_left():
-                return None
-            trial = self._study.ask(self._distributions)
+            torn = self._torn()
+            if torn is not None and self._can_draw(trials, torn.params):
+                trial = self._completed(torn)
+            else:
+                if torn is not None:
+                    self._study.tell(torn.number, state=TrialState.FAIL)
+                if not self._can_draw(trials, {}):
+                    return None
+                trial = self._study.ask(self._distributions)
             return Asked(trial.number, dict(trial.params))
+
+    def _can_draw(self, trials: Sequence[FrozenTrial], known: Mapping[str, Any]) -> bool:
+        """Gets ready to draw a point with `known` in it; whether one is left that fits and is of none of `trials`."""
+        tried = [trial.params for trial in trials]
+        sampler = _Fitting(self._space, self._distributions, self._seed + len(trials), tried, known)
+        self._study.sampler = cast("Any", sampler)
+        return sampler.any_left()
+
+    def _torn(self) -> FrozenTrial | None:
+        """A trial whose process ended before all of its point was written; for whoever is alone."""
+        under_way = (trial for trial in self._study.get_trials(deepcopy=False) if not trial.state.is_finished())
+        return next((trial for trial in under_way if not self._is_whole(trial)), None)
+
+    def _completed(self, torn: FrozenTrial) -> Trial:
+        """That trial with its whole point."""
+        from optuna.trial import Trial
+
+        begun = cast("Any", torn)._trial_id  # Optuna has no other way to a trial that is under way
+        trial = Trial(self._study, begun)
+        for key, values in self._space.choices.items():
+            trial.suggest_categorical(key, list(values))
+        return trial
+
+    def _is_whole(self, trial: FrozenTrial) -> bool:
+        return trial.params.keys() >= self._distributions.keys()
 
     def tell(self, number: int, score: float, parameters: int) -> None:
         """What a trial came to; another command may have told it."""
@@ -123,13 +155,22 @@ class Trials:
             return optuna.importance.get_param_importances(study, evaluator=evaluator)
 
     def _stored(self) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False)
+        with self._disk():
+            return [trial for trial in self._study.get_trials(deepcopy=False) if self._is_whole(trial)]
 
     @contextmanager
     def _alone(self) -> Generator[None]:
         """No other command draws or tells meanwhile; nothing of Optuna's own is said on our streams."""
-        with self._lock, _quiet():
+        with self._disk(), self._lock, _quiet():
+            cut_torn_end(self._journal)
             yield
+
+    @contextmanager
+    def _disk(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise MachineError(f"{self._journal}: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -147,6 +188,7 @@ class _Fitting:
         distributions: of its keys.
         seed: of this one draw, so that a search that was stopped draws what it would have drawn.
         tried: the points of all trials.
+        known: what the point has, whatever else is drawn.
     """
 
     def __init__(
@@ -155,6 +197,7 @@ class _Fitting:
         distributions: dict[str, BaseDistribution],
         seed: int,
         tried: Sequence[Mapping[str, Any]],
+        known: Mapping[str, Any],
     ) -> None:
         from optuna.samplers import TPESampler
 
@@ -162,6 +205,7 @@ class _Fitting:
             self._inner = TPESampler(multivariate=True, constant_liar=True, seed=seed % 2**32)
         self._distributions = distributions
         self._space, self._chance = space, random.Random(seed)  # noqa: S311  (nothing is kept secret)
+        self._known = known
         self._tried = {tuple(point[key] for key in space.choices) for point in tried}
 
     def any_left(self) -> bool:
@@ -201,4 +245,6 @@ class _Fitting:
         """Every draw has a seed of its own already."""
 
     def _is_new(self, point: Mapping[str, Any]) -> bool:
+        if any(point[key] != value for key, value in self._known.items()):
+            return False
         return tuple(point[key] for key in self._space.choices) not in self._tried and self._space.fits(point)

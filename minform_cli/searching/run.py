@@ -230,9 +230,10 @@ def _check_same(search: Search) -> None:
 
 def _begin(search: Search) -> None:
     """Leaves in the folder what is searched, if no other command has."""
-    make_folder(search.out / TRIALS)
+    make_folder(search.out)
     with FileLock(search.out / ".lock"):
         if (search.out / FILE).is_file():
             _check_same(search)
         else:
             write_json(search.out / FILE, sealed(KIND, _described(search)))
+    make_folder(search.out / TRIALS)  # after what says whose they are: without it the folder would be somebody else's

@@ -7,9 +7,8 @@ with a cache that is whole.
 from __future__ import annotations
 
 import itertools
-import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from tests.data.pairs.made import settings
 from tests.data.pictures import archived, config, make_folder
 from tests.data.text import prose
 from tests.soak.scale import reached, tries
-from tests.training.faults import WAYS, Died, EveryCall, spread
+from tests.training.faults import WAYS, Died, EveryCall, another_process, sampled
 
 Content = list[bytes]
 
@@ -92,13 +91,11 @@ ALL = ("arrays", "file")
 """They are cheap: every call of theirs fails in the default suite, too."""
 
 
-def points(kind: str, calls: int) -> list[int]:
-    return spread(calls, 1000 if kind in ALL else tries(4))
-
-
-def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What follows is done by one with a number of its own."""
-    monkeypatch.setattr(os, "getpid", lambda: 2**22 + 1)
+def faults_of(
+    kind: str, calls: int, ways: Iterable[tuple[int | str, bool]]
+) -> list[tuple[int, tuple[int | str, bool]]]:
+    every = itertools.product(range(1, calls + 1), ways)
+    return sampled(every, 1000 if kind in ALL else tries(36))
 
 
 def left(cache: Path) -> list[str]:
@@ -117,7 +114,7 @@ def test_whatever_call_of_a_cache_fails_the_data_are_right_then_and_at_the_next_
         right = content()
     assert left(tmp_path / "cache0") == []
     assert disk.calls > 15
-    faults = list(itertools.product(points(kind, disk.calls), WAYS))
+    faults = faults_of(kind, disk.calls, WAYS)
     for number, (call, (how, lasting)) in enumerate(faults):
         cache = tmp_path / f"cache{number + 1}"
         monkeypatch.setenv("MINFORM_CACHE", str(cache))
@@ -149,7 +146,7 @@ def test_where_temporary_files_fail_too_it_is_one_line_or_the_right_data(
         disk = EveryCall(tmp_path / "disk", patch)
         right = content()
     refused = 0
-    faults = list(itertools.product(points(kind, disk.calls), WAYS[1:]))
+    faults = faults_of(kind, disk.calls, WAYS[1:])
     for number, (call, (how, lasting)) in enumerate(faults):
         cache = tmp_path / "disk" / f"cache{number + 1}"
         monkeypatch.setenv("MINFORM_CACHE", str(cache))

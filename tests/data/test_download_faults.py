@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import count
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from minform_cli.data.download import fetch
 from minform_cli.errors import MachineError
 from tests.data.test_download import CONTENT, POLICY, Answer, Server, cut, good, left_in, remote, server, status, wrong
 from tests.soak.scale import reached
-from tests.training.faults import WAYS, Died, EveryCall
+from tests.training.faults import WAYS, Died, EveryCall, another_process
 
 __all__ = ["server"]
 
@@ -33,7 +32,7 @@ def test_whatever_call_of_a_download_fails_no_bad_file_is_in_place(
         path = folder / wanted.name
         server.answers, server.requests = answers, 0
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "getpid", lambda: 2**22 + 1)
+            another_process(patch)
             disk = EveryCall(tmp_path / str(call), patch, call, how, lasting)
             try:
                 assert fetch(wanted, folder, POLICY) == path

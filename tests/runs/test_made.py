@@ -1,7 +1,9 @@
 """A finished run that nobody trained here is a run like any other: to `eval`, as a start, in a study."""
 
 import errno
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from minform_cli.data.text.tokenizer import trained as tokenizer_of
 from minform_cli.errors import InputError, MachineError, NumericalError
 from minform_cli.files import RunFolder
 from minform_cli.models.build import build_model
-from minform_cli.runs.made import Made, write_run
+from minform_cli.runs.made import Made, beside, write_run
 from minform_cli.runs.records import read_result
 from minform_cli.runs.stored import StoredRun, read_run
 from minform_cli.runs.tensors import weights_of
@@ -23,7 +25,7 @@ from minform_cli.training.evaluate import evaluate_run
 from minform_cli.training.run import train
 from tests.cli.commands import Command
 from tests.data.text.prose import WORDS
-from tests.training.faults import Disk
+from tests.training.faults import Died, Disk, another_process
 from tests.training.test_initial import TUNING, sentences
 
 SMALL = ["model.dim=8", "model.depth=1", "model.heads=2", "model.mlp_multiple=1", "data.limit=60"]
@@ -193,6 +195,28 @@ def test_a_full_disk_leaves_nothing_and_takes_nothing(tmp_path: Path, made: Made
         assert [path.name for path in out.parent.iterdir()] == ["run"]
         if expected != ORIGIN:
             write_run(out, made, replace=True)
+
+
+def twice(out: Path, made: Made) -> None:
+    """Writes a run beside `out`, and that beside its place, as `reduce` does."""
+    with beside(out) as folder:
+        folder.path.rmdir()
+        write_run(folder.path, made)
+
+
+def test_what_a_process_that_was_killed_left_is_cleared_away_by_the_next(tmp_path: Path, made: Made) -> None:
+    out = tmp_path / "here" / "run"
+    for at in faults(made, tmp_path):
+        with pytest.MonkeyPatch.context() as patch:
+            another_process(patch)
+            Disk(patch, at=at, how="die")
+            with suppress(Died):
+                twice(out, made)
+        if not out.exists():
+            twice(out, made)
+        read_run(out).weights()
+        assert [path.name for path in out.parent.iterdir()] == ["run"]
+        shutil.rmtree(out)
 
 
 def test_weights_that_are_not_finite_make_no_run(tmp_path: Path, made: Made) -> None:

@@ -7,11 +7,17 @@ import errno
 import io
 import itertools
 import os
-from collections.abc import Callable, Iterator
+import random
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+
+from tests.soak.scale import seed
+
+T = TypeVar("T")
 
 
 class Died(BaseException):
@@ -24,7 +30,7 @@ class Disk:
     Args:
         monkeypatch: undoes the patches.
         at: the call (from 1) that goes wrong; 0 for none.
-        how: an errno for a call that fails, or `die`.
+        how: an errno for a call that fails, `die`, or a signal that comes right before the call.
         lasting: whether every later call fails too (a full disk) or only this one.
     """
 
@@ -43,6 +49,10 @@ class Disk:
         self.calls += 1
         self.names.append(name)
         wrong = self.calls == self._at or (self.calls > self._at > 0 and (self._lasting or self._how == "die"))
+        if wrong and isinstance(self._how, signal.Signals):
+            if self.calls == self._at:
+                os.kill(os.getpid(), self._how)
+            return
         if wrong and self._how == "die":
             if self.calls == self._at:
                 half()
@@ -179,8 +189,14 @@ WAYS = (("die", False), *itertools.product(ERRORS, (False, True)))
 """How a call may go wrong: the process ends there, or the call fails once, or all fail from there on."""
 
 
-def spread(num: int, most: int) -> list[int]:
-    """The calls 1 to `num`, or `most` of them from the first to the last where there are more."""
-    if num <= most:
-        return list(range(1, num + 1))
-    return sorted({1 + round(i * (num - 1) / (most - 1)) for i in range(most)})
+def sampled(points: Iterable[T], most: int) -> list[T]:
+    """`most` of them, in their order: always the same in the suite, others in each slice of the soak."""
+    every = list(points)
+    if len(every) <= most:
+        return every
+    return [every[place] for place in sorted(random.Random(seed()).sample(range(len(every)), most))]
+
+
+def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows is done by one with a number of its own, which has ended when it is looked for."""
+    monkeypatch.setattr(os, "getpid", lambda: 2**22 + 1)

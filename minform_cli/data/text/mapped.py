@@ -19,9 +19,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minform_cli.data.cache import cache_root, clear_leftovers, locked
+from minform_cli.data.cache import cache_root, locked
 from minform_cli.errors import MachineError
-from minform_cli.files import sync_folder
+from minform_cli.files import clear_leftovers, sync_folder, temporary_name
 
 FORMAT = 1
 """Version of the file; to be raised when it changes."""
@@ -93,9 +93,9 @@ def _read(path: Path, key: str) -> Mapped | None:
 
 
 def _kept(path: Path, key: str, write: Callable[[Put], None]) -> Mapped | None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
-        clear_leftovers(path)
+        clear_leftovers(path, alone=True)
         with temporary.open("wb") as file:
             checksum = _fill(file, key, write)
         place = temporary
