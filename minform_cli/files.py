@@ -16,6 +16,21 @@ from typing import Any, cast
 from minform_cli.errors import InputError, MachineError
 
 
+def user_path(name: str | Path) -> Path:
+    """The path that a user wrote, on a command line or in a file.
+
+    `~` is the home folder. Where nothing has that name, backslashes separate folders, as in files written on Windows.
+
+    Raises:
+        RuntimeError: there is no such user.
+    """
+    path = Path(name).expanduser()
+    if os.sep == "\\" or "\\" not in str(name) or os.path.exists(path):  # noqa: PTH110  (of a name too long: no)
+        return path
+    forward = Path(str(name).replace("\\", "/")).expanduser()
+    return forward if os.path.exists(forward) else path  # noqa: PTH110
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Names of the files in one run's folder.

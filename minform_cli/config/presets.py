@@ -24,7 +24,7 @@ from minform_cli.config.setting import Setting
 from minform_cli.config.strict_yaml import Place, dump_yaml, read_scalar, read_yaml
 from minform_cli.config.validation import build
 from minform_cli.errors import InputError, did_you_mean, unknown_name
-from minform_cli.files import RunFolder
+from minform_cli.files import RunFolder, user_path
 
 _ABOUT = ("summary", "source", "expected_parameters")
 _PRESET_KEYS = (*_ABOUT, "extends", "task", *SECTIONS)
@@ -180,7 +180,7 @@ class Recipe:
 
 def _stored(variant: str) -> Start:
     """The run that ``run:FOLDER`` names, finished or not, as far as its ``config.yaml`` tells it."""
-    folder = RunFolder(Path(variant.removeprefix(OF_RUN)).expanduser())
+    folder = RunFolder(user_path(variant.removeprefix(OF_RUN)))
     try:
         there = folder.config.is_file()
     except (OSError, ValueError) as error:  # a name too long, a folder that may not be entered
@@ -330,7 +330,7 @@ def _is_path(name: str) -> bool:
 def _is_file(name: str | Path) -> bool:
     """Whether a file is there; a name too long for the system is none."""
     try:
-        return _is_path(str(name)) and Path(name).is_file()
+        return _is_path(str(name)) and user_path(name).is_file()
     except OSError:
         return False
 
@@ -338,7 +338,7 @@ def _is_file(name: str | Path) -> bool:
 def find_file(name: str, what: str, folder: Path, known: Sequence[str]) -> Path:
     """The file that `name` means: itself if it is a path, else the one shipped in `folder` as one of `known`."""
     if _is_path(name):
-        return Path(name)
+        return user_path(name)
     if name not in known or name == BASELINE:
         raise unknown_name(what, name, [k for k in known if k != BASELINE or what == "variant"], f"--{what}")
     return folder / f"{name}.yaml"

@@ -10,11 +10,11 @@ import contextlib
 import importlib
 import os
 from collections.abc import Callable, Generator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from minform_cli.errors import InputError
+from minform_cli.files import user_path
 
 
 def hugging_face(name: str) -> tuple[Callable[[], object], list[str]]:
@@ -23,7 +23,7 @@ def hugging_face(name: str) -> tuple[Callable[[], object], list[str]]:
     Raises:
         InputError: there is no ``config.json``, or transformers is not installed.
     """
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise InputError(f"--model hf:{name}: the folder has no config.json")
     with offline():

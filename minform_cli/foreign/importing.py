@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from minform_cli.errors import InputError, MinformError
+from minform_cli.files import user_path
 from minform_cli.foreign.adapters.base import Imported, adapt
 from minform_cli.foreign.adapters.given import RUN, Options, read_source, split
 from minform_cli.foreign.parity import ALLOWED, Parity, compared, random_inputs
@@ -51,7 +52,7 @@ def import_source(source: str, out: Path, options: Options) -> ImportRecord:
     command = _command(source, out, options)
     kind, name = split(source)
     if kind == RUN:
-        return _copied(source, Path(name).expanduser(), out, options, command)
+        return _copied(source, user_path(name), out, options, command)
     found = _understood(source, options)
     imported = found.imported
     model = build_model(imported.config, imported.spec)

@@ -30,6 +30,7 @@ from minform_cli.data.text.corpus import open_corpus
 from minform_cli.data.text.tokenizer import Vocabulary, loaded
 from minform_cli.data.text.tokens import Sequences
 from minform_cli.errors import InputError, counted, did_you_mean, did_you_mean_file
+from minform_cli.files import user_path
 from minform_cli.runs.measured import given_data
 from minform_cli.runs.stored import StoredRun
 from minform_cli.tasks import TASKS
@@ -123,7 +124,7 @@ def named_examples(run: StoredRun, asked: str, option: str, settings: Sequence[s
         except InputError as error:
             raise InputError(f"{option} {asked}: {error}") from None
         return _of_set(run, data_config=run.config.model_copy(update={"data": data}), where=f"{option} {asked}: ")
-    place = Path(asked).expanduser()
+    place = user_path(asked)
     if not os.path.exists(place):  # noqa: PTH110  (of a name too long: no)
         near = did_you_mean(name, DATA_SETS.names()) or _near_file(place)
         raise InputError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from filelock import FileLock, Timeout
@@ -16,7 +15,7 @@ from minform_cli.config.presets import dump_config
 from minform_cli.config.schema import PLACES, DataConfig, RunConfig
 from minform_cli.data.spec import ImageSpec, spec_record
 from minform_cli.errors import InputError, MachineError
-from minform_cli.files import RunFolder, write_atomic, write_json
+from minform_cli.files import RunFolder, user_path, write_atomic, write_json
 from minform_cli.runs.seal import read_sealed, sealed
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ def begin(
 def places_of(data: DataConfig) -> dict[str, str]:
     """Where the data of a run lie, by setting: the same place whatever the working directory will be."""
     named = {key: getattr(data, key) for key in PLACES}
-    return {key: os.path.abspath(Path(path).expanduser()) for key, path in named.items() if path is not None}  # noqa: PTH100
+    return {key: os.path.abspath(user_path(path)) for key, path in named.items() if path is not None}  # noqa: PTH100
 
 
 def stored_places(folder: RunFolder, meta: Mapping[str, Any]) -> dict[str, str]:

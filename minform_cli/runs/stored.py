@@ -15,7 +15,7 @@ from minform_cli.config.initial import Start
 from minform_cli.config.schema import PLACES, TOKENIZERS, DataConfig, RunConfig
 from minform_cli.data.spec import DataSpec, spec_of
 from minform_cli.errors import InputError
-from minform_cli.files import RunFolder
+from minform_cli.files import RunFolder, user_path
 from minform_cli.runs.folder import read_meta, stored_config
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class StoredRun:
         if spelled is None:
             return None
         for each in (place, spelled):
-            if each is not None and os.path.exists(Path(each).expanduser()):  # noqa: PTH110  (of a name too long: no)
+            if each is not None and os.path.exists(user_path(each)):  # noqa: PTH110  (of a name too long: no)
                 return each
         raise InputError(
             f"{self.folder.path}: its data are no longer at data.{key} {(place or spelled)!r}; "
@@ -240,7 +240,7 @@ def with_tokenizer(data: DataConfig, run: StoredRun, *, always: bool = False) ->
     """
     if not run.folder.tokenizer.is_file():
         return data
-    there = data.tokenizer in TOKENIZERS or os.path.exists(Path(data.tokenizer).expanduser())  # noqa: PTH110
+    there = data.tokenizer in TOKENIZERS or os.path.exists(user_path(data.tokenizer))  # noqa: PTH110
     if not always and run.config.source is None and run.config.teacher is None and there:
         return data
     return data.model_copy(update={"tokenizer": str(run.folder.tokenizer)})

@@ -21,6 +21,7 @@ from minform_cli.data.split_names import named_splits, split_of
 from minform_cli.data.text.vocabulary import vocabulary_for
 from minform_cli.data.walk import is_left_alone
 from minform_cli.errors import InputError, counted
+from minform_cli.files import user_path
 
 if TYPE_CHECKING:
     from minform_cli.data.text.tokenizer import Vocabulary
@@ -103,7 +104,7 @@ def _folder(data: DataConfig, task: GlueTask) -> tuple[Path, tuple[str, str]]:
 
 def _looked_at(path: str, files: str) -> Path:
     try:
-        folder = Path(path).expanduser()
+        folder = user_path(path)
         is_folder, exists = folder.is_dir(), folder.exists()
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, or that may not be entered, no such user
         raise InputError(f"data.path: {path!r} cannot be looked at: {getattr(error, 'strerror', error)}") from None

@@ -12,6 +12,7 @@ from minform_cli.data.images.archive import TarArchive, ZipArchive
 from minform_cli.data.images.members import MAX_MEMBER_BYTES, Container, Listing, suffix_of, suffixes
 from minform_cli.data.walk import walk
 from minform_cli.errors import InputError
+from minform_cli.files import user_path
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -26,7 +27,7 @@ def open_container(path: str) -> Container:
         InputError: there is nothing there, or it is of another kind.
     """
     try:
-        place = Path(path).expanduser()
+        place = user_path(path)
         is_folder, is_file = place.is_dir(), place.is_file()
     except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be entered, no such user
         raise InputError(f"data.path: {path!r} cannot be looked at: {getattr(error, 'strerror', error)}") from None

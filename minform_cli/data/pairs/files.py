@@ -13,6 +13,7 @@ from pathlib import Path
 
 from minform_cli.data.text.lines import TextFile, changed, opener
 from minform_cli.errors import InputError, counted, did_you_mean_file
+from minform_cli.files import user_path
 
 LONGEST_BYTES = 2**15
 """A longer line is no sentence, and a tokenizer can work on a single word of a megabyte for many minutes."""
@@ -99,7 +100,7 @@ def open_pairs(source_key: str, source: str, target_key: str, target: str) -> Pa
 def _looked_through(key: str, name: str) -> SentenceFile:
     where = f"{key}: {name!r}"
     try:
-        path = Path(name).expanduser()
+        path = user_path(name)
         if path.is_dir():
             raise InputError(f"{where}: is a folder; {ACCEPTED}")
         if not path.exists():

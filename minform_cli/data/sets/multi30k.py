@@ -10,6 +10,7 @@ from minform_cli.config.schema import DataConfig
 from minform_cli.data.spec import PairSpec
 from minform_cli.data.split_names import named_splits
 from minform_cli.errors import InputError, unknown_name
+from minform_cli.files import user_path
 
 if TYPE_CHECKING:
     from minform_cli.data.pairs.files import Pairs
@@ -78,7 +79,7 @@ def _folder(data: DataConfig) -> Path:
             )
         return found.parent
     try:
-        folder = Path(data.path).expanduser()
+        folder = user_path(data.path)
         is_folder, exists = folder.is_dir(), folder.exists()
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, or that may not be entered, no such user
         reason = getattr(error, "strerror", None) or error

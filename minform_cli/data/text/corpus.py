@@ -15,6 +15,7 @@ from typing import NamedTuple
 from minform_cli.data.text.lines import TextFile, changed, opener
 from minform_cli.data.walk import some_names, walk
 from minform_cli.errors import InputError, did_you_mean_file
+from minform_cli.files import user_path
 
 PIECE_CHARS = 2**16
 """A longer document is handed on in pieces of about so many characters."""
@@ -120,7 +121,7 @@ def open_corpus(key: str, path: str | None, purpose: str) -> Corpus:
     where = f"{key}: {path!r}"
     notes: tuple[str, ...] = ()
     try:
-        place = Path(path).expanduser()
+        place = user_path(path)
         if place.is_dir():
             found, notes = _inside(place)
             if not found:

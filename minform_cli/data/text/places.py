@@ -10,6 +10,7 @@ from minform_cli.data.split_names import named_splits, split_of
 from minform_cli.data.text.corpus import SUFFIXES, Corpus, is_text, open_corpus
 from minform_cli.data.walk import is_left_alone, some_names
 from minform_cli.errors import InputError
+from minform_cli.files import user_path
 
 
 class Texts(NamedTuple):
@@ -67,7 +68,7 @@ def open_texts(data: DataConfig) -> Texts:
 def _splits_of(path: str | None) -> tuple[dict[str, Path], tuple[str, ...]]:
     """Split -> its text or folder inside the folder `path`, and what to say of it; nothing where it is one text."""
     try:
-        folder = Path(path or "").expanduser()
+        folder = user_path(path or "")
         entries = [entry for entry in folder.iterdir() if not is_left_alone(entry.name)] if path else []
         names = sorted(entry.name for entry in entries if entry.is_dir() or is_text(entry.name))
     except (OSError, RuntimeError, ValueError):  # no folder; what is wrong with it is told when it is opened

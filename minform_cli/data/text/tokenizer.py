@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from minform_cli.config.schema import TOKENIZERS, DataConfig
 from minform_cli.errors import InputError, MinformError, did_you_mean
+from minform_cli.files import user_path
 
 TRAINED_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """The first entries of a tokenizer trained here, in this order."""
@@ -144,7 +145,7 @@ def loaded(path: str | Path, vocab_size: int, needs: Iterable[Role] = ()) -> Voc
     """
     where = f"data.tokenizer: {str(path)!r}"
     try:
-        vocabulary = from_json(Path(path).expanduser().read_bytes(), where, needs)
+        vocabulary = from_json(user_path(path).read_bytes(), where, needs)
     except FileNotFoundError:
         near = did_you_mean(str(path), TOKENIZERS)
         raise InputError(

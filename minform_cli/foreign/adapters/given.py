@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minform_cli.errors import InputError, did_you_mean_file, unknown_name
-from minform_cli.files import json_object
+from minform_cli.files import json_object, user_path
 from minform_cli.foreign.adapters.base import ADAPTERS, Given
 from minform_cli.foreign.adapters.files import read_folder, read_weights
 from minform_cli.foreign.sources import build_source
@@ -75,7 +75,7 @@ def read_source(source: str, options: Options) -> Read:
 def _folder(source: str, name: str, options: Options) -> Read:
     if options.weights is not None:
         raise InputError(f"--weights: {source} has its weights in its folder; accepted: it is for timm and torchvision")
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     try:
         is_folder = folder.is_dir()
         near = "" if is_folder else did_you_mean_file(folder)
