@@ -83,7 +83,9 @@ def test_a_table_is_read(name: str, place: Path, minform: Command) -> None:
     assert found[0] == found[1]
 
 
-def test_a_run_whose_texts_were_rewritten_is_measured_listed_and_gone_on_with(place: Path, minform: Command) -> None:
+def test_a_run_whose_texts_were_rewritten_is_measured_and_listed_and_goes_on_only_by_its_own_bytes(
+    place: Path, minform: Command
+) -> None:
     """As `git` does on Windows where nobody told it otherwise."""
     command = ("train", "--preset", "debug", "--set", "train.epochs=2", "--quiet")
     assert minform(*command, "--out", "run").code == 0
@@ -96,6 +98,10 @@ def test_a_run_whose_texts_were_rewritten_is_measured_listed_and_gone_on_with(pl
     assert [each["measured"] for (each,) in measured] == [measured[0][0]["measured"]] * 2
     assert [row["state"] for row in json.loads(minform("runs", "copy", "--json").out)] == ["finished"]
     (place / "copy" / "result.json").unlink()
+    refused = minform(*command, "--out", "copy", "--resume")
+    assert refused.code == 2 and "copy/metrics.jsonl is damaged" in refused.refusal
+    for path in filter(Path.exists, rewritten):
+        path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n"))
     assert minform(*command, "--out", "copy", "--resume").code == 0
     results = [json.loads((place / run / "result.json").read_text()) for run in ("run", "copy")]
     assert results[0]["weights_sha256"] == results[1]["weights_sha256"]

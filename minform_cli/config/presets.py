@@ -180,7 +180,7 @@ class Recipe:
 
 def _stored(variant: str) -> Start:
     """The run that ``run:FOLDER`` names, finished or not, as far as its ``config.yaml`` tells it."""
-    folder = RunFolder(user_path(variant.removeprefix(OF_RUN)))
+    folder = RunFolder(_path(variant.removeprefix(OF_RUN)))
     try:
         there = folder.config.is_file()
     except (OSError, ValueError) as error:  # a name too long, a folder that may not be entered
@@ -327,10 +327,17 @@ def _is_path(name: str) -> bool:
     return name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
 
 
+def _path(name: str | Path) -> Path:
+    try:
+        return user_path(name)
+    except RuntimeError:  # no such user: nothing is there
+        return Path(name)
+
+
 def _is_file(name: str | Path) -> bool:
     """Whether a file is there; a name too long for the system is none."""
     try:
-        return _is_path(str(name)) and user_path(name).is_file()
+        return _is_path(str(name)) and _path(name).is_file()
     except OSError:
         return False
 
@@ -338,7 +345,7 @@ def _is_file(name: str | Path) -> bool:
 def find_file(name: str, what: str, folder: Path, known: Sequence[str]) -> Path:
     """The file that `name` means: itself if it is a path, else the one shipped in `folder` as one of `known`."""
     if _is_path(name):
-        return user_path(name)
+        return _path(name)
     if name not in known or name == BASELINE:
         raise unknown_name(what, name, [k for k in known if k != BASELINE or what == "variant"], f"--{what}")
     return folder / f"{name}.yaml"
