@@ -109,7 +109,7 @@ def _counted(counts: Path, figure: str, out: str) -> int:
 
 
 def run(soak: Soak, parts: list[Part], jobs: int, until: float) -> None:
-    """Slices of the parts in turn, `jobs` at a time, until all are done or the clock says `until`."""
+    """Slices, `jobs` at a time, of the part that is least far, until all are done or the clock says `until`."""
     begun = {part.name: soak.reached[part.name].slices for part in parts}
     busy: dict[Future[None], Part] = {}
     with ThreadPoolExecutor(jobs) as pool:
@@ -117,7 +117,7 @@ def run(soak: Soak, parts: list[Part], jobs: int, until: float) -> None:
             while True:
                 waiting = [part for part in parts if not soak.reached[part.name].is_done(part)]
                 free = [part for part in waiting if part.goal or part not in busy.values()]
-                free.sort(key=lambda part: (begun[part.name], part.name))
+                free.sort(key=lambda part: (begun[part.name] * part.a_slice / max(part.goal, 1), part.name))
                 if time.time() < until:
                     for part in free[: jobs - len(busy)]:
                         busy[pool.submit(soak.take, part, begun[part.name])] = part
