@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,11 +59,24 @@ def export_run(
         written: Written = form.write(model, folder)
         record = _record(model, written, compare(model, written.run))
         record["format"], record["out"] = fmt, str(out)
-        record["size_bytes"] = sum(path.stat().st_size for path in folder.glob(f"{written.file}*"))
-        there = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-        record["files"] = sorted([*there, CARD])
+        files = _files(folder)
+        record["size_bytes"] = sum((folder / name).stat().st_size for name in files if name.startswith(written.file))
+        record["files"] = sorted([*files, CARD])
         write_atomic(folder / CARD, card(record).encode())
     return record
+
+
+def _files(folder: Path) -> list[str]:
+    """All files below `folder`, by their paths from there; `OSError` where `Path.rglob` would leave some out."""
+
+    def failed(error: OSError) -> None:
+        raise error
+
+    return [
+        str((Path(place) / name).relative_to(folder))
+        for place, _, names in os.walk(folder, onerror=failed)
+        for name in names
+    ]
 
 
 def _record(model: Exported, written: Written, parity: list[ParityRecord]) -> ExportRecord:

@@ -7,6 +7,7 @@ with a cache that is whole.
 from __future__ import annotations
 
 import itertools
+import signal
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,7 +20,8 @@ from minform_cli.data.cache import cached_arrays
 from minform_cli.data.load import load_data
 from minform_cli.data.pairs.pair_data import PairData
 from minform_cli.data.text.mapped import Put, mapped
-from minform_cli.errors import MachineError
+from minform_cli.errors import Interrupted, MachineError
+from minform_cli.training.interrupt import StopRequest
 from tests.data.pairs.made import settings
 from tests.data.pictures import archived, config, make_folder
 from tests.data.text import prose
@@ -161,3 +163,26 @@ def test_where_temporary_files_fail_too_it_is_one_line_or_the_right_data(
         assert left(tmp_path / "disk") == [], (broken.names, how, lasting)
     assert refused
     reached("R2", len(faults))
+
+
+@pytest.mark.parametrize("kind", MADE)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_whatever_call_of_a_cache_leaves_nothing_temporary_and_the_next_start_has_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, number: signal.Signals
+) -> None:
+    content = MADE[kind](tmp_path / "source")
+    monkeypatch.setenv("MINFORM_CACHE", str(tmp_path / "cache0"))
+    with pytest.MonkeyPatch.context() as patch:
+        disk = EveryCall(tmp_path / "cache0", patch)
+        right = content()
+    points = sampled(range(1, disk.calls + 1), tries(12))
+    for call in points:
+        cache = tmp_path / f"cache{call}"
+        monkeypatch.setenv("MINFORM_CACHE", str(cache))
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted) as caught, StopRequest("again"):
+            broken = EveryCall(cache, patch, call, number)
+            content()
+        assert caught.value.exit_code == 128 + number
+        assert left(cache) == [], broken.names
+        assert content() == right, broken.names
+    reached("R9", len(points))

@@ -20,7 +20,7 @@ from minform_cli.exporting import weights
 from minform_cli.files import RunFolder
 from tests.cli.commands import Command
 from tests.exporting.made import IMAGES, VIT, stored
-from tests.training.faults import Disk
+from tests.training.faults import Disk, EveryCall
 
 
 def test_the_table_says_what_was_written_in_80_columns(finished: Path, tmp_path: Path, minform: Command) -> None:
@@ -181,6 +181,21 @@ def test_a_full_disk_leaves_nothing(finished: Path, tmp_path: Path) -> None:
                 path.name for path in (tmp_path / "whole").iterdir()
             )
             shutil.rmtree(tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_listed_makes_no_shorter_list(finished: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        disk = EveryCall(tmp_path, patched)
+        record = minform_cli.export(finished, "safetensors", tmp_path / "whole")
+    for at in [at for at, name in enumerate(disk.names, 1) if name == "scandir"]:
+        with pytest.MonkeyPatch.context() as patched:
+            EveryCall(tmp_path, patched, at, errno.EACCES)
+            try:
+                found = minform_cli.export(finished, "safetensors", tmp_path / f"out{at}")
+            except MachineError as error:
+                assert "Permission denied; nothing was written" in str(error)
+            else:
+                assert (found["files"], found["size_bytes"]) == (record["files"], record["size_bytes"])
 
 
 def test_a_model_that_gives_something_else_is_not_left_behind(
