@@ -98,3 +98,11 @@ def did_you_mean_file(path: Path) -> str:
     """Likewise for a missing `path`, of what its folder shows, hidden files left out; `OSError` where that is shut."""
     names = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
     return did_you_mean(path.name, [name for name in names if not name.startswith(".")])
+
+
+def near_file(path: Path) -> str:
+    """`did_you_mean_file`, empty where the folder is shut or the name is none."""
+    try:
+        return did_you_mean_file(path)
+    except (OSError, ValueError):
+        return ""

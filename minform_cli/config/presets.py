@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from minform_cli.config import legality
 from minform_cli.config.initial import Start, check_same_model, inherited, is_own, own_model, vocabulary
+from minform_cli.config.named import check_named, find_file, is_file, path_of, seen_from, shown
 from minform_cli.config.names import (
     BASELINE,
     DEFAULT_PRESET,
@@ -24,7 +25,7 @@ from minform_cli.config.setting import Setting
 from minform_cli.config.strict_yaml import Place, dump_yaml, read_scalar, read_yaml
 from minform_cli.config.validation import build
 from minform_cli.errors import InputError, did_you_mean, unknown_name
-from minform_cli.files import RunFolder, user_path
+from minform_cli.files import RunFolder
 
 _ABOUT = ("summary", "source", "expected_parameters")
 _PRESET_KEYS = (*_ABOUT, "extends", "task", *SECTIONS)
@@ -180,7 +181,7 @@ class Recipe:
 
 def _stored(variant: str) -> Start:
     """The run that ``run:FOLDER`` names, finished or not, as far as its ``config.yaml`` tells it."""
-    folder = RunFolder(_path(variant.removeprefix(OF_RUN)))
+    folder = RunFolder(path_of(variant.removeprefix(OF_RUN)))
     try:
         there = folder.config.is_file()
     except (OSError, ValueError) as error:  # a name too long, a folder that may not be entered
@@ -243,7 +244,7 @@ def read_preset(name: str, chain: tuple[Path, ...] = ()) -> SettingsFile:
     path = find_file(name, "preset", shipped_folder(), preset_names())
     values, lines = read_yaml(path)
     check_top(values, _PRESET_KEYS, path, lines)
-    inherited = _extended(values, path, lines, chain, read_preset)
+    inherited = _extended(values, path, lines, chain, "preset", read_preset)
     settings = inherited.settings | _flatten({s: values[s] for s in SECTIONS if s in values}, shown(path), lines)
     if "task" in values:
         settings["task"] = Setting(values["task"], f"{shown(path)}:{lines[('task',)]}")
@@ -260,7 +261,7 @@ def read_variant(name: str, chain: tuple[Path, ...] = (), read: dict[str, Settin
     """
     read = {} if read is None else read
     merged = SettingsFile(name, {}, {})
-    for part in dict.fromkeys([name] if _is_file(name) else name.split("+")):
+    for part in dict.fromkeys([name] if is_file(name) else name.split("+")):
         if part == BASELINE:
             continue
         if part not in read:
@@ -282,7 +283,7 @@ def _read_one_variant(name: str, chain: tuple[Path, ...], read: dict[str, Settin
     path = find_file(name, "variant", shipped_folder() / "variants", variant_names())
     values, lines = read_yaml(path)
     check_top(values, _VARIANT_KEYS, path, lines)
-    inherited = _extended(values, path, lines, chain, partial(read_variant, read=read))
+    inherited = _extended(values, path, lines, chain, "variant", partial(read_variant, read=read))
     own = _flatten({s: values[s] for s in ("model",) if s in values}, shown(path), lines)
     return SettingsFile(name, {key: values[key] for key in _ABOUT if key in values}, inherited.settings | own)
 
@@ -292,9 +293,10 @@ def _extended(
     path: Path,
     lines: Mapping[Place, int],
     chain: tuple[Path, ...],
+    what: Literal["preset", "variant"],
     read: Callable[[str, tuple[Path, ...]], SettingsFile],
 ) -> SettingsFile:
-    """What ``extends:`` in the file at `path` names, read by `read`; an empty layer where it names nothing."""
+    """The `what` that ``extends:`` in the file at `path` names, read by `read`; an empty layer where it names none."""
     if "extends" not in values:
         return SettingsFile("", {}, {})
     base, where = values["extends"], f"{shown(path)}:{lines[('extends',)]}: extends"
@@ -305,50 +307,8 @@ def _extended(
         raise InputError(f"{where}: leads in a circle: {circle}")
     if len(chain) >= _MAX_EXTENDS:
         raise InputError(f"{where}: more than {_MAX_EXTENDS} files extend one another")
+    check_named(path, base, what, where)
     return read(seen_from(path, base), (*chain, path))
-
-
-def seen_from(path: Path, name: str) -> str:
-    """`name`, said in the file at `path`: a path in it is meant from that file, each of several joined by +."""
-    if name.startswith((OF_RUN, FROM_RUN)):
-        opening, colon, folder = name.partition(":")
-        return f"{opening}{colon}{path.parent / folder}"
-    parts = [name] if _is_file(path.parent / name) else name.split("+")
-    return "+".join(str(path.parent / part) if _is_path(part) else part for part in parts)
-
-
-def shown(path: Path) -> str:
-    """How messages name a file: shipped ones by their place in the project, others as the user gave them."""
-    shipped = shipped_folder()
-    return f"presets/{path.relative_to(shipped)}" if path.is_relative_to(shipped) else str(path)
-
-
-def _is_path(name: str) -> bool:
-    return name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
-
-
-def _path(name: str | Path) -> Path:
-    try:
-        return user_path(name)
-    except RuntimeError:  # no such user: nothing is there
-        return Path(name)
-
-
-def _is_file(name: str | Path) -> bool:
-    """Whether a file is there; a name too long for the system is none."""
-    try:
-        return _is_path(str(name)) and _path(name).is_file()
-    except OSError:
-        return False
-
-
-def find_file(name: str, what: str, folder: Path, known: Sequence[str]) -> Path:
-    """The file that `name` means: itself if it is a path, else the one shipped in `folder` as one of `known`."""
-    if _is_path(name):
-        return _path(name)
-    if name not in known or name == BASELINE:
-        raise unknown_name(what, name, [k for k in known if k != BASELINE or what == "variant"], f"--{what}")
-    return folder / f"{name}.yaml"
 
 
 def check_top(values: Mapping[str, Any], accepted: Sequence[str], path: Path, lines: Mapping[Place, int]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, cast
 import yaml
 from yaml.reader import ReaderError
 
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, near_file
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
@@ -99,7 +99,8 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        near = near_file(path) if isinstance(error, FileNotFoundError) else ""
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}{near}") from None
     if len(data) > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes, which no config is")
     try:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from minform_cli.config.named import check_named, find_file, seen_from, shown
 from minform_cli.config.names import shipped_folder, study_names
-from minform_cli.config.presets import check_key, check_top, find_file, seen_from, shown
+from minform_cli.config.presets import check_key, check_top
 from minform_cli.config.schema import NUM_SEEDS
 from minform_cli.config.setting import Setting
 from minform_cli.config.strict_yaml import Place, read_yaml
@@ -80,12 +81,14 @@ def read_study(name: str) -> Study:
         raise InputError(f"{shown(path)}: preset is missing: a study says what it varies")
     for key in ("summary", "source"):
         file.checked(key, "", _is_text, "expected text")
+    preset: str = file.checked("preset", "", _is_text, "expected a name or a path")
+    variants: list[str] = file.checked("variants", [], _is_texts, "expected a list of names or paths, at least one")
+    check_named(path, preset, "preset", f"{file.place('preset')}: preset")
+    for variant in variants:
+        check_named(path, variant, "variant", f"{file.place('variants')}: variants")
     study = Study(
-        preset=seen_from(path, file.checked("preset", "", _is_text, "expected a name or a path")),
-        variants=tuple(
-            seen_from(path, variant)
-            for variant in file.checked("variants", [], _is_texts, "expected a list of names or paths, at least one")
-        ),
+        preset=seen_from(path, preset),
+        variants=tuple(seen_from(path, variant) for variant in variants),
         seeds=file.seeds(),
         settings=file.settings(),
         grid=file.grid(),

@@ -242,3 +242,25 @@ def test_a_seed_out_of_range_is_refused(seed: object) -> None:
 def test_what_a_file_says_of_itself_is_its_own_and_not_that_of_what_it_extends() -> None:
     assert read_preset("debug").about["source"] == "ours"
     assert read_variant("minimal").about["source"] == "arXiv 2410.13732, minimum variant"
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("no-mpl", "top.yaml:2: extends: unknown variant 'no-mpl'; did you mean 'no-mlp'?"),
+        ("no-mlp+./narow.yaml", "top.yaml:2: extends: there is no file '{}/narow.yaml'; did you mean 'narrow.yaml'?"),
+        ("glue-\\st2", "top.yaml:2: extends: there is no file '{}/glue-\\\\st2'; accepted: a variant's name or file"),
+    ],
+)
+def test_what_a_file_extends_and_is_not_there_is_refused_where_it_is_named(
+    base: str, message: str, write: Write
+) -> None:
+    write("narrow.yaml", "model: {dim: 8}\n")
+    top = write("top.yaml", f"summary: one that extends\nextends: '{base}'\n")
+    assert message.replace("{}", str(top.parent)) in refusal("debug", str(top))
+
+
+def test_a_file_that_is_not_there_is_refused_with_the_nearest(write: Write) -> None:
+    near = write("narrow.yaml", "model: {dim: 8}\n")
+    said = refusal("debug", str(near.with_name("narow.yaml")))
+    assert said.endswith("narow.yaml: cannot be read: No such file or directory; did you mean 'narrow.yaml'?")

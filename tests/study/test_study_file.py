@@ -210,3 +210,23 @@ def test_the_record_of_a_planned_run_has_its_own_parameters(good: str, tmp_path:
     sizes = {(record["variant"], record["grid"]["model.depth"]): record["parameters"] for record in records}
     assert len(set(sizes.values())) == 4
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("preset: debg\n", "bad.yaml:1: preset: unknown preset 'debg'; did you mean 'debug'?"),
+        (
+            "preset: debug\nvariants: [no-mpl]\n",
+            "bad.yaml:2: variants: unknown variant 'no-mpl'; did you mean 'no-mlp'?",
+        ),
+        ("preset: ./debug.yml\n", "bad.yaml:1: preset: there is no file '"),
+    ],
+)
+def test_what_a_study_names_and_is_not_there_is_refused_where_it_is_named(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(InputError) as refused:
+        read_study(str(tmp_path / "bad.yaml"))
+    assert message in str(refused.value)
