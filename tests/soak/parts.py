@@ -59,7 +59,21 @@ PARTS = (
         name="R2-faults",
         figure="R2",
         what="calls of a save that failed, or after which the process died",
-        tests=("tests/training/test_checkpoint.py",),
+        tests=(
+            "tests/training/test_checkpoint.py",
+            "tests/test_files.py",
+            "tests/data/test_download_faults.py",
+            "tests/searching/test_journal.py",
+        ),
+    ),
+    Part(
+        name="R2-commands",
+        figure="R2",
+        what="calls of commands and caches that failed, or after which the process died",
+        tests=("tests/cli/test_every_call_fails.py", "tests/data/test_cache_faults.py"),
+        gate=150,
+        goal=5_000,
+        a_slice=60,
     ),
     Part(
         name="R3-same",
@@ -107,6 +121,12 @@ PARTS = (
             "tests/data/images/test_archive_names.py",
         ),
     ),
+    Part(
+        name="R6-audited",
+        figure="R6",
+        what="hostile archives under strace: nothing written elsewhere, nothing run",
+        tests=("tests/data/images/test_audited.py",),
+    ),
     Part(name="R7-source", figure="R7", what="rules on the source", tests=("tests/test_source.py",)),
     Part(
         name="R8-downloads",
@@ -150,6 +170,12 @@ PARTS = (
         figure="R17",
         what="tests of intervals, 10,000 simulations each",
         tests=("tests/study/test_coverage.py", "tests/study/test_statistics.py"),
+    ),
+    Part(
+        name="growth",
+        figure="growth",
+        what="long runs whose memory does not grow",
+        tests=("tests/training/test_growth.py",),
     ),
     Part(
         name="left-out", figure="", what="tests that the suite leaves out for their time", tests=("tests",), mark="soak"
