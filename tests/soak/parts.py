@@ -99,7 +99,7 @@ PARTS = (
         what="malformed configs and settings",
         tests=("tests/config/test_fuzz.py",),
         gate=5_000,
-        goal=100_000,
+        goal=80_000,
         a_slice=4_000,
     ),
     Part(
@@ -107,8 +107,8 @@ PARTS = (
         figure="R5",
         what="random command lines",
         tests=("tests/cli/test_fuzz.py",),
-        gate=5_000,
-        goal=100_000,
+        gate=300,
+        goal=20_000,
         a_slice=10_000,
     ),
     Part(
@@ -138,7 +138,7 @@ PARTS = (
         name="R9-signals",
         figure="R9",
         what="tests of signals",
-        tests=("tests/training/test_interrupt.py", "tests/cli/test_runs.py"),
+        tests=("tests/training/test_interrupt.py", "tests/training/test_compiled.py", "tests/cli/test_runs.py"),
     ),
     Part(
         name="R10-not-finite",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from minform_cli.errors import InputError, MachineError
+from minform_cli.errors import InputError, Interrupted, MachineError
 from minform_cli.files import RunFolder
+from minform_cli.runs.checkpoint import read_checkpoint
+from minform_cli.runs.folder import read_meta
 from minform_cli.runs.records import read_result
 from minform_cli.training.compiled import check_compiled
 from minform_cli.training.evaluate import evaluate_run
@@ -38,6 +43,70 @@ def test_a_compiled_run_has_the_losses_of_a_plain_one_and_resumes_to_its_own_bit
     result = read_result(out)
     assert result["environment"]["compile"] == "true"
     assert evaluate_run(out, "val", threads=1)["loss"] == result["metrics"]["val_loss"]
+
+
+@pytest.mark.soak
+@needs_compiler
+@pytest.mark.parametrize(("which", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
+def test_a_signal_while_it_compiles_stops_behind_that_step_and_the_run_goes_on(
+    which: int, number: int, tmp_path: Path
+) -> None:
+    """While the first pass forward is compiled, and behind it."""
+    from torch._dynamo.callback import callback_handler
+
+    begun = 0
+
+    def sent(_: object) -> None:
+        nonlocal begun
+        begun += 1
+        if begun == which:
+            os.kill(os.getpid(), number)
+
+    settings = (*SMALL, COMPILED)
+    torch._dynamo.reset()  # pyright: ignore[reportPrivateUsage]
+    train(tiny(*settings), tmp_path / "whole", device="cpu", threads=1)
+    torch._dynamo.reset()  # pyright: ignore[reportPrivateUsage]
+    callback_handler.register_start_callback(sent)
+    try:
+        with pytest.raises(Interrupted) as caught:
+            train(tiny(*settings), tmp_path / "run", device="cpu", threads=1)
+    finally:
+        callback_handler.remove_start_callback(sent)
+    assert caught.value.exit_code == 128 + number and begun >= which
+    folder = RunFolder(tmp_path / "run")
+    assert read_checkpoint(folder, read_meta(folder)["sha256"]).state.step == 1
+    assert not list((tmp_path / "run").glob(".*.tmp"))
+    torch._dynamo.reset()  # pyright: ignore[reportPrivateUsage]
+    train(tiny(*settings), tmp_path / "run", resume=True, device="cpu", threads=1)
+    assert bits(tmp_path / "run") == bits(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_first_compiled_pass_stops_behind_that_step(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a compiler that compiles nothing, on every machine."""
+    passes = 0
+
+    def interrupted(model: torch.nn.Module, **_given: object) -> Callable[..., object]:
+        def forward(*inputs: object) -> object:
+            nonlocal passes
+            passes += 1
+            if passes == 1:
+                os.kill(os.getpid(), number)
+            return model(*inputs)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", interrupted)
+    with pytest.raises(Interrupted) as caught:
+        train(tiny(*SMALL, COMPILED), tmp_path / "run", device="cpu", threads=1)
+    assert caught.value.exit_code == 128 + number
+    folder = RunFolder(tmp_path / "run")
+    assert read_checkpoint(folder, read_meta(folder)["sha256"]).state.step == 1
+    train(tiny(*SMALL, COMPILED), tmp_path / "run", resume=True, device="cpu", threads=1)
+    train(tiny(*SMALL, COMPILED), tmp_path / "whole", device="cpu", threads=1)
+    assert bits(tmp_path / "run") == bits(tmp_path / "whole")
 
 
 def test_a_compiler_that_fails_is_one_line_and_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
