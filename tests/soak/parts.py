@@ -72,7 +72,7 @@ PARTS = (
         what="calls of commands and caches that failed, or after which the process died",
         tests=("tests/cli/test_every_call_fails.py", "tests/data/test_cache_faults.py"),
         gate=150,
-        goal=5_000,
+        goal=2_000,
         a_slice=60,
     ),
     Part(
