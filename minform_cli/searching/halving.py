@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minform_cli.errors import MachineError
 from minform_cli.files import RunFolder
 
 REDUCTION = 3
@@ -60,11 +61,18 @@ def _beats(one: Standing, other: Standing) -> bool:
 
 
 def scores(folder: Path, metric: str) -> dict[int, float]:
-    """Epoch -> validation score of the trial in `folder`, as far as it has come."""
+    """Epoch -> validation score of the trial in `folder`, as far as it has come.
+
+    Raises:
+        MachineError: the disk does not give what is there, on which it depends which trials go on.
+    """
+    metrics = RunFolder(folder).metrics
     try:
-        lines = RunFolder(folder).metrics.read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = metrics.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise MachineError(f"{metrics} cannot be read: {error.strerror or error}") from None
     found: dict[int, float] = {}
     for text in lines:
         try:

@@ -134,6 +134,7 @@ def _measure(
             else:
                 cache["measured"][result["weights_sha256"]] = measured
     finally:
+        cache["measured"] = dict(sorted(cache["measured"].items()))  # whatever was measured first, or failed once
         write_json(path, cache)
     if not failed:
         return []

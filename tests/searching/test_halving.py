@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minform_cli.errors import MachineError
 from minform_cli.searching.halving import Standing, fronts, goes_on, rungs, scores
 
 STANDINGS = st.lists(
@@ -59,3 +60,10 @@ def test_scores_are_read_while_the_last_line_is_being_written(tmp_path: Path) ->
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines)[:-5])
     assert scores(tmp_path, "accuracy") == {1: 0.1, 2: 0.2}
     assert scores(tmp_path / "nothing", "accuracy") == {}
+
+
+def test_scores_that_the_disk_does_not_give_are_the_machines_and_not_absent(tmp_path: Path) -> None:
+    assert scores(tmp_path, "accuracy") == {}
+    (tmp_path / "metrics.jsonl").mkdir()  # which cannot be read
+    with pytest.raises(MachineError, match=r"metrics\.jsonl cannot be read: Is a directory"):
+        scores(tmp_path, "accuracy")

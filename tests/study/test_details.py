@@ -175,6 +175,20 @@ def test_only_runs_with_new_weights_are_measured_again(study: tuple[Path, Pairs]
     assert said == ["measuring 2 runs class by class"] * 2
 
 
+def test_a_run_that_could_not_be_measured_at_first_leaves_no_trace_in_the_end(study: tuple[Path, Pairs]) -> None:
+    folder, pairs = study
+    collect(folder, pairs, device="cpu", tell=silent)
+    whole = (folder / FILE).read_bytes()
+    (folder / FILE).unlink()
+    meta = pairs[0][0] / "run.json"
+    text = meta.read_bytes()
+    meta.write_bytes(b"")
+    assert collect(folder, pairs, device="cpu", tell=silent)["runs"][0]["measured"] is None
+    meta.write_bytes(text)
+    collect(folder, pairs, device="cpu", tell=silent)
+    assert (folder / FILE).read_bytes() == whole
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": 1, "fingerprint": 3}', '{"format": 99}'])
 def test_a_damaged_cache_is_measured_anew(damage: str, study: tuple[Path, Pairs]) -> None:
     folder, pairs = study
