@@ -29,7 +29,7 @@ from minform_cli.data.text.corpora import TextData
 from minform_cli.data.text.corpus import open_corpus
 from minform_cli.data.text.tokenizer import Vocabulary, loaded
 from minform_cli.data.text.tokens import Sequences
-from minform_cli.errors import InputError, counted, did_you_mean, did_you_mean_file
+from minform_cli.errors import InputError, counted, did_you_mean, near_file
 from minform_cli.files import user_path
 from minform_cli.runs.measured import given_data
 from minform_cli.runs.stored import StoredRun
@@ -126,7 +126,7 @@ def named_examples(run: StoredRun, asked: str, option: str, settings: Sequence[s
         return _of_set(run, data_config=run.config.model_copy(update={"data": data}), where=f"{option} {asked}: ")
     place = user_path(asked)
     if not os.path.exists(place):  # noqa: PTH110  (of a name too long: no)
-        near = did_you_mean(name, DATA_SETS.names()) or _near_file(place)
+        near = did_you_mean(name, DATA_SETS.names()) or near_file(place)
         raise InputError(
             f"{option}: no data set and no file {asked!r}{near}; accepted: NAME or NAME:PATH of a data set "
             "(minform datasets), a text file, or a folder of images"
@@ -141,13 +141,6 @@ def named_examples(run: StoredRun, asked: str, option: str, settings: Sequence[s
     if _takes_sentences(run):
         return _lines(run, asked, option)
     return named_examples(run, f"text:{asked}", option, settings)
-
-
-def _near_file(place: Path) -> str:
-    try:
-        return did_you_mean_file(place)
-    except OSError:
-        return ""
 
 
 def _kind(run: StoredRun) -> str:

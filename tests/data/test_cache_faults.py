@@ -100,6 +100,15 @@ def faults_of(
     return sampled(every, 1000 if kind in ALL else tries(36))
 
 
+def undisturbed(content: Callable[[], object], cache: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[object, int]:
+    """What the data are, made anew in `cache`, and how many calls that takes."""
+    monkeypatch.setenv("MINFORM_CACHE", str(cache))
+    with pytest.MonkeyPatch.context() as patch:
+        disk = EveryCall(cache, patch)
+        right = content()
+    return right, disk.calls
+
+
 def left(cache: Path) -> list[str]:
     """Files that no later start would use."""
     return [path.name for path in cache.rglob("*") if path.is_file() and path.suffix not in (".npz", ".bin", ".lock")]
@@ -110,13 +119,10 @@ def test_whatever_call_of_a_cache_fails_the_data_are_right_then_and_at_the_next_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     content = MADE[kind](tmp_path / "source")
-    monkeypatch.setenv("MINFORM_CACHE", str(tmp_path / "cache0"))
-    with pytest.MonkeyPatch.context() as patch:
-        disk = EveryCall(tmp_path / "cache0", patch)
-        right = content()
+    right, calls = undisturbed(content, tmp_path / "cache0", monkeypatch)
     assert left(tmp_path / "cache0") == []
-    assert disk.calls > 15
-    faults = faults_of(kind, disk.calls, WAYS)
+    assert calls > 15
+    faults = faults_of(kind, calls, WAYS)
     for number, (call, (how, lasting)) in enumerate(faults):
         cache = tmp_path / f"cache{number + 1}"
         monkeypatch.setenv("MINFORM_CACHE", str(cache))
@@ -171,11 +177,8 @@ def test_a_signal_at_whatever_call_of_a_cache_leaves_nothing_temporary_and_the_n
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, number: signal.Signals
 ) -> None:
     content = MADE[kind](tmp_path / "source")
-    monkeypatch.setenv("MINFORM_CACHE", str(tmp_path / "cache0"))
-    with pytest.MonkeyPatch.context() as patch:
-        disk = EveryCall(tmp_path / "cache0", patch)
-        right = content()
-    points = sampled(range(1, disk.calls + 1), tries(12))
+    right, calls = undisturbed(content, tmp_path / "cache0", monkeypatch)
+    points = sampled(range(1, calls + 1), tries(12))
     for call in points:
         cache = tmp_path / f"cache{call}"
         monkeypatch.setenv("MINFORM_CACHE", str(cache))
