@@ -72,7 +72,7 @@ ALL_PARTS = [(axis, kind) for axis in AXES for kind in AXES[axis].names()]
 ATTENDING = [part for part in ALL_PARTS if part not in (("similarity", "none"), ("value", "none"))]
 """Those with which a token sees others."""
 NOT_IN_DECODERS = {
-    ("value", "stack-collapsed"), ("linear", "lora"), ("residual", "scaled"), ("mlp", "depthwise"),
+    ("value", "stack-collapsed"), ("linear", "lora"), ("residual", "scaled"), ("mlp", "depthwise"), ("mlp", "mix-ffn"),
 }  # fmt: skip
 """Parts that no model with a decoder can have."""
 

@@ -146,7 +146,7 @@ REFUSED = [
     (
         "digits", "baseline", ("model.mlp=swigl",),
         "--set: model.mlp: unknown mlp 'swigl'; did you mean 'swiglu'?; accepted: gelu, gelu-tanh, relu, swiglu, none, "
-        "depthwise, geglu",
+        "depthwise, geglu, mix-ffn",
     ),
     (
         "digits", "baseline", ("model.linear=chain",),

@@ -37,7 +37,7 @@ def test_the_presets_and_variants_that_are_promised_are_there() -> None:
         "kgv", "tensor-chain", "h-softpos", "swiglu", "anthe", "low-rank", "low-rank-qk", "pivoted",
         "shared-depth-lora", "shared-depth-scaled", "conv-tokenizer", "conv-tokenizer-separable",
         "depthwise", "frontier", "grouped-query", "multi-query", "symmetric-start",
-        "geglu", "kronecker", "monarch", "factorised-embedding",
+        "geglu", "kronecker", "monarch", "factorised-embedding", "mix-ffn",
     }  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def test_every_variant_makes_a_model_with_every_preset(preset: str) -> None:
     if model.decoder_depth:  # which mixes two sequences: nothing to collapse
         without |= {"stack-collapsed", "shared-depth-lora", "shared-depth-scaled"}
     if "images" not in AXES["embedding"].get(model.embedding.kind).takes:
-        without |= {"depthwise"}
+        without |= {"depthwise", "mix-ffn"}
     else:
         without |= {"factorised-embedding"}
     if not model.readout.per_example:  # which predicts entries of a vocabulary

@@ -109,7 +109,7 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
     if decoder and rng.random() < 0.8:
         axes["readout"], axes["mask"] = "tokens", "none"
     if axes["readout"] == "tokens" and axes["embedding"] in OF_IMAGES:
-        axes["embedding"] = rng.choice(["tokens", "h-softpos"])
+        axes["embedding"] = rng.choice(["tokens", "h-softpos", "h-softpos"])
     if axes["embedding"] == "h-softpos" and rng.random() < 0.7:  # which few positions go with
         axes["position"] = rng.choice(AXES["embedding"].get("h-softpos").requires["position"])
     if "none" in (axes["similarity"], axes["value"]):
@@ -131,6 +131,8 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
     axes["embedding"] = {"kind": axes["embedding"], **own.get(axes["embedding"], {})}
     if decoder:
         axes["residual"] = unscaled(axes["residual"])
+    if axes["embedding"]["kind"] not in OF_IMAGES:
+        axes["mlp"] = without_grid(axes["mlp"])
     axes["linear"] = chained(rng, axes["linear"], adapts=axes["order"] == "shared" and not decoder)
     fields = {
         # A 1 x 1 matrix made of a chain ends in a product of two vectors, which torch's counter does not know.
@@ -174,6 +176,14 @@ def in_lists(rng: random.Random, axes: dict[str, Any]) -> dict[str, Any]:
     pair = ["similarity", "value"] if rng.random() < 0.6 else []
     others = [axis for axis in sorted(PER_BLOCK - {"similarity", "value"}) if rng.random() < 0.5]
     return {axis: listed[axis] for axis in (*pair, *others)}
+
+
+def without_grid(mlp: Any) -> Any:
+    """What models of other than images can have in its place."""
+    if isinstance(mlp, list):
+        return [without_grid(each) for each in mlp]
+    kind = mlp["kind"] if isinstance(mlp, dict) else mlp
+    return "gelu" if "embedding" in AXES["mlp"].get(kind).requires else mlp
 
 
 def unscaled(residual: Any) -> Any:

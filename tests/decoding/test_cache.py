@@ -37,6 +37,7 @@ def test_the_models_have_every_part_of_the_axes_that_a_decoder_has() -> None:
             "patches",
             "convolutions",
             "depthwise",
+            "mix-ffn",
             "stack-collapsed",
             "lora",
             "scaled",

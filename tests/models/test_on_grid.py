@@ -16,7 +16,7 @@ from minform_cli.counting.count import count_config
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import IllegalModelError, InputError
 from minform_cli.models.parts.base import choose_run
-from minform_cli.models.parts.mlp import DepthwiseMlp
+from minform_cli.models.parts.mlp import DepthwiseMlp, MixFfnMlp
 from minform_cli.models.parts.norm import RunNorm
 from minform_cli.training.optim import decays
 from tests.zoo import SIZES, SPEC, build, examples, images
@@ -90,6 +90,31 @@ def test_the_depthwise_sublayer_mixes_neighbours_channel_by_channel() -> None:
     torch.testing.assert_close(part(x), F.gelu(expected).view(2, 16, 12))
 
 
+def test_mix_ffn_mixes_neighbours_between_its_maps() -> None:
+    """Equation 3 of SegFormer, term by term; its counts; and the MLP with GELU, which it is without neighbours."""
+    mixed = model(mlp={"kind": "mix-ffn", "width": 5, "kernel": 5}, patch_size=2)
+    part = filled(build(mixed)).blocks[0].mlp
+    assert isinstance(part, MixFfnMlp) and part.grid == (4, 4)
+    assert [name for name, _ in part.named_children()] == ["w_1", "convolution", "w_2"]
+    assert sum(parameter.numel() for parameter in part.parameters()) == 2 * 12 * 5 + 25 * 5 + 5 + 5 + 12
+    x = torch.randn(2, 16, 12, dtype=torch.float64)
+    hidden = x @ part.w_1.weight.T + part.w_1.bias
+    padded = F.pad(hidden.view(2, 4, 4, 5), (0, 0, 2, 2, 2, 2))
+    weight, bias = part.convolution.weight, part.convolution.bias
+    summed = bias + sum(padded[:, i : i + 4, j : j + 4] * weight[:, 0, i, j] for i in range(5) for j in range(5))
+    torch.testing.assert_close(part(x), F.gelu(summed).view(2, 16, 5) @ part.w_2.weight.T + part.w_2.bias)
+
+
+@pytest.mark.parametrize("bias", ["live", "none"])
+def test_mix_ffn_comes_out_of_the_mlp_exactly(bias: str) -> None:
+    source = filled(build(model(mlp="gelu", bias=bias)))
+    made = build(model(mlp={"kind": "mix-ffn", "width": 30}, bias=bias), seed=5)
+    made.from_separate(source)
+    torch.testing.assert_close(made(images()), source(images()))
+    with pytest.raises(InputError, match="MixFfnMlp has no weights from ReluMlp"):
+        made.from_separate(build(model(mlp="relu", bias=bias)))
+
+
 def test_every_run_has_a_norm_of_its_own() -> None:
     shared = model(norm={"kind": "pre", "per_run": True}, order="shared")
     module, inputs = filled(build(shared)), examples(shared)
@@ -130,6 +155,8 @@ def test_the_frontier_has_the_numbers_of_its_parts() -> None:
         (["model.mlp=depthwise"], "does not go with model.readout 'class-token'"),
         (["model.mlp={kind: depthwise, kernel: 2}", "model.readout=mean"], "has kernel 2; accepted: an odd number"),
         (["model.mlp=depthwise", "model.readout=mean", "model.mask=causal"], "does not go with model.mask 'causal'"),
+        (["model.mlp={kind: mix-ffn, kernel: 4}", "model.readout=mean"], "'mix-ffn' has kernel 4; accepted: an odd"),
+        (["model.mlp=mix-ffn", "model.readout=class-token"], "does not go with model.readout 'class-token'"),
         (["model.embedding={kind: convolutions, kernel: 4}"], "has kernel 4; accepted: an odd number"),
         (["model.embedding={kind: convolutions, widths: [8, 0]}"], "has a width of 0; accepted: 1 or more"),
         (["model.norm={kind: pre, per_run: true}", "model.order=[0,0,0,0,0,1]"], "run all as often"),

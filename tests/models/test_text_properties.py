@@ -15,7 +15,9 @@ ROUNDING = {"atol": 1e-12, "rtol": 1e-12}  # float64: sums of other lengths roun
 LENGTH = TEXT.seq_len
 
 PARTS = [
-    (axis, kind) for axis, kind in ATTENDING if axis not in ("embedding", "mask", "readout") and kind != "depthwise"
+    (axis, kind)
+    for axis, kind in ATTENDING
+    if axis not in ("embedding", "mask", "readout") and kind not in ("depthwise", "mix-ffn")
 ]
 """Parts that a text model may have beside its embedding, mask and readout."""
 DECODER_PARTS = [part for part in PARTS if part not in NOT_IN_DECODERS]

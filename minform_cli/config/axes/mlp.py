@@ -181,3 +181,32 @@ class GeGlu(Gated, frozen=True):
     meaning = "gated: GELU(x W_1) * x W_3, then W_2; hidden width two thirds of that of the others"
     source = "GLU Variants Improve Transformer, arXiv 2002.05202, equation 6"
     module = "GeGlu"
+
+
+@MLP.part
+class MixFfn(WithHidden, frozen=True):
+    """`gelu` with a depthwise convolution of the hidden layer over the grid of an image's tokens, before GELU.
+
+    Attributes:
+        kernel: side in tokens, odd.
+    """
+
+    kind: Literal["mix-ffn"] = "mix-ffn"
+    kernel: int = Field(default=3, ge=1, le=63)
+    meaning = "two linear maps, between them a depthwise convolution over the grid of an image's tokens, and GELU"
+    source = "SegFormer, arXiv 2105.15203, equation 3 (Mix-FFN)"
+    requires: ClassVar[Requires] = {"embedding": ON_IMAGES, "readout": WITHOUT_OTHERS, "mask": ("none",)}
+    why = "it takes the tokens for the places of an image, all of them"
+    module = "MixFfn"
+
+    def form(self, model: ModelConfig) -> MlpForm | None:
+        """As `gelu`, and k^2 h (+ h)."""
+        hidden = self.hidden(model)
+        numbers = self.kernel**2 * hidden
+        bias = live_bias(model, hidden)
+        into = Map(name="w_1", dim_in=model.dim, dim_out=hidden, bias=bias, role="mlp")
+        between = Weights(name="convolution", numbers=numbers + bias, macs=numbers, module="Conv2d")
+        return MlpForm(module=self.module, holds=(into, between, writer(model, "w_2", hidden, "mlp")))
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        return super().illegal(model) or even_kernel("model.mlp 'mix-ffn'", self.kernel)

@@ -8,10 +8,13 @@
 `geglu`: the same with gelu for silu. Numbers: as `swiglu`.
 `depthwise`: gelu(K * x + b) over the grid of an image's tokens, K k x k for each channel, zeros beyond the borders.
 Numbers: k^2 N, bias N. K, b -> `convolution`.
+`mix-ffn`: gelu(K * (x W_1 + b_1) + b) W_2 + b_2, hidden width h = r N, K k x k for each hidden unit, zeros beyond the
+borders. Numbers: 2 h N + k^2 h, biases 2 h + N. K, b -> `convolution`.
 `none`: no sublayer and no norm for it; no module stands for it.
 Sources: Attention Is All You Need, arXiv 1706.03762, section 3.3; by tanh: arXiv 1606.08415, section 2; gated: GLU
 Variants Improve Transformer, arXiv 2002.05202, as Anthe, arXiv 2305.10991, has it; depthwise: Patches
-Are All You Need?, arXiv 2201.09792, section 2 (without batch norm); without it: arXiv 2410.13732.
+Are All You Need?, arXiv 2201.09792, section 2 (without batch norm); Mix-FFN: SegFormer, arXiv 2105.15203, equation 3;
+without it: arXiv 2410.13732.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minform_cli.config.axes.mlp import Depthwise, WithHidden
+from minform_cli.config.axes.mlp import Depthwise, MixFfn, WithHidden
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.parts.base import Absent, OnGrid, Part, drawn, has_bias
 from minform_cli.models.parts.centred import writer
@@ -178,15 +181,65 @@ class DepthwiseMlp(OnGrid, Part):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
-        kernel = cast(Depthwise, model.mlp).kernel
-        n = model.dim
-        convolution = nn.Conv2d(n, n, kernel, padding=kernel // 2, groups=n, bias=has_bias(model))
-        self.convolution = drawn(convolution, 1 / kernel)
+        self.convolution = _neighbours(model, model.dim, cast(Depthwise, model.mlp).kernel)
 
     def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
         """Every channel by itself, all tokens of the grid."""
-        places = x.transpose(1, 2).unflatten(2, self.grid)
-        return F.gelu(self.convolution(places)).flatten(2).transpose(1, 2)
+        return F.gelu(_over_grid(self.convolution, x, self.grid))
+
+
+@MLPS.register("mix-ffn")
+class MixFfnMlp(OnGrid, Part):
+    """W_1 -> `w_1`, K, b -> `convolution`, W_2 -> `w_2`.
+
+    Out of an MLP with GELU: its largest units, each of which sees itself alone, K being 1 in the middle.
+    """
+
+    parameter_group = "mlp"
+    exact_where = "the activation is GELU, and hidden units that find no place give nothing"
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__()
+        options = cast(MixFfn, model.mlp)
+        hidden = options.hidden(model)
+        self.w_1 = linear_map(model, "mlp", model.dim, hidden, bias=has_bias(model))
+        self.convolution = _neighbours(model, hidden, options.kernel)
+        self.w_2 = writer(model, "mlp", hidden, bias=has_bias(model))
+        self.dropout = model.dropout
+
+    def forward(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
+        """All tokens of the grid: every hidden unit with itself at the neighbours."""
+        hidden = F.gelu(_over_grid(self.convolution, self.w_1(x), self.grid))
+        if self.dropout:
+            hidden = F.dropout(hidden, self.dropout, self.training)
+        return self.w_2(hidden)
+
+    def absorb(self, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
+        """Makes of tokens x what was made of x `product` + `shift`."""
+        absorbed(self.w_1, product, shift)
+
+    def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
+        if not isinstance(source, TwoMaps) or type(source).activation is not F.gelu:
+            self.refuse(source)
+        first, second = largest_units(source, self.convolution.in_channels)
+        write_map(self.w_1, *first)
+        write_map(self.w_2, *second)
+        middle = self.convolution.kernel_size[0] // 2
+        self.convolution.weight.zero_()
+        self.convolution.weight[:, :, middle, middle] = 1
+        if self.convolution.bias is not None:
+            self.convolution.bias.zero_()
+
+
+def _neighbours(model: ModelConfig, channels: int, kernel: int) -> nn.Conv2d:
+    """A depthwise convolution that keeps the grid as large as it is."""
+    convolution = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=has_bias(model))
+    return drawn(convolution, 1 / kernel)
+
+
+def _over_grid(convolution: nn.Conv2d, x: Float[Tensor, "b t n"], grid: tuple[int, int]) -> Float[Tensor, "b t n"]:
+    """What it makes of tokens that are the places of that grid, row by row."""
+    return convolution(x.transpose(1, 2).unflatten(2, grid)).flatten(2).transpose(1, 2)
 
 
 MLPS.register("none")(Absent("W_2 and its bias were zero"))
