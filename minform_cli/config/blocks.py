@@ -1,15 +1,16 @@
 """Which part stands where: an axis holds one part for all blocks, or a list with one for each.
 
 Block i of a list is block i of those with weights of their own, as `model.order` numbers them; the decoder's blocks
-have the parts of the encoder's. What stands before the blocks (embedding, class token, their norm) has the parts of the
-block that runs first, what stands after them (final norm, readout, head) those of the block that runs last.
+have the parts of the encoder's. Orders with several blocks at a depth say which sublayers each has. What stands before
+the blocks (embedding, class token, their norm) has the parts of the block that runs first, what stands after them
+(final norm, readout, head) those of the block that runs last.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minform_cli.config.axes.base import PartOptions, PerBlock
+from minform_cli.config.axes.base import AXES, PartOptions, PerBlock
 from minform_cli.errors import counted
 
 if TYPE_CHECKING:
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 
 def at(model: ModelConfig, block: int) -> ModelConfig:
     """`model` as that block sees it, with one part on every axis."""
-    own = {axis: part.parts[block] for axis, part in model.parts().items() if isinstance(part, PerBlock)}
+    own: dict[str, object] = {
+        axis: part.parts[block] for axis, part in model.parts().items() if isinstance(part, PerBlock)
+    }
+    if model.order.splits:
+        runs = model.block_order
+        own |= model.order.own_parts(model, block)
+        own |= {"order": AXES["order"].parse({"kind": "listed", "list": runs}), "depth": len(runs)}
+        own |= {"decoder_depth": len(runs)} if model.decoder_depth else {}
     return model.model_copy(update=own) if own else model
 
 

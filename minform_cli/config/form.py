@@ -330,6 +330,12 @@ class ResidualForm:
 
 @dataclass(frozen=True)
 class OrderForm:
-    """Block numbers in the order they run."""
+    """Block numbers in the order they run.
+
+    Attributes:
+        runs: the numbers.
+        depths: the depth that each run is at where several blocks make up one depth; None: every run is one.
+    """
 
     runs: tuple[int, ...]
+    depths: tuple[int, ...] | None = None

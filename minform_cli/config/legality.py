@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from minform_cli.config import blocks
+from minform_cli.config.axes.base import PerBlock
 from minform_cli.config.axes.embedding import Embedding, embeddings_of
 from minform_cli.config.axes.mlp import Mlp
 from minform_cli.config.axes.norm import Norm
@@ -32,8 +33,10 @@ def problems(model: ModelConfig) -> list[str]:
         )
     found += _problems_of_width(model)
     wrong = blocks.wrong_lists(model)
-    if wrong:
-        return found + wrong
+    if wrong or model.order.splits:
+        found += wrong or _problems_of_split(model)
+        if found:
+            return found
     seen: dict[str, list[int]] = {}
     for block in range(model.num_blocks) if model.has_lists else (0,):
         for problem in _problems_of_block(model.at(block)):
@@ -42,6 +45,21 @@ def problems(model: ModelConfig) -> list[str]:
         everywhere = not model.has_lists or len(where) == model.num_blocks
         found.append(problem if everywhere else f"block {where[0]}: {problem}")
     return found if found else list(_problems_between_blocks(model))
+
+
+def _problems_of_split(model: ModelConfig) -> list[str]:
+    """What is wrong with an order that has several blocks at a depth, which no block by itself shows."""
+    order = model.order
+    for axis, part in model.parts().items():
+        for own in part.parts if isinstance(part, PerBlock) else (part,):
+            accepted = own.requires.get("order", (order.kind,))
+            if order.kind not in accepted:
+                return [
+                    f"model.{axis} {own.kind!r} does not go with model.order {order.kind!r}: {own.why}; accepted for "
+                    f"model.order: {', '.join(accepted)}"
+                ]
+    wrong = order.illegal_of_all(model)
+    return [wrong] if wrong else []
 
 
 def _problems_of_width(model: ModelConfig) -> Iterator[str]:

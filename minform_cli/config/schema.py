@@ -186,7 +186,7 @@ class ModelConfig(Settings):
     @property
     def has_lists(self) -> bool:
         """Whether blocks differ on any axis."""
-        return any(isinstance(part, PerBlock) for part in self.parts().values())
+        return self.order.splits or any(isinstance(part, PerBlock) for part in self.parts().values())
 
     def at(self, block: int) -> ModelConfig:
         """The model as that block sees it, with one part on every axis."""
@@ -212,7 +212,7 @@ class ModelConfig(Settings):
 
     @property
     def block_order(self) -> tuple[int, ...]:
-        """Block numbers in the order they run; as long as `depth`."""
+        """Block numbers in the order they run; as long as `depth`, unless the order has several blocks at each."""
         return self.order.blocks(self.depth)
 
     @property
@@ -223,7 +223,7 @@ class ModelConfig(Settings):
     @property
     def runs(self) -> int:
         """How often each block of the encoder runs, where all do as often."""
-        return self.depth // self.num_blocks
+        return len(self.block_order) // self.num_blocks
 
     @property
     def num_decoder_blocks(self) -> int:

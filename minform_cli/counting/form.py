@@ -124,7 +124,9 @@ def _model(model: ModelConfig, spec: DataSpec, readout: ReadoutForm) -> ModelFor
     embedding = _embedding(model, spec)
     causal = cast(Mask, model.mask).form().causal
     encoder = _stack(model, "blocks", model.block_order, decodes=False)
-    children: dict[str, Form] = {"embedding": embedding, "blocks": _list(encoder)}
+    children: dict[str, Form] = {"embedding": embedding}
+    children |= _first_norm(blocks.before(model), "first_norm")
+    children["blocks"] = _list(encoder)
     last = blocks.after(model)
     value = cast(Value, last.value).form(last)
     if value is not None and value.after_stack is not None:
@@ -134,7 +136,9 @@ def _model(model: ModelConfig, spec: DataSpec, readout: ReadoutForm) -> ModelFor
     if model.decoder_depth:
         decoder = _stack(model, "decoder_blocks", model.order.blocks(model.decoder_depth), decodes=True)
         target = _embedding(model, spec, decodes=True).second()
-        children |= {"decoder_embedding": target, "decoder_blocks": _list(decoder)}
+        children |= {"decoder_embedding": target}
+        children |= _first_norm(blocks.before(model, decodes=True), "decoder_first_norm")
+        children |= {"decoder_blocks": _list(decoder)}
         children |= _final_norm(blocks.after(model, decodes=True), "decoder_norm")
     children["readout"] = readout
     kind = "EncoderDecoder" if decoder else "ImageEncoder" if spec.kind == "images" else "TextEncoder"
@@ -169,13 +173,15 @@ def _list(stack: Stack) -> Form:
 
 def _block(model: ModelConfig, *, decodes: bool) -> BlockForm:
     attention = _attention(model)
-    mlp, norm = _of(model.mlp, cast(Mlp, model.mlp).form(model)), _of(model.norm, cast(Norm, model.norm).form(model))
+    mlp, norms = _of(model.mlp, cast(Mlp, model.mlp).form(model)), cast(Norm, model.norm)
+    norm, of_output = _of(norms, norms.form(model)), _of(norms, norms.of_output(model))
     cross = attention if decodes else None
     sublayers = {"attention": attention, "cross": cross, "mlp": None if mlp is None else _stored(mlp, model)}
     residual = cast(Residual, model.residual).form(model)
     children: dict[str, Form] = {}
     for name, form in sublayers.items():
-        parts = {name: form, f"{name}_norm": norm, f"{name}_scale": residual.scale}
+        norm_and_scale = {f"{name}_norm": norm, f"{name}_out_norm": of_output, f"{name}_scale": residual.scale}
+        parts = {name: form, **norm_and_scale}
         if form is not None:
             children |= {name: part for name, part in parts.items() if part is not None}
     return BlockForm(module="Block", children=children, attention=attention, cross=cross, residual=residual)
@@ -210,6 +216,11 @@ def _stored(form: F, model: ModelConfig) -> F:
         for each in form.holds
     )
     return replace(form, holds=holds)
+
+
+def _first_norm(model: ModelConfig, name: str) -> dict[str, Form]:
+    norm = _of(model.norm, cast(Norm, model.norm).before(model))
+    return {} if norm is None else {name: norm}
 
 
 def _final_norm(model: ModelConfig, name: str) -> dict[str, Form]:

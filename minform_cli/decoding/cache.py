@@ -58,7 +58,7 @@ class CachedDecoder:
         self._tokens = torch.cat([self._tokens, tokens.unsqueeze(1)], dim=1)
         window = self._tokens[:, -(embedding.reach + 1) :]
         first = self._tokens.shape[1] - window.shape[1]
-        x: Tensor = embedding(window, None, first)[:, -1:]
+        x = self.model.embedded_target(window, first)[:, -1:]
         assert x.shape[1] == 1, "more tokens than the model has positions"
         for depth, block in enumerate(self.model.decoder_order):
             x = self._run(depth, block, x)

@@ -10,7 +10,7 @@ Source: Schoenemann 1966, A generalized solution of the orthogonal Procrustes pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any, cast
 
 import torch
@@ -60,6 +60,25 @@ def mean_block(blocks: Sequence[Block]) -> Block:
             if scores is not None:
                 _mean_scores(made.similarity, scores, scores[0])
     return mean
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """One block that does what these do one after another, with their own modules.
+
+    Raises:
+        InputError: no block does, as two have an MLP, or attention comes after one.
+    """
+    if len(blocks) == 1:
+        return blocks[0]
+    made = copy(blocks[0])
+    made._modules = dict(made._modules)  # pyright: ignore[reportPrivateUsage]
+    for block in blocks[1:]:
+        theirs = dict(block.named_children())
+        if made.mlp is not None or theirs.keys() & dict(made.named_children()).keys():
+            raise InputError("blocks with an MLP before attention become no one block with it behind")
+        for name, part in theirs.items():
+            setattr(made, name, part)
+    return made
 
 
 @torch.no_grad()

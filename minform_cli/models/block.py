@@ -1,4 +1,4 @@
-"""One block: attention, in a decoder attention to the encoder, and the MLP; each with norm and skip as the axes say."""
+"""One block: attention, in a decoder attention to the encoder, and the MLP; with norms and skips as the axes say."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.parts.attention import Seen, Wanted, new_attention, rows_of
 from minform_cli.models.parts.mlp import MLPS
-from minform_cli.models.parts.norm import AnyNorm, RunNorm, new_norm, stands_first
+from minform_cli.models.parts.norm import AnyNorm, RunNorm, new_norm, out_norm, stands_first
 from minform_cli.models.parts.residual import ResidualScale, new_scale
 
 
@@ -30,7 +30,7 @@ Sublayer = Callable[[Tensor], Tensor]
 class Block(nn.Module):
     """Attention -> `attention`, to the encoder -> `cross`, MLP -> `mlp`, their norms -> `*_norm`, scales -> `*_scale`.
 
-    Absent parts are None.
+    Norms of what they give -> `*_out_norm`. Absent parts are None.
 
     Args:
         model: sizes, and one part on every axis.
@@ -41,11 +41,14 @@ class Block(nn.Module):
         super().__init__()
         self.attention = new_attention(model, causal=decodes or cast(Mask, model.mask).form().causal)
         self.attention_norm = new_norm(model) if self.attention is not None else None
+        self.attention_out_norm = out_norm(model) if self.attention is not None else None
         self.attention_scale = new_scale(model) if self.attention is not None else None
         self.cross = new_attention(model) if decodes else None
         self.cross_norm = new_norm(model) if self.cross is not None else None
+        self.cross_out_norm = out_norm(model) if self.cross is not None else None
         self.mlp = MLPS.get(model.mlp.kind)(model)
         self.mlp_norm = new_norm(model) if self.mlp is not None else None
+        self.mlp_out_norm = out_norm(model) if self.mlp is not None else None
         self.mlp_scale = new_scale(model) if self.mlp is not None else None
         self.norm_first = stands_first(model)
         self.residual = cast(Residual, model.residual).form(model).adds
@@ -92,12 +95,15 @@ class Block(nn.Module):
             wanted: which tokens `attend` gives, where not all.
         """
         if attend is not None:
-            x = self._sublayer(x, self.attention_norm, attend, self.attention_scale, wanted)
+            norms = self.attention_norm, self.attention_out_norm
+            x = self._sublayer(x, norms, attend, self.attention_scale, wanted)
         elif wanted is not None:
             x = rows_of(x, wanted)
         if attend_across is not None:
-            x = self._sublayer(x, self.cross_norm, attend_across)
-        return x if self.mlp is None else self._sublayer(x, self.mlp_norm, self.mlp, self.mlp_scale)
+            x = self._sublayer(x, (self.cross_norm, self.cross_out_norm), attend_across)
+        if self.mlp is None:
+            return x
+        return self._sublayer(x, (self.mlp_norm, self.mlp_out_norm), self.mlp, self.mlp_scale)
 
     def from_separate(self, source: Block) -> None:
         """Takes its weights out of those of `source`, each part as its file says; what has no place here gets lost.
@@ -110,6 +116,8 @@ class Block(nn.Module):
             if name not in theirs and isinstance(part, ResidualScale):
                 part.from_none()
                 continue
+            if name not in theirs and name.endswith("_out_norm"):
+                raise InputError("Norm has no weights from Block: nothing normalised what its sublayers gave")
             if name not in theirs:
                 raise InputError(f"a block with {name} has no weights from a block without")
             cast(_Convertible, part).from_separate(theirs[name])
@@ -117,12 +125,15 @@ class Block(nn.Module):
     def _sublayer(
         self,
         x: Tensor,
-        norm: AnyNorm | RunNorm | None,
+        norms: tuple[AnyNorm | RunNorm | None, AnyNorm | None],
         sublayer: Sublayer,
         scale: ResidualScale | None = None,
         wanted: Wanted | None = None,
     ) -> Tensor:
+        norm, of_out = norms
         out = sublayer(norm(x) if norm is not None and self.norm_first else x)
+        if of_out is not None:
+            out = of_out(out)
         if self.dropout:
             out = F.dropout(out, self.dropout, self.training)
         if scale is not None:

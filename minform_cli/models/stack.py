@@ -6,8 +6,9 @@ block's weights exist once and are counted once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Generic, TypeVar, cast
 
 import torch
@@ -18,12 +19,14 @@ from torch.utils.checkpoint import checkpoint
 from minform_cli.config import blocks
 from minform_cli.config.axes.mask import Mask
 from minform_cli.config.schema import ModelConfig
-from minform_cli.models.averages import adapt, mean_block
+from minform_cli.errors import InputError
+from minform_cli.models.averages import adapt, joined, mean_block
 from minform_cli.models.block import Block
 from minform_cli.models.parts.attention import Attention, Seen, Wanted
 from minform_cli.models.parts.base import OnGrid, PerRun, choose_run
 from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
-from minform_cli.models.parts.norm import final_norm
+from minform_cli.models.parts.mlp import silence
+from minform_cli.models.parts.norm import AnyNorm, final_norm, first_norm
 from minform_cli.models.parts.readout import Readout, TokenReadout
 from minform_cli.models.parts.value import stack_output
 
@@ -44,8 +47,10 @@ class Encoder(nn.Module, Generic[E]):
     def __init__(self, model: ModelConfig, embedding: E) -> None:
         super().__init__()
         self.embedding: E = embedding
+        self.first_norm = first_norm(blocks.before(model))
         self.blocks = nn.ModuleList(Block(model.at(block)) for block in range(model.num_blocks))
         self.order = model.block_order
+        self.depths = model.order.form(model.depth).depths or tuple(range(model.depth))
         self._adapts = any(isinstance(part, PerRun) for part in self.blocks.modules())
         last = blocks.after(model)
         self.stack_output = stack_output(last)
@@ -61,11 +66,13 @@ class Encoder(nn.Module, Generic[E]):
             InputError: a part has no weights from the one in its place.
         """
         self.embedding.from_separate(source.embedding)
-        _take_blocks(self.blocks, self.order, source.blocks, source.order)
+        _take_norm(self.first_norm, source.first_norm)
+        ran = _ran(source.blocks, source.order, source.depths, len(self.order))
+        _take_blocks(self.blocks, self.order, self.depths, ran)
         if self.stack_output is not None and source.stack_output is not None:
             self.stack_output.from_separate(source.stack_output)
         elif self.stack_output is not None:
-            theirs = [_attention(source.blocks[block]).value for block in source.order]
+            theirs = [_attention(block).value for block in ran]
             pairs = zip(theirs, self.blocks, strict=True)
             self.stack_output.take_stack([(value, _attention(block).similarity) for value, block in pairs])
         if self.final_norm is not None and source.final_norm is not None:
@@ -82,6 +89,7 @@ class Encoder(nn.Module, Generic[E]):
             seen: which of them may be attended to; None: all.
             wanted: which of them the last block gives, as of `rows_of`; None: all.
         """
+        x = x if self.first_norm is None else self.first_norm(x)
         last = len(self.order) - 1
         for depth in range(len(self.order)):
             x = self._kept_or_not(partial(self._at, depth, wanted if depth == last else None), x, seen)
@@ -182,10 +190,12 @@ class EncoderDecoder(Encoder[TextEmbedding]):
     ) -> None:
         super().__init__(model, embedding)
         self.decoder_embedding = decoder_embedding
+        self.decoder_first_norm = first_norm(blocks.before(model, decodes=True))
         self.decoder_blocks = nn.ModuleList(
             Block(model.at(block), decodes=True) for block in range(model.num_decoder_blocks)
         )
         self.decoder_order = model.order.blocks(model.decoder_depth)
+        self.decoder_depths = model.order.form(model.decoder_depth).depths or tuple(range(model.decoder_depth))
         self.decoder_norm = final_norm(blocks.after(model, decodes=True))
         self.readout = readout
 
@@ -194,7 +204,9 @@ class EncoderDecoder(Encoder[TextEmbedding]):
         super().from_separate(source)
         assert isinstance(source, EncoderDecoder), "an encoder has no decoder to take weights from"
         self.decoder_embedding.from_separate(source.decoder_embedding)
-        _take_blocks(self.decoder_blocks, self.decoder_order, source.decoder_blocks, source.decoder_order)
+        _take_norm(self.decoder_first_norm, source.decoder_first_norm)
+        ran = _ran(source.decoder_blocks, source.decoder_order, source.decoder_depths, len(self.decoder_order))
+        _take_blocks(self.decoder_blocks, self.decoder_order, self.decoder_depths, ran)
         if self.decoder_norm is not None and source.decoder_norm is not None:
             self.decoder_norm.from_separate(source.decoder_norm)
 
@@ -220,6 +232,11 @@ class EncoderDecoder(Encoder[TextEmbedding]):
         seen = None if real is None else real.unsqueeze(1)
         return self.run(self.embedding(source), seen)
 
+    def embedded_target(self, target: Int[Tensor, "b t"], first: int = 0) -> Float[Tensor, "b t n"]:
+        """What the first block of the decoder is given of them, the first of which stands at the place `first`."""
+        x: Tensor = self.decoder_embedding(target, None, first)
+        return x if self.decoder_first_norm is None else self.decoder_first_norm(x)
+
     def decode(
         self,
         target: Int[Tensor, "b t"],
@@ -228,21 +245,51 @@ class EncoderDecoder(Encoder[TextEmbedding]):
     ) -> Float[Tensor, "b t n"]:
         """The decoder's tokens."""
         seen = None if real is None else real.unsqueeze(1)
-        x: Tensor = self.decoder_embedding(target)
+        x = self.embedded_target(target)
         for block in self.decoder_order:
             x = self._kept_or_not(self.decoder_blocks[block], x, None, encoded, seen)
         return x if self.decoder_norm is None else self.decoder_norm(x)
 
 
+def _take_norm(norm: AnyNorm | None, source: AnyNorm | None) -> None:
+    """Fills a norm that nothing but its like can fill."""
+    if norm is not None and source is None:
+        raise InputError("Norm has no weights from Encoder: nothing normalised the tokens before the first block")
+    if norm is not None and source is not None:
+        norm.from_separate(source)
+
+
+def _ran(blocks: nn.ModuleList, order: tuple[int, ...], depths: tuple[int, ...], wanted: int) -> list[Block]:
+    """What ran, one after another: as many blocks as are wanted, or those of each depth as one."""
+    ran = [cast(Block, blocks[block]) for block in order]
+    if len(ran) == wanted:
+        return ran
+    return [joined([block for block, own in zip(ran, depths, strict=True) if own == at]) for at in sorted({*depths})]
+
+
 def _take_blocks(
-    blocks: nn.ModuleList, order: tuple[int, ...], sources: nn.ModuleList, source_order: tuple[int, ...]
+    blocks: nn.ModuleList, order: tuple[int, ...], depths: tuple[int, ...], sources: Sequence[Block]
 ) -> None:
-    """Fills each block out of those that ran where it runs."""
-    assert len(order) == len(source_order), "both run as many blocks"
+    """Fills each block out of those that ran where it runs.
+
+    Where several have an MLP at one depth of the source, the last of them takes it over and the others add nothing.
+
+    Args:
+        blocks: to be filled.
+        order: which of them runs when.
+        depths: at which depth of a model of whole blocks.
+        sources: what ran at each depth, or at each place of `order`.
+    """
+    places = range(len(order)) if len(sources) == len(order) else depths
+    assert max(places) == len(sources) - 1, "both run as many blocks"
     for number, block in enumerate(blocks):
-        ran = [source for source, own in zip(source_order, order, strict=True) if own == number]
-        cast(Block, block).from_separate(mean_block([cast(Block, sources[source]) for source in dict.fromkeys(ran)]))
-        adapt(cast(Block, block), [cast(Block, sources[source]) for source in ran])
+        ran = [sources[place] for place, own in zip(places, order, strict=True) if own == number]
+        cast(Block, block).from_separate(mean_block(list(dict.fromkeys(ran))))
+        adapt(cast(Block, block), ran)
+    for now, after in pairwise(range(len(order))):
+        mlp = cast(Block, blocks[order[now]]).mlp
+        if mlp is not None and places[now] == places[after] and cast(Block, blocks[order[after]]).mlp is not None:
+            silence(mlp)
 
 
 def _listened(module: nn.Module) -> bool:

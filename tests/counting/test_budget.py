@@ -53,7 +53,15 @@ def test_what_costs_parameters_by_itself_is_not_combined() -> None:
     recipe = Recipe("mnist")
     spec = spec_for(resolve("mnist").config)
     left_out = set(variant_names()) - set(reductions(recipe, spec))
-    assert left_out == {"baseline", "kgv", "conv-tokenizer", "conv-tokenizer-separable", "symmetric-start"}
+    assert left_out == {
+        "baseline",
+        "kgv",
+        "conv-tokenizer",
+        "conv-tokenizer-separable",
+        "symmetric-start",
+        "macaron",
+        "peri",
+    }
     baseline, *others = (count_config(resolve("mnist", name).config, spec) for name in ("baseline", *sorted(left_out)))
     assert all(other["parameters"] >= baseline["parameters"] for other in others)
 

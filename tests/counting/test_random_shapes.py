@@ -87,6 +87,8 @@ PER_BLOCK = {axis for axis in AXES if AXES[axis].per_block}
 
 def kinds(model: ModelConfig, axis: str) -> list[str]:
     """What stands on the axis in each block with weights."""
+    if axis not in PER_BLOCK:
+        return [model.parts()[axis].kind]
     return [model.at(block).parts()[axis].kind for block in range(model.num_blocks)]
 
 
@@ -110,10 +112,19 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
         axes["readout"], axes["mask"] = "tokens", "none"
     if axes["readout"] == "tokens" and axes["embedding"] in OF_IMAGES:
         axes["embedding"] = rng.choice(["tokens", "h-softpos", "h-softpos"])
-    if axes["embedding"] == "h-softpos" and rng.random() < 0.7:  # which few positions go with
+    elif not decoder and rng.random() < 0.3:
+        axes["embedding"] = rng.choice(OF_IMAGES)
+    if axes["embedding"] in OF_IMAGES and without_grid(axes["mlp"]) != axes["mlp"]:
+        needed = AXES["mlp"].get(str(axes["mlp"])).requires
+        axes |= {axis: rng.choice(needed[axis]) for axis in ("readout", "mask")}
+    if axes["embedding"] == "h-softpos" and rng.random() < 0.85:  # which few positions go with
         axes["position"] = rng.choice(AXES["embedding"].get("h-softpos").requires["position"])
     if "none" in (axes["similarity"], axes["value"]):
         axes |= dict.fromkeys(("similarity", "value"), "separate" if decoder or rng.random() < 0.5 else "none")
+    if axes["linear"] == "lora" and not decoder:
+        axes["order"] = "shared"
+    if axes["value"] == "latent":
+        axes["similarity"] = "latent"
     if axes["value"] == "stack-collapsed":
         axes |= {axis: accepted[0] for axis, accepted in AXES["value"].get("stack-collapsed").requires.items()}
         heads, decoder = 1, 0
@@ -161,7 +172,9 @@ OF_IMAGES = embeddings_of("images")
 
 def in_lists(rng: random.Random, axes: dict[str, Any]) -> dict[str, Any]:
     """Lists with a part for each block, for some of the axes that take them; nothing where there is one block."""
-    number = {"sequential": 3, "shared": 1}.get(str(axes["order"]), 2)
+    number = {"sequential": 3, "shared": 1, "shared-mlp": 4, "shared-attention": 4, "macaron": 6}.get(
+        str(axes["order"]), 2
+    )
     if number == 1:
         return {}
     listed = {axis: [rng.choice(AXES[axis].names()) for _ in range(number)] for axis in sorted(PER_BLOCK)}
@@ -173,6 +186,8 @@ def in_lists(rng: random.Random, axes: dict[str, Any]) -> dict[str, Any]:
     for block, both in enumerate(zip(listed["similarity"], listed["value"], strict=True)):
         if "none" in both:
             listed["similarity"][block] = listed["value"][block] = "none"
+        if both[1] == "latent":
+            listed["similarity"][block] = "latent"
     pair = ["similarity", "value"] if rng.random() < 0.6 else []
     others = [axis for axis in sorted(PER_BLOCK - {"similarity", "value"}) if rng.random() < 0.5]
     return {axis: listed[axis] for axis in (*pair, *others)}

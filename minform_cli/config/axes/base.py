@@ -97,6 +97,16 @@ NumberOrShare = Annotated[
 """A size: itself, a share of another, or None for that other."""
 
 
+def _read_whole_or_share(value: object) -> int | float:
+    if is_number_or_share(value):
+        return cast("int | float", value)
+    raise ValueError(f"{value!r}: expected a whole number from 1 on, or a share below 1")
+
+
+WholeOrShare = Annotated[int | float, PlainValidator(_read_whole_or_share), WithJsonSchema(WHOLE_OR_SHARE)]
+"""A size: itself, or a share of another."""
+
+
 def is_number_or_share(value: object) -> bool:
     """Whether a user wrote a whole number from 1 on, or a share below 1."""
     return (type(value) is int and value >= 1) or (type(value) is float and 0 < value < 1)

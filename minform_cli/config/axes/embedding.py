@@ -43,6 +43,11 @@ class Embedding(PartOptions, frozen=True):
         return False
 
     @property
+    def normed(self) -> bool:
+        """Whether its vectors are normalised, as `model.norm` says how."""
+        return False
+
+    @property
     def sentences(self) -> int | None:
         """How many sentences of one example it tells apart; None: it does not tell them apart."""
         return None
@@ -142,6 +147,10 @@ class Tokens(Embedding, frozen=True):
     @property
     def ties(self) -> bool:  # noqa: D102
         return self.tied
+
+    @property
+    def normed(self) -> bool:  # noqa: D102
+        return self.norm
 
     @property
     def sentences(self) -> int | None:  # noqa: D102

@@ -43,6 +43,14 @@ class Norm(PartOptions, frozen=True):
         """That of an embedding which is normalised."""
         return self.form(model)
 
+    def of_output(self, model: ModelConfig) -> NormForm | None:  # noqa: ARG002
+        """That of what a sublayer gives, before it is added to the tokens; None: there is none."""
+        return None
+
+    def before(self, model: ModelConfig) -> NormForm | None:  # noqa: ARG002
+        """That of the tokens before the first block; None: there is none."""
+        return None
+
     def bare(self, model: ModelConfig, *, across: bool) -> Norm | str:  # noqa: ARG002
         """The same with gain and bias of sublayers' norms in the maps that read them; or why not.
 
@@ -91,7 +99,7 @@ def writer(model: ModelConfig, name: str, dim_in: int, role: Role | None, over: 
 
 def _norm(model: ModelConfig, *, first: bool, affine: bool = True) -> NormForm:
     """Gain and bias, 2 N numbers: Layer Normalization, arXiv 1607.06450; or a gain, N: arXiv 1910.07467."""
-    rms = cast("Post | Pre", model.norm).rms
+    rms = cast("Post | Pre | Peri", model.norm).rms
     holds = (Weights(name="", numbers=(1 if rms else 2) * model.dim),) if affine else ()
     kind = "RmsNorm" if centred(model) else "GainNorm" if rms else "Norm"
     return NormForm(module=kind, holds=holds, first=first)
@@ -262,3 +270,29 @@ class NoNorm(Norm, frozen=True):
 
     def form(self, model: ModelConfig) -> NormForm | None:  # noqa: ARG002, D102
         return None
+
+
+@NORM.part
+class Peri(Norm, frozen=True):
+    """x = x + LN(sublayer(LN(x))); one norm after the embedding, and a final one.
+
+    Attributes:
+        eps: added to the variance (dimensionless).
+        rms: whether norms are RMSNorms: of the mean square of the columns, with a gain alone.
+    """
+
+    kind: Literal["peri"] = "peri"
+    eps: float = Field(default=1e-5, gt=0)
+    rms: bool = Field(default=False, exclude_if=lambda rms: not rms)
+    not_bare = "Peri-LN normalises what sublayers give, too"
+    meaning = "LayerNorm (rms: RMSNorm) before and behind each sublayer, after the embedding and after the last block"
+    source = "Peri-LN, arXiv 2502.02732, section 3; rms: arXiv 1910.07467"
+
+    def form(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
+        return _norm(model, first=True)
+
+    def of_output(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
+        return _norm(model, first=True)
+
+    def before(self, model: ModelConfig) -> NormForm | None:  # noqa: D102
+        return None if cast("Embedding", model.embedding).normed else _norm(model, first=True)

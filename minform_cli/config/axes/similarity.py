@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from minform_cli.config.axes.base import PartOptions, Requires, new_axis
+from minform_cli.config.axes.base import NumberOrShare, PartOptions, Requires, WholeOrShare, new_axis
 from minform_cli.config.axes.bias import dead_bias, has_bias, live_bias
 from minform_cli.config.axes.groups import Groups, groups_of, illegal_groups
 from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
@@ -328,3 +328,58 @@ class Grouped(Similarity, frozen=True):
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         return illegal_groups("similarity", self.groups, model)
+
+
+@SIMILARITY.part
+class Latent(Similarity, frozen=True):
+    """Keys out of a latent of every token, narrower than the model, which is all that generation keeps of them.
+
+    Attributes:
+        width: C of the latent; below 1 a share of `model.dim`.
+        queries: width of a latent that queries are made of, likewise; None: they are made of the tokens.
+    """
+
+    kind: Literal["latent"] = "latent"
+    width: WholeOrShare = 0.25
+    queries: NumberOrShare = None
+    meaning = "keys (and with value latent, values) out of one narrow latent of every token"
+    source = "DeepSeek-V2, arXiv 2405.04434, section 2.1.2, without its rotary part and the norms of latents"
+    no_gauge = "keys and values read one latent"
+
+    def columns(self, model: ModelConfig) -> int:
+        """C."""
+        return columns_of(self.width, model)
+
+    def of_queries(self, model: ModelConfig) -> int | None:
+        """Width of the latent that queries are made of, if they are."""
+        return None if self.queries is None else columns_of(self.queries, model)
+
+    def form(self, model: ModelConfig) -> SimilarityForm:
+        """N C + C N for the keys, N C_Q + C_Q N (or N^2) for the queries; scores are taken over the latents."""
+        n, wide, low = model.dim, self.columns(model), self.of_queries(model)
+        if low is None:
+            asks: tuple[Map, ...] = (_map(model, "w_q", "queries"),)
+        else:
+            down = Map(name="w_dq", dim_in=n, dim_out=low, role="qkv", over="queries")
+            bias = live_bias(model, n)
+            asks = (down, Map(name="w_q", dim_in=low, dim_out=n, bias=bias, role="qkv", over="queries"))
+        holds = (
+            *asks,
+            Map(name="w_dkv", dim_in=n, dim_out=wide, role="qkv", over="keys"),
+            Weights(name="w_uk", numbers=wide * n, macs=wide * n, over="queries"),
+        )
+        return SimilarityForm(module="Latent", holds=holds, compared=wide, keeps={"latents": wide})
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        for name, width in (("width", self.columns(model)), ("queries", self.of_queries(model))):
+            if width is not None and width > model.dim:
+                return (
+                    f"model.similarity 'latent' has {name} {width}, above model.dim {model.dim}; accepted: 1 to "
+                    f"{model.dim}, or a share below 1"
+                )
+        return None
+
+
+def columns_of(width: float, model: ModelConfig) -> int:
+    """A width, or the share of the model's that it is, at least 1."""
+    return width if isinstance(width, int) else max(1, round(width * model.dim))

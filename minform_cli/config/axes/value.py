@@ -11,6 +11,7 @@ from minform_cli.config.axes.groups import Groups, groups_of, illegal_groups
 from minform_cli.config.axes.norm import centred, writer, written
 from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
 from minform_cli.config.axes.similarity import MINIMUM
+from minform_cli.config.axes.similarity import Latent as LatentKeys
 from minform_cli.config.axes.similarity import LowRank as LowRankSimilarity
 from minform_cli.config.form import Form, Implied, Map, Over, Role, ValueForm, Weights
 
@@ -288,3 +289,22 @@ class Grouped(Value, frozen=True):
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         return illegal_groups("value", self.groups, model)
+
+
+@VALUE.part
+class Latent(Value, frozen=True):
+    """Values out of the latent that the keys are made of, which generation keeps once for both."""
+
+    kind: Literal["latent"] = "latent"
+    meaning = "values out of the latent that keys are made of; W_O kept"
+    source = "DeepSeek-V2, arXiv 2405.04434, section 2.1.2"
+    requires: ClassVar[Requires] = {"similarity": ("latent",)}
+    why = "the latent is that of the keys"
+    no_value_bias = "there are none"
+    no_gauge = "keys and values read one latent"
+
+    def form(self, model: ModelConfig) -> ValueForm:
+        """C N, and N^2 for W_O; the latents themselves are mixed."""
+        wide = cast(LatentKeys, model.similarity).columns(model)
+        w_uv = Weights(name="w_uv", numbers=wide * model.dim, macs=wide * model.dim, over="queries")
+        return ValueForm(module="Latent", holds=(w_uv, _output(model)), mixed=wide, keeps={"latents": wide})

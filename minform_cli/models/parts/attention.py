@@ -97,7 +97,7 @@ class Attention(nn.Module):
 
     def from_separate(self, source: Attention) -> None:
         """Takes its weights out of those of `source`, each part as its file says."""
-        self.similarity.from_separate(source.similarity)
+        self.similarity.from_separate(source.similarity, source.value)
         self.value.from_separate(source.value, self.similarity)
 
     def _mixed(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:

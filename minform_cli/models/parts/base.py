@@ -35,7 +35,7 @@ class Convertible:
 
         Args:
             source: the standard part, or one as this is.
-            beside: the part next to this one that has to be filled before it: for a value path, its similarity.
+            beside: for a value path its similarity, which is filled before; for a similarity the source's value path.
 
         Raises:
             InputError: nothing of `source` is of use here.

@@ -85,6 +85,14 @@ def largest_units(source: TwoMaps, hidden: int) -> tuple[Matrix, Matrix]:
     )
 
 
+@torch.no_grad()
+def silence(mlp: nn.Module) -> None:
+    """Makes an MLP whose last map is `w_2` add nothing."""
+    w_2 = cast(nn.Module, mlp.w_2)
+    weight, bias = read_map(w_2)
+    write_map(w_2, torch.zeros_like(weight), torch.zeros_like(bias))
+
+
 @MLPS.register("gelu")
 class GeluMlp(TwoMaps):
     """With the exact GELU."""
@@ -219,16 +227,23 @@ class MixFfnMlp(OnGrid, Part):
         absorbed(self.w_1, product, shift)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
+        own = self.convolution
+        theirs = dict(source.named_children())
+        if type(source) is type(self) and cast(nn.Conv2d, theirs["convolution"]).weight.shape == own.weight.shape:
+            own.load_state_dict(theirs["convolution"].state_dict())
+            write_map(self.w_1, *read_map(theirs["w_1"]))
+            write_map(self.w_2, *read_map(theirs["w_2"]))
+            return
         if not isinstance(source, TwoMaps) or type(source).activation is not F.gelu:
             self.refuse(source)
-        first, second = largest_units(source, self.convolution.in_channels)
+        first, second = largest_units(source, own.in_channels)
         write_map(self.w_1, *first)
         write_map(self.w_2, *second)
-        middle = self.convolution.kernel_size[0] // 2
-        self.convolution.weight.zero_()
-        self.convolution.weight[:, :, middle, middle] = 1
-        if self.convolution.bias is not None:
-            self.convolution.bias.zero_()
+        middle = own.kernel_size[0] // 2
+        own.weight.zero_()
+        own.weight[:, :, middle, middle] = 1
+        if own.bias is not None:
+            own.bias.zero_()
 
 
 def _neighbours(model: ModelConfig, channels: int, kernel: int) -> nn.Conv2d:

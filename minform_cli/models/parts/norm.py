@@ -1,4 +1,4 @@
-"""Layer normalisation of a sublayer's input (`pre`) or output (`post`), or none.
+"""Layer normalisation of a sublayer's input (`pre`), the sum after it (`post`), its input and output (`peri`), or none.
 
 Numbers: 2 N each (gain and bias), N of an RMSNorm, or none where the maps that read it have taken them over.
 Sources: Layer Normalization, arXiv 1607.06450; Root Mean Square Layer Normalization, arXiv 1910.07467; where it stands:
@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minform_cli.config.axes.norm import Norm as Options
-from minform_cli.config.axes.norm import Post, Pre, centred
+from minform_cli.config.axes.norm import Peri, Post, Pre, centred
 from minform_cli.config.form import NormForm
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
@@ -36,7 +36,7 @@ class Norm(Convertible, nn.LayerNorm):
     exact_where = "it stands where the one before stood, and has no gain and bias only where those were 1 and 0"
 
     def __init__(self, model: ModelConfig, *, affine: bool = True) -> None:
-        super().__init__(model.dim, eps=cast("Pre | Post", model.norm).eps, elementwise_affine=affine)
+        super().__init__(model.dim, eps=cast("Pre | Post | Peri", model.norm).eps, elementwise_affine=affine)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
         take_affine(self, source)
@@ -80,7 +80,7 @@ class GainNorm(Convertible, nn.RMSNorm):
     bias = None
 
     def __init__(self, model: ModelConfig, *, affine: bool = True) -> None:
-        super().__init__(model.dim, eps=cast("Pre | Post", model.norm).eps, elementwise_affine=affine)
+        super().__init__(model.dim, eps=cast("Pre | Post | Peri", model.norm).eps, elementwise_affine=affine)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
         take_affine(self, source)
@@ -144,6 +144,7 @@ NORMS: Registry[Callable[[ModelConfig], Norm | None]] = Registry("norm")
 
 NORMS.register("pre")(Norm)
 NORMS.register("post")(Norm)
+NORMS.register("peri")(Norm)
 NORMS.register("none")(Absent("what it normalised had mean 0 and variance 1, and its scale was 1, its shift 0"))
 
 
@@ -152,6 +153,16 @@ def new_norm(model: ModelConfig) -> AnyNorm | RunNorm | None:
     if isinstance(model.norm, Pre) and model.norm.per_run:
         return RunNorm(model)
     return _built(model, cast(Options, model.norm).form(model))
+
+
+def out_norm(model: ModelConfig) -> AnyNorm | None:
+    """One more norm of what a sublayer gives, before it is added to the tokens, if it has one."""
+    return _built(model, cast(Options, model.norm).of_output(model))
+
+
+def first_norm(model: ModelConfig) -> AnyNorm | None:
+    """That of the tokens before the first block, if they have one."""
+    return _built(model, cast(Options, model.norm).before(model))
 
 
 def embedding_norm(model: ModelConfig) -> AnyNorm | None:
@@ -173,5 +184,5 @@ def final_norm(model: ModelConfig) -> AnyNorm | None:
 def _built(model: ModelConfig, form: NormForm | None) -> AnyNorm | None:
     if form is None:
         return None
-    kind = RmsNorm if centred(model) else GainNorm if cast("Pre | Post", model.norm).rms else Norm
+    kind = RmsNorm if centred(model) else GainNorm if cast("Pre | Post | Peri", model.norm).rms else Norm
     return kind(model, affine=bool(form.holds))

@@ -116,7 +116,12 @@ def test_hostile_archives_write_nothing_elsewhere_and_run_nothing(tmp_path: Path
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "archives").rglob("*")}
     for name in ("cwd", "home", "tmp", "runs"):
         (tmp_path / name).mkdir()
-    folders = {"MINFORM_CACHE": "cache", "HOME": "home", "TMPDIR": "tmp"}
+    folders = {
+        "MINFORM_CACHE": "cache",
+        "HOME": "home",
+        "TMPDIR": "tmp",
+        "TORCHINDUCTOR_CACHE_DIR": "tmp/torchinductor_",
+    }
     changes = {name: str(tmp_path / folder) for name, folder in folders.items()}
     cwd, trace = tmp_path / "cwd", tmp_path / "trace"
     assert traced(trace, cwd, COMMANDS, str(tmp_path / "runs" / "usual"), str(made[-1]), **changes).returncode == 0

@@ -6,6 +6,7 @@ from minform_cli.models.parts.similarity.collapsed import Collapsed
 from minform_cli.models.parts.similarity.grouped import Grouped
 from minform_cli.models.parts.similarity.identity_key import IdentityKey
 from minform_cli.models.parts.similarity.identity_query import IdentityQuery
+from minform_cli.models.parts.similarity.latent import Latent
 from minform_cli.models.parts.similarity.low_rank import LowRank
 from minform_cli.models.parts.similarity.mirrored import Mirrored
 from minform_cli.models.parts.similarity.pairwise import Pairwise
@@ -19,6 +20,7 @@ __all__ = [
     "Grouped",
     "IdentityKey",
     "IdentityQuery",
+    "Latent",
     "LowRank",
     "Mirrored",
     "Pairwise",

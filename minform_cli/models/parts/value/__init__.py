@@ -4,6 +4,7 @@ from minform_cli.models.parts.value.base import VALUES, Value, ValueMaps
 from minform_cli.models.parts.value.collapsed import Collapsed
 from minform_cli.models.parts.value.grouped import Grouped
 from minform_cli.models.parts.value.keys import Key, KeyGatedValue
+from minform_cli.models.parts.value.latent import Latent
 from minform_cli.models.parts.value.low_rank import LowRank
 from minform_cli.models.parts.value.omitted import Omitted, StackCollapsed, StackOutput, stack_output
 from minform_cli.models.parts.value.separate import Separate
@@ -14,6 +15,7 @@ __all__ = [
     "Grouped",
     "Key",
     "KeyGatedValue",
+    "Latent",
     "LowRank",
     "Omitted",
     "Separate",
