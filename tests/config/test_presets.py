@@ -198,7 +198,10 @@ def test_a_name_that_is_not_known_is_refused_with_the_nearest_known_one(preset: 
         ("data.horizontal_flip=yes", "--set: data.horizontal_flip: expected true or false, not 'yes'"),
         ("data.channels=true", "--set: data.channels: expected a whole number, not True; accepted: 1, 3"),
         ("data.path=7", "--set: data.path: expected text, not 7"),
-        ("model.norm=per", "--set: model.norm: unknown norm 'per'; did you mean 'peri'?; accepted: post, pre, none, peri"),
+        (
+            "model.norm=per",
+            "--set: model.norm: unknown norm 'per'; did you mean 'peri'?; accepted: post, pre, none, peri",
+        ),
         ("model.norm={eps: 1}", "--set: model.norm: expected a name or a mapping with 'kind'; accepted: post, pre"),
         (
             "model.norm={kind: pre, esp: 1}",
