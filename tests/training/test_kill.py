@@ -36,3 +36,21 @@ def test_every_variant_survives_being_killed(tmp_path: Path, variant: str) -> No
     train_under_fire(tmp_path / "killed", variant, EAGER, random.Random(variant), kills)
     assert bits(tmp_path / "killed") == bits(tmp_path / "alone")
     assert kills.total >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("train.accumulate=3", "train.ema=0.9"),
+        ("train.activation_checkpointing=true", "data.mixup=0.2", "train.optimizer=muon"),
+    ],
+    ids=["parts of batches, averaged", "recomputed, mixed, muon"],
+)
+def test_whatever_else_a_step_does_survives_being_killed(tmp_path: Path, more: tuple[str, ...]) -> None:
+    train(tiny(*more), tmp_path / "alone", threads=1)
+    kills = Kills()
+    train_under_fire(tmp_path / "killed", "baseline", (*EAGER, *more), random.Random(seed()), kills)
+    assert bits(tmp_path / "killed") == bits(tmp_path / "alone")
+    assert kills.total >= 1
+    reached("R1", kills.total)
