@@ -7,6 +7,7 @@ without a traceback; anything that is not a `MinformError` is a bug of ours and 
 from __future__ import annotations
 
 import difflib
+import errno
 import signal
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -98,6 +99,16 @@ def did_you_mean_file(path: Path) -> str:
     """Likewise for a missing `path`, of what its folder shows, hidden files left out; `OSError` where that is shut."""
     names = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
     return did_you_mean(path.name, [name for name in names if not name.startswith(".")])
+
+
+_DISK = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, getattr(errno, "ESTALE", errno.EIO)}
+"""What the system says where a file is as it should be and does not come, or no more files can be open."""
+
+
+def unread(error: BaseException, message: str) -> InputError | MachineError:
+    """The refusal with that message of a file that cannot be read: bad input, or the machine where the disk fails."""
+    failed = isinstance(error, OSError) and error.errno in _DISK
+    return MachineError(message) if failed else InputError(message)
 
 
 def near_file(path: Path) -> str:

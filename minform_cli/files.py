@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import json
 import os
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from minform_cli.errors import InputError, MachineError
+from minform_cli.errors import InputError, MachineError, unread
 
 
 def user_path(name: str | Path) -> Path:
@@ -237,8 +236,7 @@ def json_value(path: Path, name: str) -> Any:
     except FileNotFoundError:
         raise
     except OSError as error:
-        failed = MachineError if error.errno == errno.EIO else InputError
-        raise failed(f"{name} cannot be read: {error.strerror or error}") from None
+        raise unread(error, f"{name} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is damaged: {str(error).splitlines()[0]}") from None
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 import yaml
 from yaml.reader import ReaderError
 
-from minform_cli.errors import InputError, near_file
+from minform_cli.errors import InputError, near_file, unread
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
@@ -100,7 +100,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         near = near_file(path) if isinstance(error, FileNotFoundError) else ""
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}{near}") from None
+        raise unread(error, f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}{near}") from None
     if len(data) > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes, which no config is")
     try:

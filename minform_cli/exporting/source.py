@@ -15,7 +15,7 @@ from minform_cli.config.axes.position import Position
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import DataSpec, ImageSpec, TextSpec
 from minform_cli.data.text.tokenizer import Special, from_json
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, unread
 from minform_cli.exporting.graph import Graph, graph_of
 from minform_cli.runs.stored import Normalisation, StoredRun, Which
 
@@ -168,4 +168,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        raise unread(error, f"{path} cannot be read: {error}") from None

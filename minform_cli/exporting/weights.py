@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from minform_cli.config.schema import RunConfig
 from minform_cli.data.spec import DataSpec, spec_of
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, unread
 from minform_cli.exporting.files import CONFIG, MODEL
 from minform_cli.exporting.graph import graph_of
 from minform_cli.exporting.loading import code
@@ -80,7 +80,7 @@ def _read(path: Path, expected: Mapping[str, Tensor]) -> Tensors:
     try:
         tensors = safetensors.torch.load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        raise unread(error, f"{path} cannot be read: {error}") from None
     for name in sorted(expected.keys() | tensors.keys()):
         here, wanted = (each.get(name, torch.empty(0)) for each in (tensors, expected))
         if here.shape != wanted.shape or here.dtype != wanted.dtype:

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, unread
 from minform_cli.files import RunFolder, write_atomic
 
 Tensors = dict[str, Tensor]
@@ -51,7 +51,7 @@ def read_tensors(folder: RunFolder, entry: FileEntry, expected: Mapping[str, Ten
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}; the run folder is incomplete") from None
+        raise unread(error, f"{path} cannot be read: {error.strerror or error}; the run folder is incomplete") from None
     if len(content) != entry["size"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise InputError(f"{path} is damaged: its {len(content):,} bytes are not the {entry['size']:,} that were saved")
     try:

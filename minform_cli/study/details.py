@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from minform_cli.counting.records import row_label
-from minform_cli.errors import InputError, counted
+from minform_cli.errors import InputError, counted, unread
 from minform_cli.files import RunFolder, read_json, write_json
 from minform_cli.report.records import (
     ExampleRecord,
@@ -192,7 +192,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     try:
         lines: list[Any] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        raise unread(error, f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     if not all(isinstance(line, dict) and isinstance(line.get("epoch"), int) for line in lines):
         raise InputError(f"{path} is damaged: expected a JSON object with an epoch in every line")
     return lines

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, unread
 from minform_cli.tables.records import Cell, Row, Sheet
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -31,7 +31,7 @@ def read_text(path: Path) -> str:
             raise InputError(f"{path}: has more than {LARGEST // 2**20} MiB, which is no table of runs")
         raw = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unread(error, f"{path} cannot be read: {error.strerror or error}") from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

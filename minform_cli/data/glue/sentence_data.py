@@ -20,7 +20,7 @@ from minform_cli.data.split import LIMIT_SEED, limited, stratified
 from minform_cli.data.split_names import named_splits, split_of
 from minform_cli.data.text.vocabulary import vocabulary_for
 from minform_cli.data.walk import is_left_alone
-from minform_cli.errors import InputError, counted
+from minform_cli.errors import InputError, counted, unread
 from minform_cli.files import user_path
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _folder(data: DataConfig, task: GlueTask) -> tuple[Path, tuple[str, str]]:
     try:
         present = [entry.name for entry in folder.iterdir() if entry.is_file() and not is_left_alone(entry.name)]
     except OSError as error:
-        raise InputError(f"data.path: {str(folder)!r} cannot be read: {error.strerror}") from None
+        raise unread(error, f"data.path: {str(folder)!r} cannot be read: {error.strerror}") from None
     chosen: list[str] = []
     for split, file in (("train", TRAIN_FILE), ("val", task.val_file)):
         rest = "_" + file.partition("_")[2] if "_" in file else ".tsv"

@@ -20,7 +20,7 @@ from typing import IO, cast
 
 from minform_cli.data.images.members import MAX_MEMBER_BYTES, Listing, is_image
 from minform_cli.data.walk import is_left_alone
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, unread
 
 MAX_TOTAL_BYTES = 32 * 2**30
 """Sum of the declared sizes; a larger collection is to be unpacked by its owner, who can see what it does."""
@@ -223,4 +223,4 @@ def _damage_named(path: Path) -> Generator[None]:
         yield
     except _DAMAGE as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{str(path)!r} cannot be read or is damaged: {reason!r}") from None
+        raise unread(error, f"{str(path)!r} cannot be read or is damaged: {reason!r}") from None

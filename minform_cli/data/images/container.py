@@ -11,7 +11,7 @@ from typing import IO
 from minform_cli.data.images.archive import TarArchive, ZipArchive
 from minform_cli.data.images.members import MAX_MEMBER_BYTES, Container, Listing, suffix_of, suffixes
 from minform_cli.data.walk import walk
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, unread
 from minform_cli.files import user_path
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -60,7 +60,7 @@ class Folder:
                 elif stat.S_ISREG((status := entry.stat()).st_mode):
                     found.add_file(name, status.st_size, status.st_mtime_ns)
         except OSError as error:
-            raise InputError(f"{error.filename!r}: cannot be read: {error.strerror}") from None
+            raise unread(error, f"{error.filename!r}: cannot be read: {error.strerror}") from None
         return found
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:  # noqa: D102
@@ -82,4 +82,4 @@ class Folder:
             with (self.path / name).open("rb") as file:
                 yield file
         except OSError as error:
-            raise InputError(f"{str(self.path / name)!r}: cannot be read: {error.strerror}") from None
+            raise unread(error, f"{str(self.path / name)!r}: cannot be read: {error.strerror}") from None

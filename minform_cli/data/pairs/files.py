@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minform_cli.data.text.lines import TextFile, changed, opener
-from minform_cli.errors import InputError, counted, did_you_mean_file
+from minform_cli.errors import InputError, counted, did_you_mean_file, unread
 from minform_cli.files import user_path
 
 LONGEST_BYTES = 2**15
@@ -109,7 +109,7 @@ def _looked_through(key: str, name: str) -> SentenceFile:
             raise InputError(f"{where}: is no file; {ACCEPTED}")
     except (OSError, RuntimeError, ValueError) as error:  # a folder that may not be entered; no such user; a NUL
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
+        raise unread(error, f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
     digest = hashlib.sha256()
     num = sum(map(len, _blocks(_text(where, path), digest.update)))
     if not num:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from minform_cli.data.text.lines import TextFile, changed, opener
 from minform_cli.data.walk import some_names, walk
-from minform_cli.errors import InputError, did_you_mean_file
+from minform_cli.errors import InputError, did_you_mean_file, unread
 from minform_cli.files import user_path
 
 PIECE_CHARS = 2**16
@@ -136,7 +136,7 @@ def open_corpus(key: str, path: str | None, purpose: str) -> Corpus:
             raise InputError(f"{where}: no such file or folder{did_you_mean_file(place)}; {ACCEPTED}")
     except (OSError, RuntimeError, ValueError) as error:  # a folder that may not be entered; no such user; a NUL
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
+        raise unread(error, f"{where}: cannot be read: {reason}; {ACCEPTED}") from None
     paths = tuple(str(file.resolve()) for file in found)
     return replace(look_through(where, str(place.resolve()), files), paths=paths, notes=notes)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from minform_cli.errors import InputError
+from minform_cli.errors import InputError, MachineError, unread
 
 CHUNK_BYTES = 2**20
 """Read at once."""
@@ -88,10 +88,10 @@ class TextFile:
         """What is wrong with it, and what would be accepted."""
         return InputError(f"{self.where}: {problem}; {self.accepted}")
 
-    def unreadable(self, error: Exception) -> InputError:
+    def unreadable(self, error: Exception) -> InputError | MachineError:
         """Likewise of what the system or the unpacking says."""
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return self.refused(f"cannot be read: {reason}")
+        return unread(error, str(self.refused(f"cannot be read: {reason}")))
 
 
 def opener(path: Path) -> Callable[[], io.BufferedIOBase]:

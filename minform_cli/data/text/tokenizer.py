@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from minform_cli.config.schema import TOKENIZERS, DataConfig
-from minform_cli.errors import InputError, MinformError, did_you_mean
+from minform_cli.errors import InputError, MinformError, did_you_mean, unread
 from minform_cli.files import user_path
 
 TRAINED_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -153,7 +153,7 @@ def loaded(path: str | Path, vocab_size: int, needs: Iterable[Role] = ()) -> Voc
         ) from None
     except (OSError, RuntimeError, ValueError) as error:  # no such user; a name that no file can have
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{where}: cannot be read: {reason}; accepted: a tokenizer.json") from None
+        raise unread(error, f"{where}: cannot be read: {reason}; accepted: a tokenizer.json") from None
     if vocabulary.size > vocab_size:
         raise InputError(
             f"{where}: has {vocabulary.size:,} entries, more than data.vocab_size {vocab_size:,}; "

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from minform_cli.errors import InputError, MinformError, did_you_mean_file
+from minform_cli.errors import InputError, MinformError, did_you_mean_file, unread
 from minform_cli.foreign.adapters.theirs import Theirs
 
 INDEX = ".safetensors.index.json"
@@ -90,7 +90,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, ValueError) as error:
         raise InputError(f"{path} is damaged or no safetensors file: {_line(error)}") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unread(error, f"{path} cannot be read: {error.strerror or error}") from None
     if not found:
         raise InputError(f"{path} holds no tensor; accepted: a file of weights")
     return found

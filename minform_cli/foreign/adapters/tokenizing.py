@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tokenizers import Tokenizer
 
 from minform_cli.data.text.tokenizer import Role, Vocabulary, from_json
-from minform_cli.errors import InputError, MinformError
+from minform_cli.errors import InputError, MinformError, unread
 from minform_cli.foreign.adapters.base import Given
 from minform_cli.foreign.adapters.pooling import told_length
 
@@ -35,7 +35,7 @@ def tokenizer_of(given: Given, needs: Iterable[Role], vocab_size: int, pad: int 
             "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
         ) from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unread(error, f"{path} cannot be read: {error.strerror or error}") from None
     vocabulary = from_json(content, str(path), needs)
     if pad not in (None, vocabulary.special.pad):
         raise InputError(
