@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -71,10 +71,20 @@ def model_with(axis: str, kind: str, **settings: object) -> ModelConfig:
 ALL_PARTS = [(axis, kind) for axis in AXES for kind in AXES[axis].names()]
 ATTENDING = [part for part in ALL_PARTS if part not in (("similarity", "none"), ("value", "none"))]
 """Those with which a token sees others."""
+ON_GRID = tuple(kind for kind in AXES["mlp"].names() if "embedding" in AXES["mlp"].get(kind).requires)
+"""Sublayers that take the tokens for the places of an image."""
 NOT_IN_DECODERS = {
-    ("value", "stack-collapsed"), ("linear", "lora"), ("residual", "scaled"), ("mlp", "depthwise"), ("mlp", "mix-ffn"),
+    ("value", "stack-collapsed"), ("linear", "lora"), ("residual", "scaled"), *(("mlp", kind) for kind in ON_GRID),
 }  # fmt: skip
 """Parts that no model with a decoder can have."""
+
+
+def filled(module: nn.Module) -> Any:
+    """With random numbers everywhere, so that no bias of zero hides an error."""
+    torch.manual_seed(3)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return module
 
 
 def attending(axis: str) -> tuple[str, ...]:

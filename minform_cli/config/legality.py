@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from minform_cli.config import blocks
-from minform_cli.config.axes.base import PerBlock
+from minform_cli.config.axes.base import PartOptions, PerBlock
 from minform_cli.config.axes.embedding import Embedding, embeddings_of
 from minform_cli.config.axes.mlp import Mlp
 from minform_cli.config.axes.norm import Norm
@@ -49,17 +49,24 @@ def problems(model: ModelConfig) -> list[str]:
 
 def _problems_of_split(model: ModelConfig) -> list[str]:
     """What is wrong with an order that has several blocks at a depth, which no block by itself shows."""
-    order = model.order
     for axis, part in model.parts().items():
         for own in part.parts if isinstance(part, PerBlock) else (part,):
-            accepted = own.requires.get("order", (order.kind,))
-            if order.kind not in accepted:
-                return [
-                    f"model.{axis} {own.kind!r} does not go with model.order {order.kind!r}: {own.why}; accepted for "
-                    f"model.order: {', '.join(accepted)}"
-                ]
-    wrong = order.illegal_of_all(model)
+            misfit = _misfit(axis, own, "order", model.order.kind)
+            if misfit:
+                return [misfit]
+    wrong = model.order.illegal_of_all(model)
     return [wrong] if wrong else []
+
+
+def _misfit(axis: str, part: PartOptions, other: str, kind: str) -> str | None:
+    """Why that part of an axis cannot live with the kind on another, or None."""
+    accepted = part.requires.get(other, (kind,))
+    if kind in accepted:
+        return None
+    return (
+        f"model.{axis} {part.kind!r} does not go with model.{other} {kind!r}: {part.why}; "
+        f"accepted for model.{other}: {', '.join(accepted)}"
+    )
 
 
 def _problems_of_width(model: ModelConfig) -> Iterator[str]:
@@ -81,13 +88,10 @@ def _problems_of_width(model: ModelConfig) -> Iterator[str]:
 def _problems_of_block(model: ModelConfig) -> Iterator[str]:
     """What is wrong with a block, or with any, that has one part on every axis."""
     for axis, part in model.parts().items():
-        for other, accepted in part.requires.items():
-            kind = model.parts()[other].kind
-            if kind not in accepted:
-                yield (
-                    f"model.{axis} {part.kind!r} does not go with model.{other} {kind!r}: {part.why}; "
-                    f"accepted for model.{other}: {', '.join(accepted)}"
-                )
+        for other in part.requires:
+            misfit = _misfit(axis, part, other, model.parts()[other].kind)
+            if misfit:
+                yield misfit
         problem = part.illegal(model)
         if problem:
             yield problem

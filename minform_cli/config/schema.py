@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from minform_cli.config import blocks
 from minform_cli.config.axes import AXES, PartOptions, PerBlock
-from minform_cli.config.axes.base import NumberOrShare
+from minform_cli.config.axes.base import NumberOrShare, columns_of
 from minform_cli.config.axes.order import Order, order_schema, parse_order
 from minform_cli.config.section import Settings, is_none, is_zero
 from minform_cli.config.training import DistillConfig, TrainConfig
@@ -205,10 +205,7 @@ class ModelConfig(Settings):
     @property
     def word_dim(self) -> int:
         """Columns E that are stored of a word's vector: `embedding_width`, at least 1."""
-        width = self.embedding_width
-        if width is None:
-            return self.dim
-        return max(1, round(width * self.dim)) if isinstance(width, float) else width
+        return self.dim if self.embedding_width is None else columns_of(self.embedding_width, self.dim)
 
     @property
     def block_order(self) -> tuple[int, ...]:

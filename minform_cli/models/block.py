@@ -105,6 +105,11 @@ class Block(nn.Module):
             return x
         return self._sublayer(x, (self.mlp_norm, self.mlp_out_norm), self.mlp, self.mlp_scale)
 
+    @property
+    def norms_outputs(self) -> bool:
+        """Whether what its sublayers give is normalised before it is added."""
+        return self.attention_out_norm is not None or self.mlp_out_norm is not None
+
     def from_separate(self, source: Block) -> None:
         """Takes its weights out of those of `source`, each part as its file says; what has no place here gets lost.
 

@@ -50,7 +50,7 @@ class Encoder(nn.Module, Generic[E]):
         self.first_norm = first_norm(blocks.before(model))
         self.blocks = nn.ModuleList(Block(model.at(block)) for block in range(model.num_blocks))
         self.order = model.block_order
-        self.depths = model.order.form(model.depth).depths or tuple(range(model.depth))
+        self.depths = model.order.depths(model.depth)
         self._adapts = any(isinstance(part, PerRun) for part in self.blocks.modules())
         last = blocks.after(model)
         self.stack_output = stack_output(last)
@@ -195,7 +195,7 @@ class EncoderDecoder(Encoder[TextEmbedding]):
             Block(model.at(block), decodes=True) for block in range(model.num_decoder_blocks)
         )
         self.decoder_order = model.order.blocks(model.decoder_depth)
-        self.decoder_depths = model.order.form(model.decoder_depth).depths or tuple(range(model.decoder_depth))
+        self.decoder_depths = model.order.depths(model.decoder_depth)
         self.decoder_norm = final_norm(blocks.after(model, decodes=True))
         self.readout = readout
 

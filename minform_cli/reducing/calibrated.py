@@ -63,11 +63,9 @@ def applies_to(model: nn.Module, config: ModelConfig) -> bool:
         return False
     alike = {(read_map(mlp.w_1).weight.shape, config.at(at).bias.kind) for at, mlp in enumerate(mlps)}
     norms = [config.at(block).norm for block in range(config.depth)]
-    return (
-        len(alike) == 1
-        and not any(getattr(norm, option, False) for norm in norms for option in ("centred", "rms"))
-        and not any(norm.kind == "peri" for norm in norms)
-    )
+    if len(alike) > 1 or any(block.norms_outputs for block in blocks):
+        return False
+    return not any(getattr(norm, option, False) for norm in norms for option in ("centred", "rms"))
 
 
 @dataclass(frozen=True)

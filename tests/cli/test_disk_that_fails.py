@@ -45,14 +45,17 @@ def _images(place: Path, path: Path) -> list[str]:
     return ["train", "--preset", "debug", *named, "--set", "model.patch_size=2", *TRAINED, str(place / "out")]
 
 
+def _pictures(place: Path) -> Path:
+    return make_folder(place / "made", {"train": {"cat": 3, "ant": 4}, "val": {"cat": 1, "ant": 1}}, mode="L")
+
+
 def image(place: Path) -> tuple[Path, list[str]]:
-    made = make_folder(place / "made", {"train": {"cat": 3, "ant": 4}, "val": {"cat": 1, "ant": 1}}, mode="L")
+    made = _pictures(place)
     return sorted(made.rglob("*.*"))[0], _images(place, made)
 
 
 def archive(place: Path) -> tuple[Path, list[str]]:
-    made = make_folder(place / "made", {"train": {"cat": 3, "ant": 4}, "val": {"cat": 1, "ant": 1}}, mode="L")
-    packed = archived(made, ".zip")
+    packed = archived(_pictures(place), ".zip")
     return packed, _images(place, packed)
 
 

@@ -28,6 +28,7 @@ from tests.soak.scale import seed as seed_of_soak
 from tests.zoo import (
     ALL_PARTS,
     NOT_IN_DECODERS,
+    ON_GRID,
     options,
     run_config,
 )
@@ -198,7 +199,7 @@ def without_grid(mlp: Any) -> Any:
     if isinstance(mlp, list):
         return [without_grid(each) for each in mlp]
     kind = mlp["kind"] if isinstance(mlp, dict) else mlp
-    return "gelu" if "embedding" in AXES["mlp"].get(kind).requires else mlp
+    return "gelu" if kind in ON_GRID else mlp
 
 
 def unscaled(residual: Any) -> Any:

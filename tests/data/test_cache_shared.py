@@ -58,26 +58,28 @@ def together(content: Callable[[], object]) -> list[object]:
     return found
 
 
-def digest(content: Callable[[], object]) -> Callable[[], int]:
-    return lambda: hash(str(content()))
+def made_alone(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Callable[[], object], object, int]:
+    """What reads the data, in short; what one process has of them; and how many files it puts in place."""
+    whole = MADE[kind](folder / "source")
+    monkeypatch.setenv("MINFORM_CACHE", str(folder / "alone"))
+    with pytest.MonkeyPatch.context() as patch:
+        count = put_in_place(patch, folder / "alone")
+        right = hash(str(whole()))
+    return lambda: hash(str(whole())), right, count.value
 
 
 @pytest.mark.parametrize("kind", MADE)
 def test_processes_that_ask_at_once_have_the_same_data_and_make_them_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    content = digest(MADE[kind](tmp_path / "source"))
-    monkeypatch.setenv("MINFORM_CACHE", str(tmp_path / "alone"))
-    with pytest.MonkeyPatch.context() as patch:
-        alone = put_in_place(patch, tmp_path / "alone")
-        right = content()
+    content, right, alone = made_alone(kind, tmp_path, monkeypatch)
     for turn in range(tries(2)):
         cache = tmp_path / f"cache{turn}"
         monkeypatch.setenv("MINFORM_CACHE", str(cache))
         with pytest.MonkeyPatch.context() as patch:
             made = put_in_place(patch, cache)
             assert together(content) == [right] * PROCESSES
-        assert made.value == alone.value > 0
+        assert made.value == alone > 0
         assert left(cache) == []
 
 
@@ -85,12 +87,8 @@ def test_processes_that_ask_at_once_have_the_same_data_and_make_them_once(
 def test_one_that_is_killed_while_others_wait_leaves_them_the_data_and_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    content = digest(MADE[kind](tmp_path / "source"))
-    monkeypatch.setenv("MINFORM_CACHE", str(tmp_path / "alone"))
-    with pytest.MonkeyPatch.context() as patch:
-        alone = put_in_place(patch, tmp_path / "alone")
-        right = content()
-    for deadly in range(1, alone.value + 1):
+    content, right, alone = made_alone(kind, tmp_path, monkeypatch)
+    for deadly in range(1, alone + 1):
         cache = tmp_path / f"cache{deadly}"
         monkeypatch.setenv("MINFORM_CACHE", str(cache))
         with pytest.MonkeyPatch.context() as patch:

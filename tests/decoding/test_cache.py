@@ -16,7 +16,7 @@ from minform_cli.counting.form import counted_form
 from minform_cli.decoding import CachedDecoder
 from minform_cli.models.stack import EncoderDecoder
 from tests.decoding.translators import FIELDS, LENGTH, MODELS, ROUNDING, names, pairs, sources, translator
-from tests.zoo import PAIRS, SIZES, attending, build
+from tests.zoo import ON_GRID, PAIRS, SIZES, attending, build
 
 
 def targets(rows: int = 3, seed: int = 2) -> Tensor:
@@ -36,8 +36,7 @@ def test_the_models_have_every_part_of_the_axes_that_a_decoder_has() -> None:
         assert {kind for other, kind in tested if other == axis} == set(attending(axis)) - {
             "patches",
             "convolutions",
-            "depthwise",
-            "mix-ffn",
+            *ON_GRID,
             "stack-collapsed",
             "lora",
             "scaled",

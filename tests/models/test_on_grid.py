@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from minform_cli.config import legality
 from minform_cli.config.axes import AXES
@@ -19,7 +18,7 @@ from minform_cli.models.parts.base import choose_run
 from minform_cli.models.parts.mlp import DepthwiseMlp, MixFfnMlp
 from minform_cli.models.parts.norm import RunNorm
 from minform_cli.training.optim import decays
-from tests.zoo import SIZES, SPEC, build, examples, images
+from tests.zoo import SIZES, SPEC, build, examples, filled, images
 
 FRONTIER = 13_858
 """4,008 of tokenizer and positions, 7,008 of attention, 480 of the convolution, 1,824 of norms and scales, 538 last."""
@@ -28,14 +27,6 @@ FRONTIER = 13_858
 def model(**parts: object) -> ModelConfig:
     parsed = {axis: AXES[axis].parse(part) if axis in AXES else part for axis, part in parts.items()}
     return ModelConfig.model_validate(SIZES | {"readout": "mean"} | parsed)
-
-
-def filled(module: nn.Module) -> nn.Module:
-    """With random numbers everywhere, so that no bias of zero hides an error."""
-    torch.manual_seed(3)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.3)
-    return module
 
 
 def test_dense_convolutions_are_those_of_the_compact_transformer() -> None:

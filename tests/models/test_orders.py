@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
@@ -15,7 +13,7 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.counting.count import count_config
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
-from tests.zoo import SIZES, build, examples, model_with
+from tests.zoo import SIZES, build, examples, filled, model_with
 
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
 N, L, HIDDEN = 12, 3, 24
@@ -24,13 +22,6 @@ N, L, HIDDEN = 12, 3, 24
 def model(order: str, **parts: object) -> ModelConfig:
     parsed = {axis: AXES[axis].parse(part) if axis in AXES else part for axis, part in parts.items()}
     return ModelConfig.model_validate(SIZES | {"order": order} | parsed)
-
-
-def filled(module: nn.Module) -> Any:
-    torch.manual_seed(3)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.3)
-    return module
 
 
 def outputs(module: nn.Module, of: ModelConfig) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from minform_cli.config.axes import AXES
 from minform_cli.config.presets import resolve
@@ -15,7 +15,7 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.counting.count import count_config
 from minform_cli.data.spec import spec_for
 from minform_cli.errors import InputError
-from tests.zoo import SIZES, build, examples, images
+from tests.zoo import SIZES, build, examples, filled, images
 
 EXACT = {"atol": 1e-12, "rtol": 1e-12}
 
@@ -25,13 +25,6 @@ def model(**parts: object) -> ModelConfig:
         axis: AXES[axis].parse(part) if axis in AXES else part for axis, part in ({"norm": "peri"} | parts).items()
     }
     return ModelConfig.model_validate(SIZES | parsed)
-
-
-def filled(module: nn.Module) -> Any:
-    torch.manual_seed(3)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.3)
-    return module
 
 
 @pytest.mark.parametrize("rms", [False, True])

@@ -20,6 +20,7 @@ from minform_cli.models.parts.attention import Attention
 from tests.zoo import (
     ALL_PARTS,
     ALL_VARIANTS,
+    ON_GRID,
     SIZES,
     build,
     examples,
@@ -87,11 +88,7 @@ def test_mirrored_can_be_indefinite():
 
 @pytest.mark.parametrize(
     ("axis", "kind"),
-    [
-        (a, k)
-        for a, k in ALL_PARTS
-        if a in ("similarity", "value", "mlp", "norm") and k not in ("depthwise", "mix-ffn")
-    ],  # its very idea
+    [(a, k) for a, k in ALL_PARTS if a in ("similarity", "value", "mlp", "norm") and k not in ON_GRID],  # its very idea
 )
 def test_encoder_without_positions_does_not_see_the_order_of_patches(axis, kind):
     model = model_with(axis, kind, position="none", readout="mean")

@@ -9,15 +9,13 @@ from torch import Tensor, nn
 from minform_cli.config.axes import AXES
 from minform_cli.config.schema import ModelConfig
 from minform_cli.models.build import build_counted
-from tests.zoo import ATTENDING, NOT_IN_DECODERS, TEXT, TEXT_READOUTS, build, model_with, run_config
+from tests.zoo import ATTENDING, NOT_IN_DECODERS, ON_GRID, TEXT, TEXT_READOUTS, build, model_with, run_config
 
 ROUNDING = {"atol": 1e-12, "rtol": 1e-12}  # float64: sums of other lengths round differently
 LENGTH = TEXT.seq_len
 
 PARTS = [
-    (axis, kind)
-    for axis, kind in ATTENDING
-    if axis not in ("embedding", "mask", "readout") and kind not in ("depthwise", "mix-ffn")
+    (axis, kind) for axis, kind in ATTENDING if axis not in ("embedding", "mask", "readout") and kind not in ON_GRID
 ]
 """Parts that a text model may have beside its embedding, mask and readout."""
 DECODER_PARTS = [part for part in PARTS if part not in NOT_IN_DECODERS]

@@ -82,11 +82,16 @@ def even_kernel(part: str, kernel: int) -> str | None:
     return None if kernel % 2 else f"{part} has kernel {kernel}; accepted: an odd number"
 
 
-def _read_number_or_share(value: object) -> int | float | None:
-    """What a user wrote, once it is a whole number, a share, or nothing."""
-    if value is None or is_number_or_share(value):
-        return cast("int | float | None", value)
+def _read_whole_or_share(value: object) -> int | float:
+    """What a user wrote, once it is a whole number or a share."""
+    if is_number_or_share(value):
+        return cast("int | float", value)
     raise ValueError(f"{value!r}: expected a whole number from 1 on, or a share below 1")
+
+
+def _read_number_or_share(value: object) -> int | float | None:
+    """Likewise, or nothing."""
+    return None if value is None else _read_whole_or_share(value)
 
 
 NumberOrShare = Annotated[
@@ -97,14 +102,13 @@ NumberOrShare = Annotated[
 """A size: itself, a share of another, or None for that other."""
 
 
-def _read_whole_or_share(value: object) -> int | float:
-    if is_number_or_share(value):
-        return cast("int | float", value)
-    raise ValueError(f"{value!r}: expected a whole number from 1 on, or a share below 1")
-
-
 WholeOrShare = Annotated[int | float, PlainValidator(_read_whole_or_share), WithJsonSchema(WHOLE_OR_SHARE)]
 """A size: itself, or a share of another."""
+
+
+def columns_of(width: float, dim: int) -> int:
+    """A width, or the share of `dim` that it is, at least 1."""
+    return width if isinstance(width, int) else max(1, round(width * dim))
 
 
 def is_number_or_share(value: object) -> bool:

@@ -56,10 +56,14 @@ class WithHidden(Mlp, frozen=True):
     into_hidden: ClassVar[tuple[str, ...]] = ("w_1",)
 
     def form(self, model: ModelConfig) -> MlpForm | None:  # noqa: D102
+        return MlpForm(module=self.module, holds=self.maps(model))
+
+    def maps(self, model: ModelConfig) -> tuple[Map, ...]:
+        """Those to the hidden layer, and `w_2`."""
         n, hidden = model.dim, self.hidden(model)
         into = live_bias(model, hidden)
         maps = [Map(name=name, dim_in=n, dim_out=hidden, bias=into, role="mlp") for name in self.into_hidden]
-        return MlpForm(module=self.module, holds=(*maps, writer(model, "w_2", hidden, "mlp")))
+        return (*maps, writer(model, "w_2", hidden, "mlp"))
 
     def hidden(self, model: ModelConfig) -> int:
         """Its width."""
@@ -141,6 +145,15 @@ class NoMlp(Mlp, frozen=True):
 ON_IMAGES = embeddings_of("images")
 WITHOUT_OTHERS = ("mean", "sequence-pool")
 """Readouts with which all tokens are those of the grid."""
+ON_GRID: Requires = {"embedding": ON_IMAGES, "readout": WITHOUT_OTHERS, "mask": ("none",)}
+WHY_ON_GRID = "it takes the tokens for the places of an image, all of them"
+
+
+def _neighbours(model: ModelConfig, channels: int, kernel: int) -> Weights:
+    """A depthwise convolution over the grid: k^2 numbers a channel, and a live bias."""
+    numbers = kernel**2 * channels
+    bias = live_bias(model, channels)
+    return Weights(name="convolution", numbers=numbers + bias, macs=numbers, module="Conv2d")
 
 
 @MLP.part
@@ -155,16 +168,13 @@ class Depthwise(Mlp, frozen=True):
     kernel: int = Field(default=3, ge=1, le=63)
     meaning = "each channel with those of its neighbours in the image's grid, and GELU; no map of channels"
     source = "Patches Are All You Need?, arXiv 2201.09792, section 2: its spatial mixing, without batch norm"
-    requires: ClassVar[Requires] = {"embedding": ON_IMAGES, "readout": WITHOUT_OTHERS, "mask": ("none",)}
-    why = "it takes the tokens for the places of an image, all of them"
+    requires = ON_GRID
+    why = WHY_ON_GRID
     not_absorbed = "mlp 'depthwise' takes no shift, having none beyond the borders of the image"
 
     def form(self, model: ModelConfig) -> MlpForm | None:
         """k^2 N (+ N)."""
-        numbers = self.kernel**2 * model.dim
-        bias = live_bias(model, model.dim)
-        held = Weights(name="convolution", numbers=numbers + bias, macs=numbers, module="Conv2d")
-        return MlpForm(module="DepthwiseMlp", holds=(held,))
+        return MlpForm(module="DepthwiseMlp", holds=(_neighbours(model, model.dim, self.kernel),))
 
     def not_centred(self) -> str | None:  # noqa: D102
         return "mlp 'depthwise' adds what comes out of an activation"
@@ -195,18 +205,14 @@ class MixFfn(WithHidden, frozen=True):
     kernel: int = Field(default=3, ge=1, le=63)
     meaning = "two linear maps, between them a depthwise convolution over the grid of an image's tokens, and GELU"
     source = "SegFormer, arXiv 2105.15203, equation 3 (Mix-FFN)"
-    requires: ClassVar[Requires] = {"embedding": ON_IMAGES, "readout": WITHOUT_OTHERS, "mask": ("none",)}
-    why = "it takes the tokens for the places of an image, all of them"
-    module = "MixFfn"
+    requires = ON_GRID
+    why = WHY_ON_GRID
+    module = "MixFfnMlp"
 
     def form(self, model: ModelConfig) -> MlpForm | None:
         """As `gelu`, and k^2 h (+ h)."""
-        hidden = self.hidden(model)
-        numbers = self.kernel**2 * hidden
-        bias = live_bias(model, hidden)
-        into = Map(name="w_1", dim_in=model.dim, dim_out=hidden, bias=bias, role="mlp")
-        between = Weights(name="convolution", numbers=numbers + bias, macs=numbers, module="Conv2d")
-        return MlpForm(module=self.module, holds=(into, between, writer(model, "w_2", hidden, "mlp")))
+        into, out_of = self.maps(model)
+        return MlpForm(module=self.module, holds=(into, _neighbours(model, self.hidden(model), self.kernel), out_of))
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
         return super().illegal(model) or even_kernel("model.mlp 'mix-ffn'", self.kernel)

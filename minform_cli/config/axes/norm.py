@@ -99,24 +99,29 @@ def writer(model: ModelConfig, name: str, dim_in: int, role: Role | None, over: 
 
 def _norm(model: ModelConfig, *, first: bool, affine: bool = True) -> NormForm:
     """Gain and bias, 2 N numbers: Layer Normalization, arXiv 1607.06450; or a gain, N: arXiv 1910.07467."""
-    rms = cast("Post | Pre | Peri", model.norm).rms
+    rms = cast("Alike | Pre", model.norm).rms
     holds = (Weights(name="", numbers=(1 if rms else 2) * model.dim),) if affine else ()
     kind = "RmsNorm" if centred(model) else "GainNorm" if rms else "Norm"
     return NormForm(module=kind, holds=holds, first=first)
 
 
-@NORM.part
-class Post(Norm, frozen=True):
-    """x = LN(x + sublayer(x)); no final norm.
+class Alike(Norm, frozen=True):
+    """Base of the normalisations whose norms are all of one kind.
 
     Attributes:
         eps: added to the variance (dimensionless).
         rms: whether norms are RMSNorms: of the mean square of the columns, with a gain alone.
     """
 
-    kind: Literal["post"] = "post"
     eps: float = Field(default=1e-5, gt=0)
     rms: bool = Field(default=False, exclude_if=lambda rms: not rms)
+
+
+@NORM.part
+class Post(Alike, frozen=True):
+    """x = LN(x + sublayer(x)); no final norm."""
+
+    kind: Literal["post"] = "post"
     not_bare = "post-norm: the residual reads it too"
     meaning = "LayerNorm (rms: RMSNorm) after each sublayer; no final norm"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.1; rms: arXiv 1910.07467"
@@ -273,17 +278,10 @@ class NoNorm(Norm, frozen=True):
 
 
 @NORM.part
-class Peri(Norm, frozen=True):
-    """x = x + LN(sublayer(LN(x))); one norm after the embedding, and a final one.
-
-    Attributes:
-        eps: added to the variance (dimensionless).
-        rms: whether norms are RMSNorms: of the mean square of the columns, with a gain alone.
-    """
+class Peri(Alike, frozen=True):
+    """x = x + LN(sublayer(LN(x))); one norm after the embedding, and a final one."""
 
     kind: Literal["peri"] = "peri"
-    eps: float = Field(default=1e-5, gt=0)
-    rms: bool = Field(default=False, exclude_if=lambda rms: not rms)
     not_bare = "Peri-LN normalises what sublayers give, too"
     meaning = "LayerNorm (rms: RMSNorm) before and behind each sublayer, after the embedding and after the last block"
     source = "Peri-LN, arXiv 2502.02732, section 3; rms: arXiv 1910.07467"

@@ -28,6 +28,10 @@ class Order(PartOptions, frozen=True):
         """Block numbers in the order they run."""
         return self.form(depth).runs
 
+    def depths(self, depth: int) -> tuple[int, ...]:
+        """The depth that each of them runs at."""
+        return self.form(depth).depths or tuple(range(depth))
+
     @property
     def splits(self) -> bool:
         """Whether a depth is several blocks, each of which has some of the sublayers."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from minform_cli.config.axes.base import NumberOrShare, PartOptions, Requires, WholeOrShare, new_axis
+from minform_cli.config.axes.base import NumberOrShare, PartOptions, Requires, WholeOrShare, columns_of, new_axis
 from minform_cli.config.axes.bias import dead_bias, has_bias, live_bias
 from minform_cli.config.axes.groups import Groups, groups_of, illegal_groups
 from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
@@ -348,11 +348,11 @@ class Latent(Similarity, frozen=True):
 
     def columns(self, model: ModelConfig) -> int:
         """C."""
-        return columns_of(self.width, model)
+        return columns_of(self.width, model.dim)
 
     def of_queries(self, model: ModelConfig) -> int | None:
         """Width of the latent that queries are made of, if they are."""
-        return None if self.queries is None else columns_of(self.queries, model)
+        return None if self.queries is None else columns_of(self.queries, model.dim)
 
     def form(self, model: ModelConfig) -> SimilarityForm:
         """N C + C N for the keys, N C_Q + C_Q N (or N^2) for the queries; scores are taken over the latents."""
@@ -378,8 +378,3 @@ class Latent(Similarity, frozen=True):
                     f"{model.dim}, or a share below 1"
                 )
         return None
-
-
-def columns_of(width: float, model: ModelConfig) -> int:
-    """A width, or the share of the model's that it is, at least 1."""
-    return width if isinstance(width, int) else max(1, round(width * model.dim))

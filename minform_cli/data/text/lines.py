@@ -86,12 +86,15 @@ class TextFile:
 
     def refused(self, problem: str) -> InputError:
         """What is wrong with it, and what would be accepted."""
-        return InputError(f"{self.where}: {problem}; {self.accepted}")
+        return InputError(self._message(problem))
 
     def unreadable(self, error: Exception) -> InputError | MachineError:
         """Likewise of what the system or the unpacking says."""
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return unread(error, str(self.refused(f"cannot be read: {reason}")))
+        return unread(error, self._message(f"cannot be read: {reason}"))
+
+    def _message(self, problem: str) -> str:
+        return f"{self.where}: {problem}; {self.accepted}"
 
 
 def opener(path: Path) -> Callable[[], io.BufferedIOBase]:

@@ -105,7 +105,7 @@ def stack_of(model: ImageEncoder | TextEncoder, ledger: Ledger) -> StandardStack
     firsts = {block.norm_first for block in blocks}
     if len(firsts) > 1 or any(not block.residual for block in blocks):
         raise NotStandard("blocks differ in where the norm stands, or have no skip connection")
-    if any(block.attention_out_norm is not None or block.mlp_out_norm is not None for block in blocks):
+    if any(block.norms_outputs for block in blocks):
         raise NotStandard("what its sublayers give is normalised before it is added")
     if any(block.attention_scale is not None or block.mlp_scale is not None for block in blocks):
         raise NotStandard("what its sublayers give is scaled before it is added")

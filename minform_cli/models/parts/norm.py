@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minform_cli.config.axes.norm import Alike, Pre, centred
 from minform_cli.config.axes.norm import Norm as Options
-from minform_cli.config.axes.norm import Peri, Post, Pre, centred
 from minform_cli.config.form import NormForm
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
@@ -36,7 +36,7 @@ class Norm(Convertible, nn.LayerNorm):
     exact_where = "it stands where the one before stood, and has no gain and bias only where those were 1 and 0"
 
     def __init__(self, model: ModelConfig, *, affine: bool = True) -> None:
-        super().__init__(model.dim, eps=cast("Pre | Post | Peri", model.norm).eps, elementwise_affine=affine)
+        super().__init__(model.dim, eps=cast("Alike | Pre", model.norm).eps, elementwise_affine=affine)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
         take_affine(self, source)
@@ -80,7 +80,7 @@ class GainNorm(Convertible, nn.RMSNorm):
     bias = None
 
     def __init__(self, model: ModelConfig, *, affine: bool = True) -> None:
-        super().__init__(model.dim, eps=cast("Pre | Post | Peri", model.norm).eps, elementwise_affine=affine)
+        super().__init__(model.dim, eps=cast("Alike | Pre", model.norm).eps, elementwise_affine=affine)
 
     def _take(self, source: nn.Module, beside: nn.Module | None) -> None:  # noqa: ARG002
         take_affine(self, source)
@@ -184,5 +184,5 @@ def final_norm(model: ModelConfig) -> AnyNorm | None:
 def _built(model: ModelConfig, form: NormForm | None) -> AnyNorm | None:
     if form is None:
         return None
-    kind = RmsNorm if centred(model) else GainNorm if cast("Pre | Post | Peri", model.norm).rms else Norm
+    kind = RmsNorm if centred(model) else GainNorm if cast("Alike | Pre", model.norm).rms else Norm
     return kind(model, affine=bool(form.holds))
