@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 def at(model: ModelConfig, block: int) -> ModelConfig:
     """`model` as that block sees it, with one part on every axis."""
-    own: dict[str, object] = {
-        axis: part.parts[block] for axis, part in model.parts().items() if isinstance(part, PerBlock)
-    }
+    own: dict[str, object] = {}
+    for axis, listed in model.parts().items():
+        part = listed.parts[block] if isinstance(listed, PerBlock) else listed
+        made = part.of_block(block) if part.by_block else part
+        if made is not listed:
+            own[axis] = made
     if model.order.splits:
         runs = model.block_order
         own |= model.order.own_parts(model, block)

@@ -8,6 +8,7 @@ from typing import cast
 
 from minform_cli.config import blocks
 from minform_cli.config.axes.base import PartOptions, PerBlock
+from minform_cli.config.axes.cross_layer import CrossLayer
 from minform_cli.config.axes.embedding import Embedding, embeddings_of
 from minform_cli.config.axes.mlp import Mlp
 from minform_cli.config.axes.norm import Norm
@@ -104,6 +105,7 @@ def _problems_of_block(model: ModelConfig) -> Iterator[str]:
 
 def _problems_between_blocks(model: ModelConfig) -> Iterator[str]:
     every = [model.at(block) for block in range(model.num_blocks)] if model.has_lists else [model]
+    yield from _problems_of_loans(model, every)
     readout = cast("Readout", model.readout)
     if not (readout.reads_all or any(map(has_attention, every))):
         yield (
@@ -123,6 +125,23 @@ def _problems_between_blocks(model: ModelConfig) -> Iterator[str]:
             if value and value.after_stack is not None
         )
         yield f"model.value {kind!r} stands in some blocks alone, and in all of them it must; accepted: in all or none"
+
+
+def _problems_of_loans(model: ModelConfig, every: list[ModelConfig]) -> Iterator[str]:
+    """Blocks that are to use keys or values of blocks before them, where none makes any."""
+    for axis in ("similarity", "value"):
+        lent = False
+        for block in model.block_order:
+            part = every[min(block, len(every) - 1)].parts()[axis]
+            if isinstance(part, CrossLayer) and part.borrows and not lent:
+                wanted = "keys" if axis == "similarity" else "values"
+                yield (
+                    f"block {block}: model.{axis} {part.kind!r} uses {wanted} of a block before it, and none "
+                    f"with {part.kind!r} makes any; accepted: an order that begins with block 0, in which there is "
+                    "attention, or every 1"
+                )
+                break
+            lent = lent or (isinstance(part, CrossLayer) and not part.borrows)
 
 
 def has_attention(model: ModelConfig) -> bool:

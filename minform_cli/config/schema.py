@@ -186,7 +186,7 @@ class ModelConfig(Settings):
     @property
     def has_lists(self) -> bool:
         """Whether blocks differ on any axis."""
-        return self.order.splits or any(isinstance(part, PerBlock) for part in self.parts().values())
+        return self.order.splits or any(isinstance(part, PerBlock) or part.by_block for part in self.parts().values())
 
     def at(self, block: int) -> ModelConfig:
         """The model as that block sees it, with one part on every axis."""

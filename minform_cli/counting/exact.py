@@ -93,17 +93,27 @@ class _Model:
                 reasons.setdefault(made, []).append(block)
                 made = own.parts()[axis]
             parts.append(made)
-        part = parts[0] if len(set(parts)) == 1 else PerBlock(parts=tuple(parts))
-        return self.model.model_copy(update={axis: part}), [
+        said = [
             reason if len(where) == len(parts) else f"block {', '.join(map(str, where))}: {reason}"
             for reason, where in reasons.items()
             if reason
         ]
+        if all(part == self.model.at(block).parts()[axis] for block, part in enumerate(parts)):
+            return self.model, said
+        if len(set(parts)) == 1:
+            return self.model.model_copy(update={axis: parts[0]}), said
+        if self.decodes_otherwise:
+            return self.model, [*said, "the decoder has another number of blocks, which no list is for"]
+        return self.model.model_copy(update={axis: PerBlock(parts=tuple(parts))}), said
+
+    @property
+    def decodes_otherwise(self) -> bool:
+        """Whether encoder and decoder have different numbers of blocks."""
+        return self.model.decoder_depth > 0 and self.model.num_decoder_blocks != self.model.num_blocks
 
     def refusal(self, axis: str, block: int) -> str | None:
         """Why the gauge of that block is left alone; blocks of two stacks of other depths are alike."""
-        model = self.model
-        if model.decoder_depth and model.num_decoder_blocks != model.num_blocks:
+        if self.decodes_otherwise:
             return next((why for (other, _), why in self.refused.items() if other == axis), None)
         return self.refused.get((axis, block))
 
@@ -160,8 +170,10 @@ def _key_bias(now: _Model) -> _Step:
         linear = cast(Linear, own.linear)
         if linear.differs and linear.form("qkv", own.dim, own.dim) is not None:
             return f"linear {linear.kind!r} differs from run to run"
-        if (attention is not None and attention.dead) or cast(Readout, own.readout).form(own).dead:
-            return cast(Bias, own.bias).without_dead()
+        dead = (attention is not None and attention.dead) or cast(Readout, own.readout).form(own).dead
+        without = cast(Bias, own.bias).without_dead()
+        if dead or (own.similarity.by_block and without != own.bias):  # a block that borrows goes by those that lend
+            return without
         return cast(Similarity, own.similarity).no_dead_bias(own)
 
     return now.each("bias", change)

@@ -1,7 +1,8 @@
 """A decoder that computes the newest token alone: keys and values of all others are kept.
 
 Those of generated tokens are kept for every depth, also where one block runs at several: it is asked about other tokens
-at each. Those of the source are the encoder's tokens through one block's maps, so they are kept once for a block.
+at each. Those of the source are the encoder's tokens through one block's maps, so they are kept once for a block. What
+a block borrows is kept where it was made.
 Source of the idea: Fast Transformer Decoding, arXiv 1911.02150, section 2.4.
 """
 
@@ -11,8 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from minform_cli.models.block import Block
-from minform_cli.models.parts.attention import Attention, Kept, Seen
+from minform_cli.models.block import Block, Loans
+from minform_cli.models.parts.attention import Attention, Kept, Loan, Seen
 from minform_cli.models.parts.base import split_heads
 from minform_cli.models.stack import EncoderDecoder
 
@@ -42,9 +43,8 @@ class CachedDecoder:
         encoded = self.model.encode(source, real)
         self._seen: Seen | None = None if real is None else real.unsqueeze(1)
         self._sentences = len(source)
-        self._across = {
-            number: _Store(block.cross.keep(encoded)) for number, block in enumerate(self._blocks) if block.cross
-        }
+        kept = {number: block.cross.keep(encoded) for number, block in enumerate(self._blocks) if block.cross}
+        self._across = {number: _Store(each) for number, each in kept.items() if each is not None}
         self._own: dict[int, _Store] = {}
         self._tokens = source[:, :0]
 
@@ -60,8 +60,9 @@ class CachedDecoder:
         first = self._tokens.shape[1] - window.shape[1]
         x = self.model.embedded_target(window, first)[:, -1:]
         assert x.shape[1] == 1, "more tokens than the model has positions"
+        loans = Loan(), Loan()
         for depth, block in enumerate(self.model.decoder_order):
-            x = self._run(depth, block, x)
+            x = self._run(depth, block, x, loans)
         if self.model.decoder_norm is not None:
             x = self.model.decoder_norm(x)
         return self.model.readout(x, embedding.table)
@@ -89,30 +90,36 @@ class CachedDecoder:
                 store.select(sentences)
         assert len(rows) % self._sentences == 0, "every sentence has as many rows as any other"
 
-    def _run(self, depth: int, number: int, x: Float[Tensor, "r one n"]) -> Float[Tensor, "r one n"]:
+    def _run(self, depth: int, number: int, x: Float[Tensor, "r one n"], loans: Loans) -> Float[Tensor, "r one n"]:
         """The newest tokens after the block of that `number`, which runs at `depth`."""
         block = self._blocks[number]
         attention, cross = block.attention, block.cross
         return block.run(
             x,
-            None if attention is None else lambda x: self._attend(attention, depth, x),
-            None if cross is None else lambda x: self._attend_across(cross, number, x),
+            None if attention is None else lambda x: self._attend(attention, depth, x, loans[0]),
+            None if cross is None else lambda x: self._attend_across(cross, number, x, loans[1]),
         )
 
-    def _attend(self, attention: Attention, depth: int, x: Float[Tensor, "r one n"]) -> Float[Tensor, "r one n"]:
+    def _attend(
+        self, attention: Attention, depth: int, x: Float[Tensor, "r one n"], loan: Loan
+    ) -> Float[Tensor, "r one n"]:
         """What the attention at `depth` makes of the newest tokens, which it keeps."""
         new = attention.keep(x)
-        if depth in self._own:
+        if new is not None and depth in self._own:
             self._own[depth].append(new)
-        else:
+        elif new is not None:
             self._own[depth] = _Store(new)
-        return attention.over(x, self._own[depth].kept())
+        kept = None if new is None else self._own[depth].kept()
+        return attention.over(x, attention.with_loan(kept, loan))
 
-    def _attend_across(self, cross: Attention, number: int, x: Float[Tensor, "r one n"]) -> Float[Tensor, "r one n"]:
+    def _attend_across(
+        self, cross: Attention, number: int, x: Float[Tensor, "r one n"], loan: Loan
+    ) -> Float[Tensor, "r one n"]:
         """What the block's attention to the source makes of them."""
         # The rows of a sentence ask side by side, as tokens of one example would.
         asking = x.view(self._sentences, -1, x.shape[2])
-        return cross.over(asking, self._across[number].kept(), self._seen).view_as(x)
+        kept = self._across[number].kept() if number in self._across else None
+        return cross.over(asking, cross.with_loan(kept, loan), self._seen).view_as(x)
 
 
 class _Store:

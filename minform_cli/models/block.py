@@ -13,7 +13,7 @@ from minform_cli.config.axes.mask import Mask
 from minform_cli.config.axes.residual import Residual
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
-from minform_cli.models.parts.attention import Seen, Wanted, new_attention, rows_of
+from minform_cli.models.parts.attention import Loan, Seen, Wanted, new_attention, rows_of
 from minform_cli.models.parts.mlp import MLPS
 from minform_cli.models.parts.norm import AnyNorm, RunNorm, new_norm, out_norm, stands_first
 from minform_cli.models.parts.residual import ResidualScale, new_scale
@@ -25,6 +25,8 @@ class _Convertible(Protocol):
 
 Sublayer = Callable[[Tensor], Tensor]
 """From tokens, normalised or not, to what is added to them."""
+Loans = tuple[Loan, Loan]
+"""Of a block's attention to its own tokens, and of that to the encoder's."""
 
 
 class Block(nn.Module):
@@ -61,6 +63,7 @@ class Block(nn.Module):
         y: Float[Tensor, "b s n"] | None = None,
         y_seen: Seen | None = None,
         wanted: Wanted | None = None,
+        loans: Loans | None = None,
     ) -> Float[Tensor, ...]:
         """The tokens after this block.
 
@@ -70,12 +73,14 @@ class Block(nn.Module):
             y: the encoder's tokens, in a decoder.
             y_seen: which of those each may attend to; None: all.
             wanted: which tokens are read afterwards, as of `rows_of`; None: all. Not in a decoder.
+            loans: what `attention` and `cross` lend to those of later blocks, or borrow of earlier ones.
         """
         attention, cross = self.attention, self.cross
+        own, across = loans or (None, None)
         return self.run(
             x,
-            None if attention is None else lambda x: attention(x, None, seen, wanted),
-            None if cross is None else lambda x: cross(x, y, y_seen),
+            None if attention is None else lambda x: attention(x, None, seen, wanted, own),
+            None if cross is None else lambda x: cross(x, y, y_seen, None, across),
             wanted,
         )
 
@@ -104,6 +109,12 @@ class Block(nn.Module):
         if self.mlp is None:
             return x
         return self._sublayer(x, (self.mlp_norm, self.mlp_out_norm), self.mlp, self.mlp_scale)
+
+    @property
+    def lends(self) -> bool:
+        """Whether later blocks may use keys or values of it, and are to be given `loans`."""
+        attention = self.attention
+        return attention is not None and (attention.similarity.lends or attention.value.lends)
 
     @property
     def norms_outputs(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,7 +22,7 @@ from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import InputError
 from minform_cli.models.averages import adapt, joined, mean_block
 from minform_cli.models.block import Block
-from minform_cli.models.parts.attention import Attention, Seen, Wanted
+from minform_cli.models.parts.attention import Attention, Loan, Seen, Wanted
 from minform_cli.models.parts.base import OnGrid, PerRun, choose_run
 from minform_cli.models.parts.embedding import ImageEmbedding, TextEmbedding
 from minform_cli.models.parts.mlp import silence
@@ -31,6 +31,9 @@ from minform_cli.models.parts.readout import Readout, TokenReadout
 from minform_cli.models.parts.value import stack_output
 
 E = TypeVar("E", ImageEmbedding, TextEmbedding)
+
+_Given = tuple[Any, ...]
+"""The tokens after a block, and keys and values that were lent."""
 
 
 class Encoder(nn.Module, Generic[E]):
@@ -52,6 +55,7 @@ class Encoder(nn.Module, Generic[E]):
         self.order = model.block_order
         self.depths = model.order.depths(model.depth)
         self._adapts = any(isinstance(part, PerRun) for part in self.blocks.modules())
+        self._lends = any(cast(Block, block).lends for block in self.blocks)
         last = blocks.after(model)
         self.stack_output = stack_output(last)
         self.final_norm = final_norm(last)
@@ -90,22 +94,29 @@ class Encoder(nn.Module, Generic[E]):
             wanted: which of them the last block gives, as of `rows_of`; None: all.
         """
         x = x if self.first_norm is None else self.first_norm(x)
-        last = len(self.order) - 1
+        last, lent = len(self.order) - 1, ()
         for depth in range(len(self.order)):
-            x = self._kept_or_not(partial(self._at, depth, wanted if depth == last else None), x, seen)
+            run = partial(self._at, depth, wanted if depth == last else None)
+            x, *lent = self._kept_or_not(run, x, seen, *lent)
         if self.stack_output is not None:
             x = self.stack_output(x)
         return x if self.final_norm is None else self.final_norm(x)
 
-    def _at(self, depth: int, wanted: Wanted | None, x: Tensor, seen: Seen | None) -> Tensor:
-        """The tokens after the block that runs at that depth; whole, so that it can be computed again."""
+    def _at(self, depth: int, wanted: Wanted | None, x: Tensor, seen: Seen | None, *lent: Tensor | None) -> _Given:
+        """The tokens after the block that runs at that depth; whole, so that it can be computed again.
+
+        What blocks have lent before stands behind what is given, and what they have lent now behind the tokens.
+        """
         number = self.order[depth]
         if self._adapts:
             choose_run(self.blocks[number], self.order[:depth].count(number))
-        after: Tensor = self.blocks[number](x, seen) if wanted is None else self.blocks[number](x, seen, wanted=wanted)
-        return after
+        own: dict[str, Any] = {} if wanted is None else {"wanted": wanted}
+        if not self._lends:
+            return (self.blocks[number](x, seen, **own),)
+        loan = Loan(*lent)
+        return self.blocks[number](x, seen, **own, loans=(loan, Loan())), loan.keys, loan.values
 
-    def _kept_or_not(self, block: Callable[..., Tensor], *given: Tensor | None) -> Tensor:
+    def _kept_or_not(self, block: Callable[..., _Given], *given: Tensor | None) -> _Given:
         """What `block` makes of `given`, its inner tensors kept for the backward pass unless they are recomputed."""
         if not (self.recomputes and self.training and torch.is_grad_enabled()):
             return block(*given)
@@ -246,9 +257,18 @@ class EncoderDecoder(Encoder[TextEmbedding]):
         """The decoder's tokens."""
         seen = None if real is None else real.unsqueeze(1)
         x = self.embedded_target(target)
+        lent = ()
         for block in self.decoder_order:
-            x = self._kept_or_not(self.decoder_blocks[block], x, None, encoded, seen)
+            x, *lent = self._kept_or_not(partial(self._decoded_by, block), x, encoded, seen, *lent)
         return x if self.decoder_norm is None else self.decoder_norm(x)
+
+    def _decoded_by(self, block: int, x: Tensor, y: Tensor, y_seen: Seen | None, *lent: Tensor | None) -> _Given:
+        """As `_at`, the tokens after a block of the decoder."""
+        if not self._lends:
+            return (self.decoder_blocks[block](x, None, y, y_seen),)
+        loan, across = Loan(*lent[:2]), Loan(*lent[2:])
+        after = self.decoder_blocks[block](x, None, y, y_seen, loans=(loan, across))
+        return after, loan.keys, loan.values, across.keys, across.values
 
 
 def _take_norm(norm: AnyNorm | None, source: AnyNorm | None) -> None:

@@ -136,13 +136,13 @@ REFUSED = [
         "digits", "baseline", ("model.similarity=identity-keys",),
         "--set: model.similarity: unknown similarity 'identity-keys'; did you mean 'identity-key'?; accepted: "
         "separate, collapsed, tied, mirrored, cholesky, pairwise, identity-key, identity-query, low-rank, none, "
-        "grouped, latent",
+        "grouped, latent, cross-layer",
     ),
     (
         "digits", "baseline", ("model.value=kvg",),
         "--set: model.value: unknown value 'kvg'; did you mean 'kgv'?; accepted: separate, collapsed, stack-collapsed, "
         "omitted, kgv, key, low-rank, none, grouped, "
-        "latent",
+        "latent, cross-layer",
     ),
     (
         "digits", "baseline", ("model.mlp=swigl",),

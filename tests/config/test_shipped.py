@@ -38,7 +38,7 @@ def test_the_presets_and_variants_that_are_promised_are_there() -> None:
         "shared-depth-lora", "shared-depth-scaled", "conv-tokenizer", "conv-tokenizer-separable",
         "depthwise", "frontier", "grouped-query", "multi-query", "symmetric-start",
         "geglu", "kronecker", "monarch", "factorised-embedding", "mix-ffn",
-        "shared-mlp", "shared-attention", "macaron", "peri", "latent",
+        "shared-mlp", "shared-attention", "macaron", "peri", "latent", "cross-layer", "first-values",
     }  # fmt: skip
 
 

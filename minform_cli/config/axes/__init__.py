@@ -5,6 +5,7 @@ Importing this package registers every part. No torch here: a wrong name must be
 
 from minform_cli.config.axes import (  # importing registers their parts
     bias,
+    cross_layer,
     embedding,
     linear,
     mask,
@@ -26,6 +27,7 @@ __all__ = [
     "PerBlock",
     "Requires",
     "bias",
+    "cross_layer",
     "embedding",
     "linear",
     "mask",

@@ -36,6 +36,7 @@ class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf
         source: paper and section.
         requires: axis -> the kinds this part can live with; checked by `legality`.
         why: reason for `requires`, in the words of an error message.
+        by_block: whether blocks make different things of it, as `of_block` says.
     """
 
     kind: str
@@ -43,6 +44,11 @@ class PartOptions(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf
     source: ClassVar[str]
     requires: ClassVar[Requires] = {}
     why: ClassVar[str] = ""
+    by_block: ClassVar[bool] = False
+
+    def of_block(self, block: int) -> PartOptions:  # noqa: ARG002
+        """What block number `block` makes of it."""
+        return self
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: ARG002
         """What is wrong with this part in `model` beyond `requires` (a sentence), or None."""

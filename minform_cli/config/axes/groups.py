@@ -1,4 +1,4 @@
-"""Groups of heads with one key (or one value) each: how many there are. For the `grouped` parts of two axes.
+"""Groups of heads with one key (or one value) each: how many there are. For parts of two axes.
 
 Heads h m to (h + 1) m of H = g m are group h of g.
 """
@@ -34,13 +34,13 @@ def groups_of(groups: float, model: ModelConfig) -> int:
     return max(number for number in range(1, most + 1) if model.heads % number == 0)
 
 
-def illegal_groups(axis: str, groups: float, model: ModelConfig) -> str | None:
-    """What is wrong with the groups of the part `grouped` of that axis, or None."""
+def illegal_groups(axis: str, kind: str, groups: float, model: ModelConfig) -> str | None:
+    """What is wrong with the groups of the part `kind` of that axis, or None."""
     number = groups_of(groups, model)
     if model.heads % number == 0:
         return None
     divisors = [g for g in range(1, model.heads + 1) if model.heads % g == 0]
     return (
-        f"model.{axis} 'grouped' has {number} groups, which do not divide model.heads {model.heads}; "
+        f"model.{axis} {kind!r} has {number} groups, which do not divide model.heads {model.heads}; "
         f"accepted: {', '.join(map(str, divisors))}"
     )

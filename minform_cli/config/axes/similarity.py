@@ -327,7 +327,7 @@ class Grouped(Similarity, frozen=True):
         return SimilarityForm(module="Grouped", holds=holds, dead=dead, compared=model.head_dim, keeps=keeps)
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
-        return illegal_groups("similarity", self.groups, model)
+        return illegal_groups("similarity", self.kind, self.groups, model)
 
 
 @SIMILARITY.part

@@ -288,7 +288,7 @@ class Grouped(Value, frozen=True):
         return ValueForm(module="Grouped", holds=(w_v, _output(model)), mixed=model.head_dim, keeps={"values": wide})
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
-        return illegal_groups("value", self.groups, model)
+        return illegal_groups("value", self.kind, self.groups, model)
 
 
 @VALUE.part

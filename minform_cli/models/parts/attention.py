@@ -7,7 +7,8 @@ Source: Attention Is All You Need, arXiv 1706.03762, equation 1.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +45,14 @@ class Kept(NamedTuple):
         return Kept(keys, keys if self.values is self.keys else for_heads(self.values, heads))
 
 
+@dataclass
+class Loan:
+    """Keys and values that a block lends to those after it, as of `Kept`; None where none has yet."""
+
+    keys: Tensor | None = None
+    values: Tensor | None = None
+
+
 class Attention(nn.Module):
     """One attention of a block. The similarity -> `similarity`, the value path -> `value`.
 
@@ -68,6 +77,7 @@ class Attention(nn.Module):
         y: Float[Tensor, "b s n"] | None = None,
         seen: Seen | None = None,
         wanted: Wanted | None = None,
+        loan: Loan | None = None,
     ) -> Float[Tensor, ...]:
         """Every token of `x` as a mixture of the tokens of `y`.
 
@@ -76,20 +86,38 @@ class Attention(nn.Module):
             y: the tokens that are asked; None: those of `x`.
             seen: which of them each may attend to, one at least; None: all. Not with `causal`.
             wanted: which tokens of `x` are to be given, as `rows_of` does; None: all.
+            loan: keys and values of other blocks, for parts that borrow or lend them.
         """
         y = x if y is None else y
         first = wanted if isinstance(wanted, int) else None
-        queries, keys = self.similarity(x, y) if first is None else self.similarity.first(x, y, first)
-        kept = Kept(keys, self.value.values(y, keys))
+        asked = _lent(loan, "keys") if self.similarity.borrows else y
+        queries, keys = self.similarity(x, asked) if first is None else self.similarity.first(x, asked, first)
+        kept = Kept(keys, _lent(loan, "values") if self.value.borrows else self.value.values(y, keys))
+        self._lend(kept, loan)
         mixed = self._mixed(queries, kept, seen, causal=self.causal)
         if isinstance(wanted, Tensor):
             mixed = mixed.transpose(1, 2).flatten(0, 1).index_select(0, wanted).transpose(0, 1).unsqueeze(0)
         return self.value.merge(mixed)
 
-    def keep(self, y: Float[Tensor, "b s n"]) -> Kept:
-        """What is to be known of the tokens `y` to attend to them again and again."""
+    def keep(self, y: Float[Tensor, "b s n"]) -> Kept | None:
+        """What is to be known of the tokens `y` to attend to them again and again, without what others lend.
+
+        Where that are keys or values alone, they stand in both places; None: it is nothing.
+        """
+        if self.similarity.borrows:
+            if self.value.borrows:
+                return None
+            values = self.value.values(y, y.unsqueeze(1))  # no value path beside borrowed keys reads keys
+            return Kept(values, values)
         keys = self.similarity.keys(y)
-        return Kept(keys, self.value.values(y, keys))
+        return Kept(keys, keys if self.value.borrows else self.value.values(y, keys))
+
+    def with_loan(self, kept: Kept | None, loan: Loan) -> Kept:
+        """What it attends to: what was kept of them, and what others have lent; and lends its own."""
+        keys = _lent(loan, "keys") if kept is None or self.similarity.borrows else kept.keys
+        whole = Kept(keys, _lent(loan, "values") if kept is None or self.value.borrows else kept.values)
+        self._lend(whole, loan)
+        return whole
 
     def over(self, x: Float[Tensor, "b t n"], kept: Kept, seen: Seen | None = None) -> Float[Tensor, "b t n"]:
         """Every token of `x` as a mixture of all tokens that `kept` is of, or of those that are `seen`."""
@@ -99,6 +127,12 @@ class Attention(nn.Module):
         """Takes its weights out of those of `source`, each part as its file says."""
         self.similarity.from_separate(source.similarity, source.value)
         self.value.from_separate(source.value, self.similarity)
+
+    def _lend(self, kept: Kept, loan: Loan | None) -> None:
+        if loan is not None and self.similarity.lends:
+            loan.keys = kept.keys
+        if loan is not None and self.value.lends:
+            loan.values = kept.values
 
     def _mixed(self, queries: Tensor, kept: Kept, seen: Seen | None, *, causal: bool) -> Tensor:
         kept = kept.for_heads(queries.shape[1])
@@ -135,6 +169,12 @@ class Attention(nn.Module):
         if self.training and self.dropout:
             weights = F.dropout(weights, self.dropout)
         return weights @ kept.values
+
+
+def _lent(loan: Loan | None, what: Literal["keys", "values"]) -> Tensor:
+    lent = None if loan is None else getattr(loan, what)
+    assert lent is not None, f"no block has lent {what}"
+    return lent
 
 
 def new_attention(model: ModelConfig, *, causal: bool = False) -> Attention | None:

@@ -8,6 +8,7 @@ from minform_cli.models.parts.linear.base import (
     linear_map,
     plan_chains,
     read_map,
+    took_maps,
     write_map,
 )
 from minform_cli.models.parts.linear.low_rank import AdaptedMap, LowRankMap, nearest
@@ -27,5 +28,6 @@ __all__ = [
     "nearest",
     "plan_chains",
     "read_map",
+    "took_maps",
     "write_map",
 ]

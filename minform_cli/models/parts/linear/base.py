@@ -107,6 +107,20 @@ def write_map(module: nn.Module, weight: Float[Tensor, "n m"], bias: Float[Tenso
             own.copy_(wanted)
 
 
+def took_maps(part: nn.Module, source: nn.Module) -> bool:
+    """Makes the maps of `part` those of `source`, if it is of one kind and width, however both store them; whether."""
+    if type(source) is not type(part):
+        return False
+    given, wanted = ({name: read_map(each) for name, each in module.named_children()} for module in (source, part))
+    if {name: each.weight.shape for name, each in given.items()} != {
+        name: each.weight.shape for name, each in wanted.items()
+    }:
+        return False
+    for name, each in given.items():
+        write_map(part.get_submodule(name), *each)
+    return True
+
+
 def absorbed(module: nn.Module, product: Float[Tensor, "n n"], shift: Float[Tensor, " n"]) -> None:
     """Makes a map of x do what it did of x `product` + `shift`."""
     weight, bias = read_map(module)

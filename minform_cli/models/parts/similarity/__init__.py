@@ -3,6 +3,7 @@
 from minform_cli.models.parts.similarity.base import SIMILARITIES, Similarity
 from minform_cli.models.parts.similarity.cholesky import Cholesky
 from minform_cli.models.parts.similarity.collapsed import Collapsed
+from minform_cli.models.parts.similarity.cross_layer import CrossLayer
 from minform_cli.models.parts.similarity.grouped import Grouped
 from minform_cli.models.parts.similarity.identity_key import IdentityKey
 from minform_cli.models.parts.similarity.identity_query import IdentityQuery
@@ -17,6 +18,7 @@ __all__ = [
     "SIMILARITIES",
     "Cholesky",
     "Collapsed",
+    "CrossLayer",
     "Grouped",
     "IdentityKey",
     "IdentityQuery",

@@ -22,6 +22,8 @@ SIMILARITIES: Registry[type[Similarity] | Absent] = Registry("similarity")
 SIMILARITIES.register("none")(Absent("the attention gave nothing: W_O and its bias were zero"))
 
 
+Asked = Float[Tensor, "b *asked"]
+"""Tokens that are asked, (B, S, N); for a part that borrows its keys, those, (B, g, S, E)."""
 Side = Literal["both", "queries", "keys"]
 
 
@@ -51,16 +53,21 @@ class Similarity(Part):
 
     Class attributes:
         one_map: whether keys are made as queries are, so that those of the same tokens are the same.
+
+    Attributes:
+        borrows: whether it compares with keys that another block has lent, and is given them in the place of tokens.
+        lends: whether its keys are for blocks after it, too.
     """
 
     parameter_group = "query_key"
     one_map: ClassVar[bool] = False
+    borrows = lends = False
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
         self.dim, self.heads, self.head_dim = model.dim, model.heads, model.head_dim
 
-    def forward(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"]) -> QueryKey:
+    def forward(self, x: Float[Tensor, "b t n"], y: Asked) -> QueryKey:
         """Queries of the tokens `x` and keys of the tokens `y`, not yet divided by sqrt(d).
 
         In self-attention `y` is `x`, the same object: what serves in both roles is then computed once.
@@ -68,7 +75,7 @@ class Similarity(Part):
         queries = self.queries(x)
         return QueryKey(queries, queries if y is x and self.one_map else self.keys(y))
 
-    def first(self, x: Float[Tensor, "b t n"], y: Float[Tensor, "b s n"], tokens: int) -> QueryKey:
+    def first(self, x: Float[Tensor, "b t n"], y: Asked, tokens: int) -> QueryKey:
         """What `forward` gives, with the queries of the first tokens alone."""
         keys = self.keys(y)
         return QueryKey(keys[:, :, :tokens] if y is x and self.one_map else self.queries(x[:, :tokens]), keys)

@@ -2,6 +2,7 @@
 
 from minform_cli.models.parts.value.base import VALUES, Value, ValueMaps
 from minform_cli.models.parts.value.collapsed import Collapsed
+from minform_cli.models.parts.value.cross_layer import CrossLayer
 from minform_cli.models.parts.value.grouped import Grouped
 from minform_cli.models.parts.value.keys import Key, KeyGatedValue
 from minform_cli.models.parts.value.latent import Latent
@@ -12,6 +13,7 @@ from minform_cli.models.parts.value.separate import Separate
 __all__ = [
     "VALUES",
     "Collapsed",
+    "CrossLayer",
     "Grouped",
     "Key",
     "KeyGatedValue",

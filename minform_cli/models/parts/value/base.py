@@ -35,10 +35,15 @@ class Value(Part):
 
     Class attributes:
         after_stack: builds what stands once, after the last block; None: nothing does.
+
+    Attributes:
+        borrows: whether it mixes values that another block has lent.
+        lends: whether its values are for blocks after it, too.
     """
 
     parameter_group = "value_output"
     after_stack: ClassVar[Callable[[ModelConfig], Part] | None] = None
+    borrows = lends = False
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
