@@ -150,6 +150,17 @@ def test_blocks_that_borrow_have_no_map_of_what_they_borrow() -> None:
     assert not [name for name, _ in network.blocks[1].named_parameters() if ".w_k" in name or ".w_v" in name]
 
 
+@pytest.mark.parametrize(("every", "lending"), [(1, 4), (2, 2), (3, 2), (4, 1), (None, 1)])
+def test_what_it_saves_is_what_the_paper_says(every: int | None, lending: int) -> None:
+    """2 N^2 for every block that borrows both: 2 N^2 L (1 - 1 / c) where c divides L."""
+    parts = {axis: {"kind": "cross-layer", "every": every} for axis in BOTH}
+    whole, made = (
+        sum(parameter.numel() for parameter in build(model_of(each, bias=AXES["bias"].parse("none"))).parameters())
+        for each in ({}, parts)
+    )
+    assert whole - made == 2 * 12**2 * (4 - lending)
+
+
 def test_keys_that_are_lent_are_not_turned_nor_merged_away() -> None:
     """What leaves a block as it is by itself changes those that borrow of it: the part says no to all of them."""
     model = model_of(BOTH)

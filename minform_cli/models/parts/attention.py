@@ -102,7 +102,7 @@ class Attention(nn.Module):
     def keep(self, y: Float[Tensor, "b s n"]) -> Kept | None:
         """What is to be known of the tokens `y` to attend to them again and again, without what others lend.
 
-        Where that are keys or values alone, they stand in both places; None: it is nothing.
+        Where that is keys or values alone, they stand in both places; None: it is nothing.
         """
         if self.similarity.borrows:
             if self.value.borrows:
