@@ -22,7 +22,7 @@ from minform_cli.data.load import load_data
 from minform_cli.data.source import Source
 from minform_cli.errors import InputError
 from minform_cli.files import RunFolder
-from minform_cli.models.parts.attention import Attention
+from minform_cli.models.parts.attention import Attention, Loan
 from minform_cli.models.parts.base import choose_run
 from minform_cli.runs.records import ResultRecord, read_result
 from minform_cli.study.attention_maps import attention_record, attention_weights
@@ -57,9 +57,10 @@ def test_the_weights_times_the_values_are_the_output_of_every_attention(name: st
     weights = attention_weights(model, images)
     seen = attentions(model, images)
     assert len(weights) == len(seen) == config.depth
+    loan = Loan()
     for run, (layer, (attention, given, out)) in enumerate(zip(weights, seen, strict=True)):
         choose_run(attention, run)  # of maps that differ from run to run, in a block that runs at every depth
-        values = attention.value.values(given, attention.similarity(given, given).keys)
+        values = attention.with_loan(attention.keep(given), loan).values
         torch.testing.assert_close(attention.value.merge(layer @ values), out, rtol=0, atol=1e-10)
         torch.testing.assert_close(layer.sum(dim=-1), torch.ones(layer.shape[:-1], dtype=layer.dtype))
 
