@@ -4,7 +4,8 @@ A part's options class gives its Form, written from the paper and not from the m
 follows from Forms (`minform_cli.counting`), and a built model is compared with its Form, so that an error has to be
 made twice to stay unseen. Names in a Form are those of the module's attributes, in their order.
 
-Letters: N width (`model.dim`), H heads, d = N / H, T tokens of an example, V entries of the vocabulary.
+Letters: N width (`model.dim`), H heads, d = N / H or `model.head_width`, T tokens of an example, V entries of the
+vocabulary.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from minform_cli.config.axes.mlp import Mlp
 from minform_cli.config.axes.norm import Norm
 from minform_cli.config.axes.position import Position
 from minform_cli.config.axes.readout import READOUT, Readout
-from minform_cli.config.axes.similarity import Similarity
-from minform_cli.config.axes.value import Value
+from minform_cli.config.axes.similarity import SIMILARITY, Similarity
+from minform_cli.config.axes.value import VALUE, Value
 from minform_cli.config.schema import ModelConfig
 from minform_cli.errors import IllegalModelError
 
@@ -26,12 +26,7 @@ def problems(model: ModelConfig) -> list[str]:
     What is wrong in some blocks alone is said of the first of them.
     """
     found: list[str] = []
-    if model.dim % model.heads:
-        divisors = [h for h in range(1, min(model.dim, 64) + 1) if model.dim % h == 0]
-        found.append(
-            f"model.heads {model.heads} does not divide model.dim {model.dim}; "
-            f"accepted: {', '.join(map(str, divisors))}"
-        )
+    found += _problems_of_heads(model)
     found += _problems_of_width(model)
     wrong = blocks.wrong_lists(model)
     if wrong or model.order.splits:
@@ -70,6 +65,32 @@ def _misfit(axis: str, part: PartOptions, other: str, kind: str) -> str | None:
     )
 
 
+def _problems_of_heads(model: ModelConfig) -> Iterator[str]:
+    if model.head_width is None and model.dim % model.heads:
+        divisors = [h for h in range(1, min(model.dim, 64) + 1) if model.dim % h == 0]
+        yield (
+            f"model.heads {model.heads} does not divide model.dim {model.dim}; "
+            f"accepted: {', '.join(map(str, divisors))}, or a model.head_width"
+        )
+    if model.head_dim > model.dim:
+        yield (
+            f"model.head_width {model.head_dim} is above model.dim {model.dim}, of which no head makes more columns; "
+            f"accepted: 1 to {model.dim}"
+        )
+
+
+def _problem_of_inner_width(part: Similarity | Value, model: ModelConfig) -> str | None:
+    """Why heads that are not as wide as the tokens do not go with a part of attention, or None."""
+    if part.any_width or model.inner_dim == model.dim:
+        return None
+    registered = SIMILARITY if isinstance(part, Similarity) else VALUE
+    return (
+        f"model.{registered.name} {part.kind!r} has heads that are model.dim {model.dim} wide together, not "
+        f"{model.heads} x {model.head_dim} = {model.inner_dim}; accepted: no model.head_width, or for "
+        f"model.{registered.name}: {', '.join(kind for kind in registered.names() if registered.get(kind).any_width)}"
+    )
+
+
 def _problems_of_width(model: ModelConfig) -> Iterator[str]:
     embedding, width = cast("Embedding", model.embedding), model.word_dim
     if model.embedding_width is None:
@@ -94,6 +115,8 @@ def _problems_of_block(model: ModelConfig) -> Iterator[str]:
             if misfit:
                 yield misfit
         problem = part.illegal(model)
+        if not problem and isinstance(part, Similarity | Value):
+            problem = _problem_of_inner_width(part, model)
         if problem:
             yield problem
     if not has_attention(model) and cast("Mlp", model.mlp).form(model) is None:

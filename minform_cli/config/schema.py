@@ -143,7 +143,9 @@ class ModelConfig(Settings):
         dim: width N of a token vector.
         depth: how many blocks run, one after another.
         decoder_depth: blocks of a causal decoder that attends to what the others made of another sequence; 0 for none.
-        heads: attention heads H; divides `dim`.
+        heads: attention heads H; divides `dim`, unless `head_width` is given.
+        head_width: width d of one head, at most `dim`; None for `dim` / `heads`. All heads together are then H d wide,
+            more or less than `dim`, which not every part of attention can be.
         patch_size: side of a square patch in pixels, where images are cut in patches; divides their height and width.
         mlp_multiple: hidden width of the MLP over `dim`.
         embedding_width: columns E that are stored of the vector of an entry of the vocabulary, widened to `dim` by one
@@ -157,6 +159,7 @@ class ModelConfig(Settings):
     depth: int = Field(default=6, ge=1, le=4096)
     decoder_depth: int = Field(default=0, ge=0, le=4096)
     heads: int = Field(default=4, ge=1, le=4096)
+    head_width: int | None = Field(default=None, ge=1, le=65536, exclude_if=is_none)
     patch_size: int = Field(default=4, ge=1, le=4096)
     mlp_multiple: float = Field(default=4, gt=0, le=1024)
     embedding_width: NumberOrShare = Field(default=None, exclude_if=is_none)
@@ -183,6 +186,13 @@ class ModelConfig(Settings):
             object.__setattr__(self, axis, part)
         return self
 
+    @model_validator(mode="after")
+    def _plain_width(self) -> ModelConfig:
+        """Likewise a head width that is the usual one."""
+        if self.head_width is not None and self.heads * self.head_width == self.dim:
+            object.__setattr__(self, "head_width", None)
+        return self
+
     @property
     def has_lists(self) -> bool:
         """Whether blocks differ on any axis."""
@@ -194,8 +204,13 @@ class ModelConfig(Settings):
 
     @property
     def head_dim(self) -> int:
-        """Width d = N / H of one head."""
-        return self.dim // self.heads
+        """Width d of one head: `head_width`, or N / H."""
+        return self.dim // self.heads if self.head_width is None else self.head_width
+
+    @property
+    def inner_dim(self) -> int:
+        """Width H d of all heads side by side."""
+        return self.dim if self.head_width is None else self.heads * self.head_width
 
     @property
     def mlp_dim(self) -> int:

@@ -85,6 +85,7 @@ class _Model:
     def each(self, axis: str, change: Callable[[ModelConfig, int], PartOptions | str]) -> _Step:
         """Every block with the part on `axis` that `change` makes for it, or with its own and the reason why."""
         parts: list[PartOptions] = []
+        changed = False
         reasons: dict[str, list[int]] = {}
         for block in range(self.model.num_blocks):
             own = self.model.at(block)
@@ -93,12 +94,13 @@ class _Model:
                 reasons.setdefault(made, []).append(block)
                 made = own.parts()[axis]
             parts.append(made)
+            changed = changed or made != own.parts()[axis]
         said = [
             reason if len(where) == len(parts) else f"block {', '.join(map(str, where))}: {reason}"
             for reason, where in reasons.items()
             if reason
         ]
-        if all(part == self.model.at(block).parts()[axis] for block, part in enumerate(parts)):
+        if not changed:
             return self.model, said
         if len(set(parts)) == 1:
             return self.model.model_copy(update={axis: parts[0]}), said

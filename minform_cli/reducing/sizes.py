@@ -164,5 +164,6 @@ def _as_it_is(model: ModelConfig, part: Part, most: int) -> int:
     if part == "mlp":
         return _units(model, most)
     kind = model.at(0).bias.kind
-    live = 2 * model.dim**2 + (model.dim if kind != "none" else 0)
-    return live + (model.dim if kind == "all" and part == "query-key" else 0)
+    inner = model.inner_dim
+    live = 2 * model.dim * inner + ((inner if part == "query-key" else model.dim) if kind != "none" else 0)
+    return live + (inner if kind == "all" and part == "query-key" else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,7 +11,8 @@ from torch import nn
 
 from minform_cli.config import legality
 from minform_cli.config.presets import read_variant
-from minform_cli.config.schema import RunConfig
+from minform_cli.config.schema import ModelConfig, RunConfig
+from minform_cli.config.setting import Setting
 from minform_cli.config.validation import build
 from minform_cli.data.spec import DataSpec
 from minform_cli.errors import InputError
@@ -24,6 +26,9 @@ from minform_cli.reducing.moments import moments_of
 from minform_cli.reducing.neurons import fewer_neurons
 from minform_cli.reducing.options import ReduceOptions
 from minform_cli.reducing.records import ExactRecord
+
+_SIZES = ("dim", "depth", "decoder_depth", "patch_size")
+"""Of a model, at which alone weights are taken over; and the width of all heads together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +104,31 @@ def _forced(original: nn.Module, config: RunConfig, spec: DataSpec, variant: str
     names = {"preset": config.preset, "data": config.data}
     model = build(names, values, {key: setting.origin for key, setting in own.items()}).model
     legality.check(model, origins={key: setting.origin for key, setting in own.items()})
+    _check_sizes(config.model, model, own)
     made = config.model_copy(update={"model": model, "variant": variant, "baseline": config.baseline or config.model})
     with torch.random.fork_rng(devices=[]):
         built = cast("Encoder[Any]", build_model(made, spec))
     with moments_of(original, built, () if costs is None else costs.batches):
         built.from_separate(cast("Encoder[Any]", original))
     return Smaller(config=made, model=built)
+
+
+def _check_sizes(given: ModelConfig, wanted: ModelConfig, own: Mapping[str, Setting]) -> None:
+    """Raises `InputError` where a variant asks for sizes at which weights of `given` are not taken over."""
+    for name in _SIZES:
+        theirs, ours = getattr(given, name), getattr(wanted, name)
+        key = f"model.{name}"
+        if theirs != ours and key in own:
+            raise InputError(
+                f"{key} {ours} makes a model of another size than that of the run, whose weights are to be taken over; "
+                f"accepted: {theirs} ({key} from {own[key].origin})"
+            )
+    if given.inner_dim != wanted.inner_dim:
+        key = next(key for key in ("model.head_width", "model.heads") if key in own)
+        raise InputError(
+            f"{key} {own[key].value}: all heads together are {wanted.inner_dim} wide, and those of the run, whose "
+            f"weights are to be taken over, {given.inner_dim}; accepted: as many ({key} from {own[key].origin})"
+        )
 
 
 def _exactly(original: nn.Module, config: RunConfig, spec: DataSpec, options: ReduceOptions) -> Smaller:

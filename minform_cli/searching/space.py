@@ -257,7 +257,7 @@ def _plain(part: Any) -> Any:
 
 
 def _shipped_sizes(baseline: RunConfig) -> dict[str, tuple[Setting, ...]]:
-    dim, heads = baseline.model.dim, baseline.model.heads
+    dim, heads = baseline.model.dim, 1 if baseline.model.head_width else baseline.model.heads
     widths = sorted({dim * quarters // 4 for quarters in (1, 2, 3, 4)})
     return {"model.dim": tuple(Setting(width, "a size") for width in widths if width % heads == 0)}
 

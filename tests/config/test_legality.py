@@ -62,7 +62,7 @@ def test_stack_collapsed_has_one_head(heads: int) -> None:
 @pytest.mark.parametrize("heads", range(1, 14))
 def test_heads_divide_the_width(heads: int) -> None:
     found = legality.problems(ModelConfig.model_validate(SIZES | {"heads": heads}))
-    expected = f"model.heads {heads} does not divide model.dim 12; accepted: 1, 2, 3, 4, 6, 12"
+    expected = f"model.heads {heads} does not divide model.dim 12; accepted: 1, 2, 3, 4, 6, 12, or a model.head_width"
     assert found == ([] if 12 % heads == 0 else [expected])
 
 
@@ -197,7 +197,8 @@ def test_check_says_the_first_problem_with_where_and_the_origins_of_the_keys_it_
     with pytest.raises(InputError) as caught:
         legality.check(model, "here", {"model.heads": "--set", "model.depth": "elsewhere"})
     assert str(caught.value) == (
-        "here: model.heads 5 does not divide model.dim 12; accepted: 1, 2, 3, 4, 6, 12 (model.heads from --set)"
+        "here: model.heads 5 does not divide model.dim 12; accepted: 1, 2, 3, 4, 6, 12, or a model.head_width "
+        "(model.heads from --set)"
     )
     legality.check(ModelConfig.model_validate(SIZES))
 

@@ -226,7 +226,7 @@ def test_a_value_may_hold_an_equals_sign() -> None:
 
 def test_sizes_that_do_not_fit_are_refused_with_where_both_came_from() -> None:
     assert refusal("debug", "baseline", "model.heads=3").startswith(
-        "model.heads 3 does not divide model.dim 16; accepted: 1, 2, 4, 8, 16 "
+        "model.heads 3 does not divide model.dim 16; accepted: 1, 2, 4, 8, 16, or a model.head_width "
         "(model.heads from --set, model.dim from presets/debug.yaml:"
     )
 

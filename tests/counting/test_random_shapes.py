@@ -69,6 +69,14 @@ def test_random_shapes_have_every_part_and_every_embedding_often():
     assert min(both[linear, "h-softpos"] for linear in beside) >= 5
 
 
+def test_random_shapes_have_heads_that_are_wider_and_narrower_together_than_tokens_often() -> None:
+    models = [config.model for seed in range(4) for config, _ in fifty(seed)]
+    widths = [(model.inner_dim, model.dim, model.similarity.kind) for model in models if model.head_width]
+    assert sum(inner > dim for inner, dim, _ in widths) >= 4
+    assert sum(inner < dim for inner, dim, _ in widths) >= 4
+    assert len({kind for *_, kind in widths}) >= 5
+
+
 def test_random_shapes_have_lists_on_every_axis_and_on_both_sides_often():
     models = [config.model for seed in range(4) for config, _ in fifty(seed)]
     found = Counter(
@@ -157,7 +165,7 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
         "embedding_width": (None, 1, 0.5)[(heads + patch) % 3] if axes["embedding"]["kind"] == "tokens" else None,
         "decoder_depth": decoder,
     }
-    config = run_config(ModelConfig.model_validate(fields | axes))
+    config = run_config(with_own_width(ModelConfig.model_validate(fields | axes), (0, 0.3, 0.7)[(heads + patch) % 3]))
     train = config.train.model_copy(update={"batch_size": rng.choice([1, 3, 1000])})
     text = {"name": "r", "title": "r", "source": "r", "vocab_size": rng.randint(3, 40), "seq_len": rng.randint(2, 9)}
     if axes["embedding"]["kind"] not in OF_IMAGES:
@@ -166,6 +174,13 @@ def drawn(rng: random.Random) -> tuple[RunConfig, DataSpec]:
     shape = {"channels": rng.choice([1, 3]), "height": patch * rng.randint(1, 4), "width": patch * 2}
     spec = ImageSpec(name="r", title="r", source="r", class_names=tuple("ab"), num_train=9, **shape)
     return config.model_copy(update={"train": train}), spec
+
+
+def with_own_width(model: ModelConfig, share: float) -> ModelConfig:
+    """The model with heads of that share of its width, if its attention can have them and it is any."""
+    fields = {name: getattr(model, name) for name in type(model).model_fields}
+    made = ModelConfig.model_validate(fields | {"head_width": round(share * model.dim) or None})
+    return model if legality.problems(made) else made
 
 
 OF_IMAGES = embeddings_of("images")

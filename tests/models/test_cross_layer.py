@@ -34,12 +34,14 @@ KINDS: dict[str, dict[str, Any]] = {
         "value": {"kind": "cross-layer", "every": 2},
     },
 }
+DECODES: dict[str, Any] = {"decoder_depth": 4, "embedding": "tokens", "readout": "tokens", "position": "sinusoidal"}
 
 
 def model_of(parts: dict[str, Any], **settings: object) -> ModelConfig:
     """A small model of four blocks with parts across them."""
-    made = {axis: AXES[axis].parse(part) for axis, part in parts.items()}
-    model = model_with("order", "sequential", depth=4, bias="all").model_copy(update={**made, **settings})
+    asked = {**parts, **settings}
+    made = {name: AXES[name].parse(value) if name in AXES else value for name, value in asked.items()}
+    model = model_with("order", "sequential", depth=4, bias="all").model_copy(update=made)
     assert not legality.problems(model), legality.problems(model)
     return model
 
@@ -71,7 +73,7 @@ def by_hand(network: Encoder[Any], images: Tensor, heads: int) -> Tensor:
 @pytest.mark.parametrize("norm", ["pre", "post"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_block_that_borrows_attends_to_what_the_last_that_lends_has_made(kind: str, norm: str) -> None:
-    model = model_of(KINDS[kind], norm=AXES["norm"].parse(norm))
+    model = model_of(KINDS[kind], norm=norm)
     network = filled(build(model))
     (images,) = examples(model)
     torch.testing.assert_close(network(images), by_hand(network, images, model.heads), atol=1e-12, rtol=1e-12)
@@ -95,9 +97,7 @@ def test_in_any_order_it_is_the_last_that_ran(order: Any) -> None:
 @pytest.mark.parametrize("decodes", [False, True])
 def test_gradients_of_what_is_computed_again_are_those_of_what_is_kept(kind: str, decodes: bool) -> None:
     """Where a block keeps its input alone, it borrows again what it has borrowed, not what was lent since."""
-    own = {"decoder_depth": 4, "embedding": AXES["embedding"].parse("tokens")} if decodes else {}
-    own |= {"readout": AXES["readout"].parse("tokens"), "position": AXES["position"].parse("sinusoidal")} if own else {}
-    model = model_of(KINDS[kind], **own)
+    model = model_of(KINDS[kind], **(DECODES if decodes else {}))
     network = filled(build(model)).train()
     found = []
     for recomputes in (False, True):
@@ -113,8 +113,7 @@ def test_gradients_of_what_is_computed_again_are_those_of_what_is_kept(kind: str
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_generation_keeps_what_is_lent_where_it_was_made_and_gives_the_same(kind: str) -> None:
-    settings = {"decoder_depth": 4, "embedding": "tokens", "readout": "tokens", "position": "sinusoidal"}
-    model = model_of(KINDS[kind], **{a: AXES[a].parse(v) if a in AXES else v for a, v in settings.items()})
+    model = model_of(KINDS[kind], **DECODES)
     network = cast(EncoderDecoder, filled(build(model)))
     source, target = examples(model)
     decoder = CachedDecoder(network)
@@ -155,8 +154,7 @@ def test_what_it_saves_is_what_the_paper_says(every: int | None, lending: int) -
     """2 N^2 for every block that borrows both: 2 N^2 L (1 - 1 / c) where c divides L."""
     parts = {axis: {"kind": "cross-layer", "every": every} for axis in BOTH}
     whole, made = (
-        sum(parameter.numel() for parameter in build(model_of(each, bias=AXES["bias"].parse("none"))).parameters())
-        for each in ({}, parts)
+        sum(parameter.numel() for parameter in build(model_of(each, bias="none")).parameters()) for each in ({}, parts)
     )
     assert whole - made == 2 * 12**2 * (4 - lending)
 
@@ -186,8 +184,7 @@ def test_separate_maps_are_of_no_use_and_say_so(axis: str) -> None:
 
 
 def test_maps_of_its_like_are_taken_over_however_they_are_stored() -> None:
-    chains = {"kind": "tensor-chain"}
-    stored, dense = model_of(BOTH, linear=AXES["linear"].parse(chains)), model_of(BOTH)
+    stored, dense = model_of(BOTH, linear="tensor-chain"), model_of(BOTH)
     source, made = cast(Any, build(stored)), cast(Any, build(dense))
     made.from_separate(source)
     (images,) = examples(dense)
@@ -214,7 +211,7 @@ def test_what_has_nothing_to_borrow_is_refused(settings: dict[str, Any], message
 def test_a_list_may_lend_in_some_blocks_and_have_other_parts_in_others() -> None:
     """The block that borrows takes the keys of the last with the part, not those of the standard block between."""
     parts = ["cross-layer", "cross-layer", "separate", "cross-layer"]
-    network: Any = filled(build(model_of({}, similarity=AXES["similarity"].parse(parts))))
+    network: Any = filled(build(model_of({}, similarity=parts)))
     (images,) = examples(model_of({}))
     asked: list[Tensor] = []
     for number in (0, 3):

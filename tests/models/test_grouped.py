@@ -123,5 +123,5 @@ def test_groups_that_cannot_be_are_refused() -> None:
     (problem,) = legality.problems(model)
     assert problem == "model.value 'grouped' has 3 groups, which do not divide model.heads 4; accepted: 1, 2, 4"
     for wrong in ("0", "1.5", "true", "x", "null"):
-        with pytest.raises(InputError, match=r"model\.similarity.*groups .*expected a whole number from 1 on"):
+        with pytest.raises(InputError, match=r"model\.similarity\.groups: .*expected a whole number from 1 on"):
             resolve("debug", "baseline", [f"model.similarity={{kind: grouped, groups: {wrong}}}"])

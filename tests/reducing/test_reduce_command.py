@@ -234,6 +234,29 @@ def test_what_is_wrong_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("{depth: 1}", "model.depth 1 makes a model of another size than that of the run"),
+        ("{dim: 16}", "model.dim 16 makes a model of another size"),
+        ("{patch_size: 2}", "model.patch_size 2 makes a model of another size"),
+        (
+            "{head_width: 3}",
+            "model.head_width 3: all heads together are 6 wide, and those of the run",
+        ),
+        ("{heads: 1, head_width: 5}", "all heads together are 5 wide"),
+    ],
+)
+def test_a_variant_of_another_size_has_nothing_to_take_weights_over_from(
+    model: str, message: str, digits: Path, tmp_path: Path, minform: Command
+) -> None:
+    variant = tmp_path / "sized.yaml"
+    variant.write_text(f"summary: of another size\nsource: made here\nmodel: {model}\n")
+    refusal = minform("reduce", str(digits), "--variant", str(variant), "--out", str(tmp_path / "out")).refusal
+    assert message in refusal and "accepted: " in refusal and "sized.yaml:3" in refusal
+    assert [path.name for path in tmp_path.iterdir()] == ["sized.yaml"]
+
+
 def test_a_source_of_an_unknown_kind_a_folder_that_is_full_and_weights_that_are_no_numbers_are_refused(
     digits: Path, tmp_path: Path, minform: Command
 ) -> None:

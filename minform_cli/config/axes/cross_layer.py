@@ -30,12 +30,15 @@ class CrossLayer(PartOptions, frozen=True):
         groups: heads that are lent, as of `grouped`; None: one for each that asks.
 
     Class attributes:
+        axis: that it stands on.
         borrows: whether it is the part of a block that makes none.
     """
 
     every: int | None = Field(default=2, ge=1)
     groups: NumberOrShare = None
     by_block: ClassVar[bool] = True
+    any_width: ClassVar[bool] = True
+    axis: ClassVar[str]
     borrows: ClassVar[bool] = False
 
     def lends(self, block: int) -> bool:
@@ -46,6 +49,15 @@ class CrossLayer(PartOptions, frozen=True):
         """How many heads those have that make them."""
         return model.heads if self.groups is None else groups_of(self.groups, model)
 
+    def of_block(self, block: int) -> CrossLayer:
+        """Itself where the block makes its own, else the part of one that borrows."""
+        if self.borrows or self.lends(block):
+            return self
+        return _BORROWERS[self.axis](**{name: getattr(self, name) for name in type(self).model_fields})
+
+    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
+        return None if self.groups is None else illegal_groups(self.axis, self.kind, self.groups, model)
+
 
 @SIMILARITY.part
 class CrossLayerKeys(CrossLayer, Similarity, frozen=True):
@@ -54,16 +66,14 @@ class CrossLayerKeys(CrossLayer, Similarity, frozen=True):
     kind: Literal["cross-layer"] = "cross-layer"
     meaning = "keys of every c-th block for the blocks after it too (c = 2)"
     source = "Reducing Transformer Key-Value Cache Size with Cross-Layer Attention, arXiv 2405.12981, section 3"
+    axis = "similarity"
     absorbs = "each"
     no_gauge = "several blocks ask the same keys"
 
-    def of_block(self, block: int) -> CrossLayerKeys:  # noqa: D102
-        return self if self.lends(block) else BorrowedKeys.model_validate(_fields(self))
-
     def form(self, model: ModelConfig) -> SimilarityForm:
-        """N^2 for the queries, and N g d for the keys where it makes them."""
-        n, wide = model.dim, self.lent_heads(model) * model.head_dim
-        w_q = Map(name="w_q", dim_in=n, dim_out=n, bias=live_bias(model, n), role="qkv", over="queries")
+        """N H d for the queries, and N g d for the keys where it makes them."""
+        n, inner, wide = model.dim, model.inner_dim, self.lent_heads(model) * model.head_dim
+        w_q = Map(name="w_q", dim_in=n, dim_out=inner, bias=live_bias(model, inner), role="qkv", over="queries")
         if self.borrows:
             return SimilarityForm(module="CrossLayer", holds=(w_q,), compared=model.head_dim, keeps={})
         bias = dead_bias(model, wide)
@@ -76,17 +86,11 @@ class CrossLayerKeys(CrossLayer, Similarity, frozen=True):
             keeps={"keys": wide},
         )
 
-    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
-        return None if self.groups is None else illegal_groups("similarity", self.kind, self.groups, model)
-
 
 class BorrowedKeys(CrossLayerKeys, frozen=True):
     """In a block that has no keys of its own."""
 
     borrows = True
-
-    def of_block(self, block: int) -> BorrowedKeys:  # noqa: ARG002, D102
-        return self
 
 
 @VALUE.part
@@ -99,23 +103,18 @@ class CrossLayerValues(CrossLayer, Value, frozen=True):
         "Cross-Layer Attention, arXiv 2405.12981, section 3; of the first block alone: Value Residual Learning, arXiv "
         "2410.17897, SVFormer"
     )
+    axis = "value"
     no_value_bias = "several blocks mix the same values"
     no_gauge = "several blocks mix the same values"
 
-    def of_block(self, block: int) -> CrossLayerValues:  # noqa: D102
-        return self if self.lends(block) else BorrowedValues.model_validate(_fields(self))
-
     def form(self, model: ModelConfig) -> ValueForm:
-        """N^2 for W_O, and N g d for the values where it makes them."""
+        """H d N for W_O, and N g d for the values where it makes them."""
         n, wide = model.dim, self.lent_heads(model) * model.head_dim
-        w_o = writer(model, "w_o", n, "output", "queries")
+        w_o = writer(model, "w_o", model.inner_dim, "output", "queries")
         if self.borrows:
             return ValueForm(module="CrossLayer", holds=(w_o,), mixed=model.head_dim, keeps={})
         w_v = Map(name="w_v", dim_in=n, dim_out=wide, bias=live_bias(model, wide), role="qkv", over="keys")
         return ValueForm(module="CrossLayer", holds=(w_v, w_o), mixed=model.head_dim, keeps={"values": wide})
-
-    def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102
-        return None if self.groups is None else illegal_groups("value", self.kind, self.groups, model)
 
 
 class BorrowedValues(CrossLayerValues, frozen=True):
@@ -123,9 +122,5 @@ class BorrowedValues(CrossLayerValues, frozen=True):
 
     borrows = True
 
-    def of_block(self, block: int) -> BorrowedValues:  # noqa: ARG002, D102
-        return self
 
-
-def _fields(part: CrossLayer) -> dict[str, object]:
-    return {name: getattr(part, name) for name in type(part).model_fields}
+_BORROWERS: dict[str, type[CrossLayer]] = {part.axis: part for part in (BorrowedKeys, BorrowedValues)}

@@ -72,9 +72,16 @@ def illegal_rank(axis: str, rank: AnyRank, model: ModelConfig) -> str | None:
     if most > model.head_dim:
         return (
             f"model.{axis} 'low-rank' has a rank of {most}, and a head has {counted(model.head_dim, 'column')} "
-            f"(model.dim {model.dim} / model.heads {model.heads}); accepted: 1 to {model.head_dim}"
+            f"({_said_width(model)}); accepted: 1 to {model.head_dim}"
         )
     return None
+
+
+def _said_width(model: ModelConfig) -> str:
+    """Where a head's width comes from."""
+    if model.head_width is not None:
+        return "model.head_width"
+    return f"model.dim {model.dim} / model.heads {model.heads}"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from minform_cli.config.axes.base import NumberOrShare, PartOptions, Requires, WholeOrShare, columns_of, new_axis
 from minform_cli.config.axes.bias import dead_bias, has_bias, live_bias
-from minform_cli.config.axes.groups import Groups, groups_of, illegal_groups
+from minform_cli.config.axes.groups import groups_of, illegal_groups
 from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
 from minform_cli.config.form import Map, Over, SimilarityForm, Weights
 
@@ -26,10 +26,12 @@ class Similarity(PartOptions, frozen=True):
         absorbs: whether a scale and a shift of the tokens can go into its weights: `each` of those that ask and those
             that are asked by themselves, of `both` alike, or not at all.
         no_gauge: why no part has the same scores and fewer numbers.
+        any_width: whether its heads may be H d wide together where that is not N.
     """
 
     absorbs: ClassVar[Literal["each", "both", ""]] = ""
     no_gauge: ClassVar[str] = ""
+    any_width: ClassVar[bool] = False
 
     @abstractmethod
     def form(self, model: ModelConfig) -> SimilarityForm | None:
@@ -53,18 +55,18 @@ MINIMUM = "Reducing the Transformer Architecture to a Minimum, arXiv 2410.13732"
 
 
 def _map(model: ModelConfig, name: str, over: Over) -> Map:
-    """N x N, with a live bias."""
-    n = model.dim
-    return Map(name=name, dim_in=n, dim_out=n, bias=live_bias(model, n), role="qkv", over=over)
+    """N x H d, with a live bias."""
+    wide = model.inner_dim
+    return Map(name=name, dim_in=model.dim, dim_out=wide, bias=live_bias(model, wide), role="qkv", over=over)
 
 
 def _key_map(model: ModelConfig, wide: int | None = None) -> tuple[Map, dict[str, int]]:
-    """W_K, to `wide` columns (None: N), and what of it is dead.
+    """W_K, to `wide` columns (None: H d), and what of it is dead.
 
     The key bias adds the same number to all scores of a query, which softmax cancels; unless K = V makes it a value.
     """
     n, live = model.dim, cast("Value", model.value).mixes_keys
-    wide = n if wide is None else wide
+    wide = model.inner_dim if wide is None else wide
     bias = live_bias(model, wide) if live else dead_bias(model, wide)
     w_k = Map(name="w_k", dim_in=n, dim_out=wide, bias=bias, role="qkv", over="keys")
     return w_k, {} if live or not bias else {"w_k.bias": bias}
@@ -94,6 +96,7 @@ class Separate(Similarity, frozen=True):
     start: Literal["free", "symmetric"] = Field(default="free", exclude_if=lambda start: start == "free")
     meaning = "own W_Q and W_K (standard attention)"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.2; symmetric start: arXiv 2502.10927"
+    any_width = True
     absorbs = "each"
 
     def gauged(self, model: ModelConfig) -> Similarity | str:
@@ -101,9 +104,9 @@ class Separate(Similarity, frozen=True):
         if cast("Value", model.value).mixes_keys:
             return "keys are values (K = V)"
         linear = cast("Linear", model.linear)
-        if linear.form("qkv", model.dim, model.dim) is not None:
+        if linear.form("qkv", model.dim, model.inner_dim) is not None:
             return f"linear {linear.kind!r} stores maps otherwise"
-        return Collapsed() if model.heads == 1 else LowRank(pivoted=True)
+        return Collapsed() if model.head_dim == model.dim else LowRank(pivoted=True)
 
     def no_dead_bias(self, model: ModelConfig) -> str:  # noqa: D102
         return _biased_values(model)
@@ -115,7 +118,7 @@ class Separate(Similarity, frozen=True):
             holds=(_map(model, "w_q", "queries"), w_k),
             dead=dead,
             compared=model.head_dim,
-            keeps={"keys": model.dim},
+            keeps={"keys": model.inner_dim},
         )
 
 
@@ -144,10 +147,11 @@ class Tied(Similarity, frozen=True):
     absorbs = "both"
     no_gauge = "W_K := W_Q leaves rotations alone"
     source = f"{MINIMUM}, symmetric similarity; arXiv 2406.06366, symmetric dot-product attention"
+    any_width = True
 
     def form(self, model: ModelConfig) -> SimilarityForm:  # noqa: D102
         w_q = _map(model, "w_q", "both")
-        return SimilarityForm(module="Tied", holds=(w_q,), compared=model.head_dim, keeps={"keys": model.dim})
+        return SimilarityForm(module="Tied", holds=(w_q,), compared=model.head_dim, keeps={"keys": model.inner_dim})
 
 
 @SIMILARITY.part
@@ -190,13 +194,14 @@ class Pairwise(Similarity, frozen=True):
     noise: float = Field(default=0.02, ge=0)
     meaning = "Q P Q^T: one projection and pairwise coefficients P per head"
     source = "Symmetric Dot-Product Attention for Efficient Training of BERT, arXiv 2406.06366"
+    any_width = True
     absorbs = "both"
 
     def gauged(self, model: ModelConfig) -> Similarity | str:
         """With one head the product."""
         if cast("Value", model.value).mixes_keys:
             return "keys are values (K = V)"
-        if model.heads > 1 or cast("Linear", model.linear).form("qkv", model.dim, model.dim) is not None:
+        if model.head_dim < model.dim or cast("Linear", model.linear).form("qkv", model.dim, model.dim) is not None:
             return "no part stores Q of Q P Q^T with an identity in it"
         return Collapsed()
 
@@ -205,7 +210,7 @@ class Pairwise(Similarity, frozen=True):
         coefficients = model.heads * d**2
         p = Weights(name="p", numbers=coefficients, macs=coefficients, over="queries")
         w_q = _map(model, "w_q", "both")
-        return SimilarityForm(module="Pairwise", holds=(w_q, p), compared=d, keeps={"keys": model.dim})
+        return SimilarityForm(module="Pairwise", holds=(w_q, p), compared=d, keeps={"keys": model.inner_dim})
 
 
 @SIMILARITY.part
@@ -257,12 +262,13 @@ class LowRank(Similarity, frozen=True):
     pivoted: bool = False
     meaning = "W_Q and W_K of fewer columns a head; pivoted: an identity in W_K, not stored"
     source = "A3 (ICML 2026), query-key of low rank; OpenMachine transformer-tricks, MatShrink (2026), pivots"
+    any_width = True
 
     absorbs = "each"
 
     def gauged(self, model: ModelConfig) -> Similarity | str:
         """The same, pivoted; the product where one head keeps all columns."""
-        if model.heads == 1 and self.ranks(model) == (model.dim,):
+        if self.ranks(model) == (model.dim,):
             return Collapsed()
         return "it is fixed already" if self.pivoted else self.model_copy(update={"pivoted": True})
 
@@ -290,6 +296,7 @@ class NoSimilarity(Similarity, frozen=True):
     kind: Literal["none"] = "none"
     meaning = "no attention in the block (with value none)"
     source = f"{MINIMUM}, the sublayers of a block"
+    any_width = True
     requires: ClassVar[Requires] = {"value": ("none",)}
     why = "a block without scores has nothing to mix by"
 
@@ -310,9 +317,10 @@ class Grouped(Similarity, frozen=True):
     """
 
     kind: Literal["grouped"] = "grouped"
-    groups: Groups = 1
+    groups: WholeOrShare = 1
     meaning = "one W_K for each group of heads; 1 group: multi-query"
     source = "GQA, arXiv 2305.13245, section 2.2; Fast Transformer Decoding, arXiv 1911.02150, section 3"
+    any_width = True
     absorbs = "each"
     no_gauge = "several heads ask the same keys"
 
@@ -320,7 +328,7 @@ class Grouped(Similarity, frozen=True):
         return _biased_values(model)
 
     def form(self, model: ModelConfig) -> SimilarityForm:
-        """N^2 for the queries, N g d for the keys."""
+        """N H d for the queries, N g d for the keys."""
         wide = groups_of(self.groups, model) * model.head_dim
         w_k, dead = _key_map(model, wide)
         holds, keeps = (_map(model, "w_q", "queries"), w_k), {"keys": wide}

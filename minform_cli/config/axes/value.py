@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
-from minform_cli.config.axes.base import PartOptions, Requires, new_axis
+from minform_cli.config.axes.base import PartOptions, Requires, WholeOrShare, new_axis
 from minform_cli.config.axes.bias import has_bias, live_bias
-from minform_cli.config.axes.groups import Groups, groups_of, illegal_groups
+from minform_cli.config.axes.groups import groups_of, illegal_groups
 from minform_cli.config.axes.norm import centred, writer, written
 from minform_cli.config.axes.ranks import Pivoted, Rank, illegal_rank, ranks_of
 from minform_cli.config.axes.similarity import MINIMUM
@@ -30,6 +30,7 @@ class Value(PartOptions, frozen=True):
         absorbs: whether a scale and a shift of the tokens that it reads can go into its weights.
         no_value_bias: why no part does the same without b_V.
         no_gauge: why none does with fewer numbers of W_V and W_O.
+        any_width: whether its heads may be H d wide together where that is not N.
     """
 
     mixes_keys: ClassVar[bool] = False
@@ -37,6 +38,7 @@ class Value(PartOptions, frozen=True):
     absorbs: ClassVar[bool] = True
     no_value_bias: ClassVar[str] = ""
     no_gauge: ClassVar[str] = ""
+    any_width: ClassVar[bool] = False
     stands_in_for: ClassVar[Requires] = {}
 
     def stands_in(self, model: ModelConfig) -> bool:
@@ -60,13 +62,13 @@ VALUE = new_axis("value", "what attention mixes, and how it is mapped back", Val
 
 
 def _map(model: ModelConfig, name: str, role: Role, over: Over) -> Map:
-    """N x N, with a live bias. What leads out of attention is for the tokens that ask."""
-    n = model.dim
-    return Map(name=name, dim_in=n, dim_out=n, bias=live_bias(model, n), role=role, over=over)
+    """N x H d, with a live bias. What leads out of attention is for the tokens that ask."""
+    wide = model.inner_dim
+    return Map(name=name, dim_in=model.dim, dim_out=wide, bias=live_bias(model, wide), role=role, over=over)
 
 
 def _output(model: ModelConfig) -> Map:
-    return writer(model, "w_o", model.dim, "output", "queries")
+    return writer(model, "w_o", model.inner_dim, "output", "queries")
 
 
 @VALUE.part
@@ -76,6 +78,7 @@ class Separate(Value, frozen=True):
     kind: Literal["separate"] = "separate"
     meaning = "own W_V and W_O (standard attention)"
     source = "Attention Is All You Need, arXiv 1706.03762, section 3.2"
+    any_width = True
 
     def merged(self, model: ModelConfig) -> Value | str:
         """Rows of attention add up to 1, so that b_V gives b_V W_O."""
@@ -85,16 +88,16 @@ class Separate(Value, frozen=True):
 
     def gauged(self, model: ModelConfig) -> Value | str:
         """With one head the product, else pivoted factors of all d columns."""
-        return self._stored(model) or (Collapsed() if model.heads == 1 else LowRank(pivoted=True))
+        return self._stored(model) or (Collapsed() if model.head_dim == model.dim else LowRank(pivoted=True))
 
     def _stored(self, model: ModelConfig) -> str:
-        linear, n = cast("Linear", model.linear), model.dim
-        dense = linear.form("qkv", n, n) is None and linear.form("output", n, n) is None
+        linear, n, wide = cast("Linear", model.linear), model.dim, model.inner_dim
+        dense = linear.form("qkv", n, wide) is None and linear.form("output", wide, n) is None
         return "" if dense else f"linear {linear.kind!r} stores maps otherwise"
 
     def form(self, model: ModelConfig) -> ValueForm:  # noqa: D102
         holds = (_map(model, "w_v", "qkv", "keys"), _output(model))
-        return ValueForm(module="Separate", holds=holds, mixed=model.head_dim, keeps={"values": model.dim})
+        return ValueForm(module="Separate", holds=holds, mixed=model.head_dim, keeps={"values": model.inner_dim})
 
 
 @VALUE.part
@@ -187,6 +190,7 @@ class Key(Value, frozen=True):
     kind: Literal["key"] = "key"
     meaning = "V = K: no W_V, the keys are the values; W_O kept"
     source = "Do Transformers Need Three Projections? (ICML 2026), K = V"
+    any_width = True
     no_value_bias = "keys are values (K = V), their bias too"
     no_gauge = "keys are values (K = V)"
     requires: ClassVar[Requires] = {"similarity": ("separate", "tied", "pairwise", "identity-query", "grouped")}
@@ -214,12 +218,13 @@ class LowRank(Value, frozen=True):
     pivoted: bool = False
     meaning = "W_V and W_O of fewer columns a head; pivoted: an identity in W_V, not stored"
     source = "A3 (ICML 2026), output-value of low rank; OpenMachine transformer-tricks, MatShrink (2026), pivots"
+    any_width = True
 
     no_value_bias = "b_V has gone into b_O already"
 
     def gauged(self, model: ModelConfig) -> Value | str:
         """The same, pivoted; the product where one head keeps all columns."""
-        if model.heads == 1 and self.ranks(model) == (model.dim,):
+        if self.ranks(model) == (model.dim,):
             return Collapsed()
         return "it is fixed already" if self.pivoted else self.model_copy(update={"pivoted": True})
 
@@ -259,6 +264,7 @@ class NoValue(Value, frozen=True):
     kind: Literal["none"] = "none"
     meaning = "no attention in the block (with similarity none)"
     source = f"{MINIMUM}, the sublayers of a block"
+    any_width = True
     requires: ClassVar[Requires] = {"similarity": ("none",)}
     why = "scores with nothing to mix have no use"
 
@@ -275,16 +281,17 @@ class Grouped(Value, frozen=True):
     """
 
     kind: Literal["grouped"] = "grouped"
-    groups: Groups = 1
+    groups: WholeOrShare = 1
     meaning = "one W_V for each group of heads; W_O kept"
     source = "GQA, arXiv 2305.13245, section 2.2; Fast Transformer Decoding, arXiv 1911.02150, section 3"
+    any_width = True
     no_value_bias = "no part of grouped values does without b_V"
     no_gauge = "several heads mix the same values"
 
     def form(self, model: ModelConfig) -> ValueForm:
-        """N g d for the values, N^2 for W_O."""
-        n, wide = model.dim, groups_of(self.groups, model) * model.head_dim
-        w_v = Map(name="w_v", dim_in=n, dim_out=wide, bias=live_bias(model, wide), role="qkv", over="keys")
+        """N g d for the values, H d N for W_O."""
+        wide = groups_of(self.groups, model) * model.head_dim
+        w_v = Map(name="w_v", dim_in=model.dim, dim_out=wide, bias=live_bias(model, wide), role="qkv", over="keys")
         return ValueForm(module="Grouped", holds=(w_v, _output(model)), mixed=model.head_dim, keeps={"values": wide})
 
     def illegal(self, model: ModelConfig) -> str | None:  # noqa: D102

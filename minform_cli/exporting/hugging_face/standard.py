@@ -196,6 +196,8 @@ def _attention(block: Block, ledger: Ledger, n: int) -> tuple[Matrix, Matrix, Ma
         nothing = _zeros(n, n)
         return nothing, nothing, nothing, nothing
     similarity, value = attention.similarity, attention.value
+    if similarity.inner != n:
+        raise NotStandard(f"its heads are {similarity.inner:,} columns wide together, and its tokens {n:,}")
     try:
         scores, maps = similarity.projections(), value.maps(similarity)
     except InputError as error:

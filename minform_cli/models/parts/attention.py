@@ -1,6 +1,6 @@
 """Attention: mixed_h = softmax(q_h k_h^T / sqrt(d)) v_h, from a similarity and a value path.
 
-The scale is 1 / sqrt(d), d = N / H, for every part, also where the compared vectors are wider.
+The scale is 1 / sqrt(d), d the width of a head, for every part, also where the compared vectors are wider.
 Source: Attention Is All You Need, arXiv 1706.03762, equation 1.
 """
 

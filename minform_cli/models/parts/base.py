@@ -1,7 +1,7 @@
 """What the parts of a model share: the group of their parameters, weights out of other parts', linear maps, variances.
 
-Axis letters, here and in every part: B batch, T tokens, N width (`dim`), H heads, d = N / H width of a head,
-E width of what is compared or mixed (d, or N for collapsed matrices).
+Axis letters, here and in every part: B batch, T tokens, N width (`dim`), H heads, d width of a head (N / H, or
+`head_width`), E width of what is compared or mixed (d, or N for collapsed matrices).
 """
 
 from __future__ import annotations

@@ -65,14 +65,18 @@ class Pivoted(Built, StoredMap):
     The other rows -> `free`, column after column; it is one row, since weight decay is for matrices. None where there
     are none. `pivots` (R,) are saved with the weights and are no parameters: row of the one in each column.
     Numbers: the sum of r_h (N - r_h).
-    Initial values: every head's pivots are the first rows of its own d; free numbers have the variance 1 / N.
+    Initial values: every head's pivots are rows from its own share of them on; free numbers have the variance 1 / N.
     """
 
     def __init__(self, stored: Options) -> None:
         super().__init__()
         self.dim, self.ranks, self.bias = stored.dim, stored.ranks, None
-        width = self.dim // len(self.ranks)
-        first = [head * width + column for head, rank in enumerate(self.ranks) for column in range(rank)]
+        starts = [head * self.dim // len(self.ranks) for head in range(len(self.ranks))]
+        first = [
+            (start + column) % self.dim
+            for start, rank in zip(starts, self.ranks, strict=True)
+            for column in range(rank)
+        ]
         owners = [head for head, rank in enumerate(self.ranks) for _ in range(rank)]
         self.pivots: Tensor
         self.owners: Tensor  # head of each column

@@ -65,7 +65,7 @@ class Similarity(Part):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
-        self.dim, self.heads, self.head_dim = model.dim, model.heads, model.head_dim
+        self.dim, self.heads, self.head_dim, self.inner = model.dim, model.heads, model.head_dim, model.inner_dim
 
     def forward(self, x: Float[Tensor, "b t n"], y: Asked) -> QueryKey:
         """Queries of the tokens `x` and keys of the tokens `y`, not yet divided by sqrt(d).

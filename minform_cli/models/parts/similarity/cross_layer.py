@@ -1,7 +1,7 @@
 """Keys across layers: scores_h = x W_Qh k_g^T / sqrt(d), the keys k those that this block makes or another has lent.
 
-Numbers: N^2 of the queries in every block, N G d of the keys in those that make them, for G heads of keys (H, unless
-groups of heads ask the same); N of a live bias on the queries, G d of a dead one on the keys.
+Numbers: N H d of the queries in every block, N G d of the keys in those that make them, for G heads of keys (H, unless
+groups of heads ask the same); H d of a live bias on the queries, G d of a dead one on the keys.
 Initial scale: scores have the variance 1 for weights of variance 1 / N, as of separate projections.
 Source: Reducing Transformer Key-Value Cache Size with Cross-Layer Attention, arXiv 2405.12981, section 3.
 """
@@ -23,7 +23,7 @@ from minform_cli.models.parts.similarity.base import SIMILARITIES, Asked, Side, 
 
 @SIMILARITIES.register("cross-layer")
 class CrossLayer(Similarity):
-    """W_Q -> `w_q`, N x N; where it makes keys W_K -> `w_k`, N x G d, group g in columns g d to (g + 1) d."""
+    """W_Q -> `w_q`, N x H d; where it makes keys W_K -> `w_k`, N x G d, group g in columns g d to (g + 1) d."""
 
     no_source = "its keys are those of several blocks"
 
@@ -32,7 +32,7 @@ class CrossLayer(Similarity):
         options, std = cast(CrossLayerKeys, model.similarity), self.dim**-0.5
         self.groups = options.lent_heads(model)
         self.borrows, self.lends = options.borrows, not options.borrows
-        self.w_q = linear_map(model, "qkv", self.dim, self.dim, bias=has_bias(model), std=std)
+        self.w_q = linear_map(model, "qkv", self.dim, self.inner, bias=has_bias(model), std=std)
         self.w_k: nn.Module | None = None
         if self.lends:
             wide = self.groups * self.head_dim

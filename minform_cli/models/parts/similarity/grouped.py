@@ -1,6 +1,6 @@
 """Grouped: scores_h = x W_Qh (x W_Kg)^T / sqrt(d), head h of H asking the keys of its group g of G, H / G heads each.
 
-Numbers: N^2 + N G d; N of a live bias on the queries, G d on the keys, which is dead unless K = V makes it a value.
+Numbers: N H d + N G d; H d of a live bias on the queries, G d on the keys, which is dead unless K = V makes it a value.
 With G = H it is `separate`, with G = 1 multi-query attention. In generation the keys of a group are kept once.
 Initial scale: scores have the variance 1 for weights of variance 1 / N, as of separate projections.
 Sources: GQA, arXiv 2305.13245, section 2.2 (which makes W_Kg of trained heads their mean; here it is what their scores
@@ -33,7 +33,7 @@ from minform_cli.models.parts.similarity.base import (
 
 @SIMILARITIES.register("grouped")
 class Grouped(Similarity):
-    """W_Q -> `w_q`, N x N; W_K -> `w_k`, N x G d, group g in columns g d to (g + 1) d.
+    """W_Q -> `w_q`, N x H d; W_K -> `w_k`, N x G d, group g in columns g d to (g + 1) d.
 
     Out of separate projections: of each group, the d columns of keys with which the products W_Qh W_Kg^T, and the same
     of b_Qh, of all its heads together are nearest to theirs in the mean square.
@@ -45,7 +45,7 @@ class Grouped(Similarity):
         super().__init__(model)
         self.groups = groups_of(cast(Options, model.similarity).groups, model)
         std, wide = self.dim**-0.5, self.groups * self.head_dim
-        self.w_q = linear_map(model, "qkv", self.dim, self.dim, bias=has_bias(model), std=std)
+        self.w_q = linear_map(model, "qkv", self.dim, self.inner, bias=has_bias(model), std=std)
         self.w_k = linear_map(model, "qkv", self.dim, wide, bias=has_key_bias(model), std=std)
 
     def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:

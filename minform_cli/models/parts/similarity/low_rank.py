@@ -27,9 +27,11 @@ from minform_cli.models.parts.linear import Matrix, read_map, write_map
 from minform_cli.models.parts.similarity.base import SIMILARITIES, Projections, Side, Similarity, head_bias
 
 
-def start_std(dim: int, heads: int, rank: int, *, pivoted: bool) -> float:
-    """Standard deviation of a factor's numbers with which the product of both starts as that of separate maps."""
-    width = dim // heads
+def start_std(dim: int, width: int, rank: int, *, pivoted: bool) -> float:
+    """Standard deviation of a factor's numbers with which the product of both starts as that of separate maps.
+
+    Those have `width` columns a head.
+    """
     variance = width / (rank * dim * (2 - rank / dim)) if pivoted else (width / rank) ** 0.5 / dim
     return variance**0.5
 
@@ -57,7 +59,7 @@ class LowRank(Similarity):
         for module in dense:
             for rows, rank in zip(cast(nn.Linear, module).weight.split(self.ranks), self.ranks, strict=True):
                 if rank:
-                    nn.init.normal_(rows, std=start_std(self.dim, self.heads, rank, pivoted=options.pivoted))
+                    nn.init.normal_(rows, std=start_std(self.dim, self.head_dim, rank, pivoted=options.pivoted))
 
     def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
         """Through W_Q."""

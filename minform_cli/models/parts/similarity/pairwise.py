@@ -1,7 +1,7 @@
 """Pairwise coefficients: scores_h = q_h P_h q_h^T / sqrt(d), P a full d x d matrix per head.
 
 P is unconstrained, so scores need not be symmetric; P = I is `tied`.
-Numbers: N^2 + H d^2, and a live bias of N on the projection.
+Numbers: N H d + H d^2, and a live bias of H d on the projection.
 Initial scale: that of `tied`. The authors start P from N(0, 1); we start from the identity plus noise (option
 `noise`), since a random P of that size multiplies the scores' deviation by sqrt(d) and forgets what q says.
 Source: Symmetric Dot-Product Attention for Efficient Training of BERT Language Models, arXiv 2406.06366.
@@ -45,7 +45,7 @@ class Pairwise(Similarity):
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
         noise = cast(Options, model.similarity).noise
-        self.w_q = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model), std=tied_std(model))
+        self.w_q = linear_map(model, "qkv", self.dim, self.inner, bias=has_bias(model), std=tied_std(model))
         self.p = nn.Parameter(torch.empty(self.heads, self.head_dim, self.head_dim))
         nn.init.normal_(self.p, std=noise)
         self.p.data.diagonal(dim1=1, dim2=2).add_(1)

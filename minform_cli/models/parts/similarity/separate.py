@@ -1,12 +1,13 @@
 """Separate projections: scores_h = x W_Qh (x W_Kh)^T / sqrt(d).
 
-Numbers: 2 N^2, and N per bias (W_Q's is live; W_K's is dead and exists only under ``bias: all`` or K = V).
+Numbers: 2 N H d, and H d per bias (W_Q's is live; W_K's is dead and exists only under ``bias: all`` or K = V).
 Started symmetric, W_K = W_Q, of the variance that `tied` has, for scores of the variance 1.
 Sources: Attention Is All You Need, arXiv 1706.03762, section 3.2; symmetric start: Saponati et al., arXiv 2502.10927.
 """
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -23,16 +24,16 @@ from minform_cli.models.parts.similarity.tied import tied_std
 
 @SIMILARITIES.register("separate")
 class Separate(Similarity):
-    """W_Q -> `w_q`, W_K -> `w_k`, both N x N, head h in columns h d to (h + 1) d."""
+    """W_Q -> `w_q`, W_K -> `w_k`, both N x H d, head h in columns h d to (h + 1) d."""
 
     exact_where = "everywhere, as dense maps or chains of full rank"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
         symmetric = cast(Options, model.similarity).start == "symmetric"
-        std = tied_std(model) if symmetric else None
-        self.w_q = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model), std=std)
-        self.w_k = linear_map(model, "qkv", model.dim, model.dim, bias=has_key_bias(model), std=std)
+        std = tied_std(model) if symmetric else math.sqrt(1 / self.dim)
+        self.w_q = linear_map(model, "qkv", self.dim, self.inner, bias=has_bias(model), std=std)
+        self.w_k = linear_map(model, "qkv", self.dim, self.inner, bias=has_key_bias(model), std=std)
         if symmetric:
             given = dict(self.w_q.named_parameters())
             with torch.no_grad():

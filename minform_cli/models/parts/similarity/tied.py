@@ -1,6 +1,6 @@
 """Tied projections: W_K := W_Q, scores_h = q_h q_h^T / sqrt(d), symmetric and positive semidefinite.
 
-Numbers: N^2, and a live bias of N. This is what the first source ran as symmetric similarity, and the second one's
+Numbers: N H d, and a live bias of H d. This is what the first source ran as symmetric similarity, and the second one's
 symmetric dot-product attention.
 
 Initial scale: scores of different tokens have the variance ||W W^T||_F^2 / d of one head's N x d slice W, which for
@@ -46,7 +46,7 @@ class Tied(Similarity):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
-        self.w_q = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model), std=tied_std(model))
+        self.w_q = linear_map(model, "qkv", self.dim, self.inner, bias=has_bias(model), std=tied_std(model))
 
     def queries(self, x: Float[Tensor, "b t n"]) -> Float[Tensor, "b h t e"]:
         """Through W_Q."""

@@ -47,7 +47,7 @@ class Value(Part):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
-        self.dim, self.heads = model.dim, model.heads
+        self.dim, self.heads, self.inner = model.dim, model.heads, model.inner_dim
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:
         """What each head mixes, from the tokens `y` that are attended to or from their keys."""

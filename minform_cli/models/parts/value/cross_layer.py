@@ -1,6 +1,6 @@
 """Values across layers: concat_h(A_h v_g) W_O, the values v those that this block makes or another has lent.
 
-Numbers: N^2 of W_O in every block, N G d of W_V in those that make values, for G heads of values; biases N, and G d.
+Numbers: N H d of W_O in every block, N G d of W_V in those that make values, for G heads of values; biases N, and G d.
 Initial scale: weights of the variance 1 / N, as of separate maps.
 Sources: Reducing Transformer Key-Value Cache Size with Cross-Layer Attention, arXiv 2405.12981, section 3; values of
 the first block alone: Value Residual Learning, arXiv 2410.17897 (SVFormer).
@@ -25,7 +25,7 @@ from minform_cli.models.parts.value.base import VALUES, Value
 
 @VALUES.register("cross-layer")
 class CrossLayer(Value):
-    """W_O -> `w_o`, N x N; where it makes values W_V -> `w_v`, N x G d, group g in columns g d to (g + 1) d."""
+    """W_O -> `w_o`, H d x N; where it makes values W_V -> `w_v`, N x G d, group g in columns g d to (g + 1) d."""
 
     no_source = "its values are those of several blocks"
 
@@ -38,7 +38,7 @@ class CrossLayer(Value):
         if self.lends:
             std, wide = self.dim**-0.5, self.groups * model.head_dim
             self.w_v = linear_map(model, "qkv", self.dim, wide, bias=has_bias(model), std=std)
-        self.w_o = writer(model, "output", self.dim, bias=has_bias(model))
+        self.w_o = writer(model, "output", self.inner, bias=has_bias(model))
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b k s f"]:  # noqa: ARG002
         """Projected values, by group."""

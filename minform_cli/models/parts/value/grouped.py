@@ -1,7 +1,7 @@
 """Grouped: concat_h(A_h x W_Vg) W_O, head h of H mixing the values of its group g of G, H / G heads each.
 
-Numbers: N G d + N^2, biases G d + N (b_V is redundant, not dead). With G = H it is `separate`. In generation the values
-of a group are kept once.
+Numbers: N G d + N H d, biases G d + N (b_V is redundant, not dead). With G = H it is `separate`. In generation the
+values of a group are kept once.
 Initial scale: weights of the variance 1 / N, as of separate maps.
 Sources: GQA, arXiv 2305.13245, section 2.2 (which makes W_Vg of trained heads their mean; here it is what their outputs
 need most); Fast Transformer Decoding, arXiv 1911.02150, section 3.
@@ -29,7 +29,7 @@ from minform_cli.models.parts.value.base import VALUES, Value, ValueMaps
 
 @VALUES.register("grouped")
 class Grouped(Value):
-    """W_V -> `w_v`, N x G d, group g in columns g d to (g + 1) d; W_O -> `w_o`, N x N.
+    """W_V -> `w_v`, N x G d, group g in columns g d to (g + 1) d; W_O -> `w_o`, H d x N.
 
     Out of separate maps: of each group, the d columns of values with which the products W_Vg W_Oh of all its heads
     together are nearest to theirs in the mean square; b_V goes into the bias of W_O.
@@ -42,7 +42,7 @@ class Grouped(Value):
         self.groups = groups_of(cast(Options, model.value).groups, model)
         std, wide = self.dim**-0.5, self.groups * model.head_dim
         self.w_v = linear_map(model, "qkv", self.dim, wide, bias=has_bias(model), std=std)
-        self.w_o = writer(model, "output", self.dim, bias=has_bias(model))
+        self.w_o = writer(model, "output", self.inner, bias=has_bias(model))
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b k s f"]:  # noqa: ARG002
         """Projected values, by group."""

@@ -17,7 +17,7 @@ from minform_cli.models.parts.value.base import VALUES, Value, ValueMaps
 
 @VALUES.register("key")
 class Key(Value):
-    """concat_h(A_h K_h) W_O, the keys as values. W_O -> `w_o`. Numbers: N^2 and a bias of N.
+    """concat_h(A_h K_h) W_O, the keys as values. W_O -> `w_o`. Numbers: N H d and a bias of N.
 
     Out of separate maps: the least squares W_Oh that makes of the keys what W_Vh W_Oh made of the tokens.
     """
@@ -26,7 +26,7 @@ class Key(Value):
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
-        self.w_o = writer(model, "output", model.dim, bias=has_bias(model))
+        self.w_o = writer(model, "output", self.inner, bias=has_bias(model))
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """The keys."""

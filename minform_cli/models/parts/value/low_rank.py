@@ -52,7 +52,7 @@ class LowRank(Value):
         for weight in heads:
             rank = min(weight.shape)
             if rank:
-                nn.init.normal_(weight, std=start_std(self.dim, self.heads, rank, pivoted=options.pivoted))
+                nn.init.normal_(weight, std=start_std(self.dim, self.head_dim, rank, pivoted=options.pivoted))
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Projected values."""
@@ -75,9 +75,8 @@ class LowRank(Value):
     def maps(self, similarity: Similarity | None) -> ValueMaps:  # noqa: ARG002
         """Its own, with columns and rows of zeros up to d."""
         values, (weight, bias) = read_map(self.w_v).weight, read_map(self.w_o)
-        nothing = torch.zeros_like(bias)
         return ValueMaps(
-            Matrix(self.columns.padded(values, self.head_dim), nothing),
+            Matrix(self.columns.padded(values, self.head_dim), bias.new_zeros(self.inner)),
             Matrix(self.columns.padded(weight.T, self.head_dim).T, bias),
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,14 +17,17 @@ from minform_cli.models.parts.value.base import VALUES, Value, ValueMaps
 
 @VALUES.register("separate")
 class Separate(Value):
-    """concat_h(A_h x W_Vh) W_O. W_V -> `w_v`, W_O -> `w_o`. Numbers: 2 N^2, biases 2 N (b_V is redundant, not dead)."""
+    """concat_h(A_h x W_Vh) W_O. W_V -> `w_v`, N x H d, W_O -> `w_o`, H d x N.
+
+    Numbers: 2 N H d, biases H d + N (b_V is redundant, not dead).
+    """
 
     exact_where = "everywhere, as dense maps or chains of full rank"
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(model)
-        self.w_v = linear_map(model, "qkv", model.dim, model.dim, bias=has_bias(model))
-        self.w_o = writer(model, "output", model.dim, bias=has_bias(model))
+        self.w_v = linear_map(model, "qkv", self.dim, self.inner, bias=has_bias(model), std=math.sqrt(1 / self.dim))
+        self.w_o = writer(model, "output", self.inner, bias=has_bias(model))
 
     def values(self, y: Float[Tensor, "b s n"], keys: Float[Tensor, "b g s e"]) -> Float[Tensor, "b h s f"]:  # noqa: ARG002
         """Projected values."""
