@@ -213,6 +213,11 @@ class ModelConfig(Settings):
         return self.dim if self.head_width is None else self.heads * self.head_width
 
     @property
+    def has_whole_head(self) -> bool:
+        """Whether one head has all columns of a token, so that products of its maps are N x N and lose nothing."""
+        return self.heads == 1 and self.head_width is None
+
+    @property
     def mlp_dim(self) -> int:
         """Hidden width of the MLP, `mlp_multiple` times `dim`, rounded to a whole number."""
         return round(self.mlp_multiple * self.dim)

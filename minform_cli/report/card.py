@@ -117,14 +117,16 @@ def _counts(record: ExportRecord) -> str:
         Column("share %", lambda row: percent(row[1] / sum(number for _, number in rows))),
     ]
     model = record["model"]
-    sizes = f"Width {model['dim']}, depth {model['depth']}, {model['heads']} heads."
+    width = f" of {model['head_width']} columns" if "head_width" in model else ""
+    sizes = f"Width {model['dim']}, depth {model['depth']}, {model['heads']} heads{width}."
     return f"{render(rows, columns, 'markdown')}\n\n{sizes} {notes.PARAMETERS}"
 
 
 def _reduced(record: ExportRecord) -> str:
     """Which parts stand in place of which, how much that saves, and what the format made of them."""
     model, baseline = record["model"], record["baseline"]
-    changed = [(key, baseline[key], value) for key, value in model.items() if value != baseline[key]]
+    both = [(key, baseline.get(key), model.get(key)) for key in {**baseline, **model}]  # some stand there if set alone
+    changed = [row for row in both if row[1] != row[2]]
     share = f"{percent(record['count']['share_of_baseline'])} % of the parameters of its baseline are left."
     lines = [share if changed else "Nothing beside its preset."]
     if changed:

@@ -36,7 +36,7 @@ def test_the_presets_and_variants_that_are_promised_are_there() -> None:
         "symmetric-cholesky", "symmetric-pairwise", "identity-query", "stack-collapsed", "shared-depth",
         "kgv", "tensor-chain", "h-softpos", "swiglu", "anthe", "low-rank", "low-rank-qk", "pivoted",
         "shared-depth-lora", "shared-depth-scaled", "conv-tokenizer", "conv-tokenizer-separable",
-        "depthwise", "frontier", "grouped-query", "multi-query", "symmetric-start",
+        "depthwise", "frontier", "frontier-mix-ffn", "grouped-query", "multi-query", "symmetric-start",
         "geglu", "kronecker", "monarch", "factorised-embedding", "mix-ffn",
         "shared-mlp", "shared-attention", "macaron", "peri", "latent", "cross-layer", "first-values",
     }  # fmt: skip
@@ -53,7 +53,7 @@ def test_every_variant_makes_a_model_with_every_preset(preset: str) -> None:
     else:
         without |= {"factorised-embedding"}
     if not model.readout.per_example:  # which predicts entries of a vocabulary
-        without |= {"conv-tokenizer", "conv-tokenizer-separable", "frontier"}
+        without |= {"conv-tokenizer", "conv-tokenizer-separable", "frontier", "frontier-mix-ffn"}
     expected = [name for name in variant_names() if name not in without]
     assert list(legal_with(preset)) == expected
 

@@ -76,6 +76,7 @@ def stored(
     spec: DataSpec,
     tokenizer: bytes | None = None,
     change: Callable[[list[torch.Tensor]], object] = lambda _: None,
+    baseline: dict[str, Any] | None = None,
 ) -> RunConfig:
     """Makes such a run of a model for `task`; `change` is given its weights."""
     base = resolve("digits").config
@@ -83,6 +84,8 @@ def stored(
     config = base.model_copy(
         update={"task": task, "data": data, "model": ModelConfig.model_validate(model), "preset": "made-up"}
     )
+    if baseline is not None:
+        config = config.model_copy(update={"baseline": ModelConfig.model_validate(baseline)})
     torch.manual_seed(0)
     built = build_model(config, spec)
     with torch.no_grad():

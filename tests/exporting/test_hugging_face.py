@@ -195,6 +195,19 @@ def test_what_no_class_is_is_ours_and_expand_is_refused(name: str, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("setting", ["embedding_width", "head_width"])
+def test_a_card_compares_with_its_baseline_what_only_one_of_them_sets(setting: str, tmp_path: Path) -> None:
+    for name, model, baseline, row in (
+        ("more", BERT | {setting: 4}, BERT, "| null "),
+        ("less", BERT, BERT | {setting: 4}, "| 4 "),
+    ):
+        stored(tmp_path / name, "classify-sentences", model, SENTENCES, baseline=baseline)
+        minform_cli.export(tmp_path / name, "hf", tmp_path / f"{name}-out")
+        card = (tmp_path / f"{name}-out/README.md").read_text()
+        (line,) = [each for each in card.splitlines() if each.startswith("| " + setting.replace("_", "\\_"))]
+        assert row in line
+
+
 GENERATES = """
 import torch
 from transformers import AutoModelForCausalLM

@@ -27,8 +27,8 @@ from tests.models.test_identities import EXACT, attention, randomise
 from tests.reducing.test_exact import reduced
 from tests.zoo import SIZES, build, examples, options, run_config, spec_of
 
-SHAPES = [(5, 3), (2, 3)]
-"""Heads and their width: more and fewer columns than the 12 of a token."""
+SHAPES = [(5, 3), (2, 3), (2, 12)]
+"""Heads and their width: more and fewer columns than the 12 of a token, and as many in each."""
 ANY_WIDTH = {
     axis: [kind for kind in AXES[axis].names() if cast(Any, AXES[axis].get(kind)).any_width and kind != "none"]
     for axis in ("similarity", "value")

@@ -106,7 +106,7 @@ class Separate(Similarity, frozen=True):
         linear = cast("Linear", model.linear)
         if linear.form("qkv", model.dim, model.inner_dim) is not None:
             return f"linear {linear.kind!r} stores maps otherwise"
-        return Collapsed() if model.head_dim == model.dim else LowRank(pivoted=True)
+        return Collapsed() if model.has_whole_head else LowRank(pivoted=True)
 
     def no_dead_bias(self, model: ModelConfig) -> str:  # noqa: D102
         return _biased_values(model)
@@ -201,7 +201,7 @@ class Pairwise(Similarity, frozen=True):
         """With one head the product."""
         if cast("Value", model.value).mixes_keys:
             return "keys are values (K = V)"
-        if model.head_dim < model.dim or cast("Linear", model.linear).form("qkv", model.dim, model.dim) is not None:
+        if not model.has_whole_head or cast("Linear", model.linear).form("qkv", model.dim, model.dim) is not None:
             return "no part stores Q of Q P Q^T with an identity in it"
         return Collapsed()
 

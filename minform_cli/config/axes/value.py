@@ -88,7 +88,7 @@ class Separate(Value, frozen=True):
 
     def gauged(self, model: ModelConfig) -> Value | str:
         """With one head the product, else pivoted factors of all d columns."""
-        return self._stored(model) or (Collapsed() if model.head_dim == model.dim else LowRank(pivoted=True))
+        return self._stored(model) or (Collapsed() if model.has_whole_head else LowRank(pivoted=True))
 
     def _stored(self, model: ModelConfig) -> str:
         linear, n, wide = cast("Linear", model.linear), model.dim, model.inner_dim
