@@ -115,7 +115,7 @@ def test_completion_offers_studies_and_keys_of_a_grid(minform: Command, monkeypa
     monkeypatch.setenv("_MINFORM_COMPLETE", "complete_bash")
     for line, offered in (
         ("minform compare --study ", list(study_names())),
-        ("minform compare --grid model.he", ["model.heads="]),
+        ("minform compare --grid model.hea", ["model.heads=", "model.head_width="]),
     ):
         monkeypatch.setenv("COMP_WORDS", line)
         monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
