@@ -46,7 +46,7 @@ def made(similarity: str, value: str, shape: tuple[int, int], **settings: object
 
 
 def combinations() -> list[tuple[str, str, tuple[int, int]]]:
-    """Every pair of parts that can have such heads and go together, in both shapes."""
+    """Every pair of parts that can have such heads and go together, in every shape."""
     found = [(s, v, shape) for s in ANY_WIDTH["similarity"] for v in ANY_WIDTH["value"] for shape in SHAPES]
     return [
         each for each in found if not legality.problems(ModelConfig.model_validate(SIZES | {"depth": 1} | made(*each)))
